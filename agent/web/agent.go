@@ -1,0 +1,70 @@
+// Package web is the agent's face on HTTP: the status page, the JSON API, metrics and health. It observes, and hands operator
+// actions on; it never stands in the path from probe to case.
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// Agent is what the pages show. The running agent implements it; every method is safe for concurrent use and quick.
+type Agent interface {
+	View() engine.View
+	Health() Health
+	// Recent returns the newest results of a probe that are held in memory (a few dozen), oldest first.
+	Recent(probe string) []probes.Result
+	// Info describes the configured probe; ok is false when there is none.
+	Info(probe string) (info ProbeInfo, ok bool)
+	// Reload reads the configuration again; the error holds every fault, and the old configuration goes on.
+	Reload(ctx context.Context) error
+	// Act performs an operator's action on the case with that number at the built-in desk.
+	Act(ctx context.Context, number string, action desk.Action, actor, reason string) error
+}
+
+// Reader is the part of the store that the pages read; *store.Store implements it.
+type Reader interface {
+	Incidents(ctx context.Context, f store.IncidentFilter) ([]incident.Incident, error)
+	Incident(ctx context.Context, id string) (incident.Incident, error)
+	Timeline(ctx context.Context, id string, after int64) ([]incident.Event, error)
+	Cases(ctx context.Context, id string) ([]incident.Case, error)
+	CaseByNumber(ctx context.Context, number string) (incident.Case, error)
+	Notices(ctx context.Context, id string) ([]incident.Notice, error)
+	Results(ctx context.Context, probe string, from, to time.Time, limit int) ([]probes.Result, error)
+	Rollups(ctx context.Context, probe string, from, to time.Time) ([]store.Rollup, error)
+}
+
+// ProbeInfo is what the configuration says of a probe, without secrets.
+type ProbeInfo struct {
+	ID       string        `json:"id"`
+	Kind     string        `json:"kind"`
+	Interval time.Duration `json:"interval"`
+	Timeout  time.Duration `json:"timeout"`
+}
+
+// Health is how the agent itself fares.
+type Health struct {
+	Started        time.Time         `json:"started"`
+	Ready          bool              `json:"ready"` // configuration loaded and every probe ran once
+	Alive          bool              `json:"alive"` // the judging loop moved within the last 30 s
+	AlertOnly      bool              `json:"alert_only"`
+	ConfigFile     string            `json:"config_file"`
+	ConfigDigest   string            `json:"config_digest"`
+	ConfigLoaded   time.Time         `json:"config_loaded"`          // of the configuration in force
+	ConfigError    string            `json:"config_error,omitempty"` // why the newest file is not in force
+	Lagging        bool              `json:"lagging"`
+	LagReason      string            `json:"lag_reason,omitempty"`
+	StoreError     string            `json:"store_error,omitempty"`   // why state cannot be written now
+	StorePending   int               `json:"store_pending"`           // steps and results that wait for the store
+	DeskErrors     map[string]string `json:"desk_errors,omitempty"`   // by desk
+	NoticeErrors   map[string]string `json:"notice_errors,omitempty"` // by notifier
+	CasePending    int               `json:"case_pending"`            // incidents whose case is not yet as it should be
+	OldestPending  time.Duration     `json:"oldest_pending"`
+	Heartbeat      time.Time         `json:"heartbeat,omitzero"` // last one that was answered
+	HeartbeatError string            `json:"heartbeat_error,omitempty"`
+}

@@ -1,0 +1,160 @@
+// Package config reads the one configuration file: strict, every fault at once with its place and a hint, secrets kept secret.
+package config
+
+import (
+	"time"
+
+	"github.com/firstcall-agent/firstcall/config/secret"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/detect"
+	"github.com/firstcall-agent/firstcall/incident/notify"
+	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// Config is a whole, valid configuration. It is read-only after Load.
+type Config struct {
+	Tenant           Tenant          `yaml:"tenant" required:"true" doc:"The customer that this agent serves."`
+	ServiceLevel     ServiceLevel    `yaml:"service_level" doc:"What the customer opted for."`
+	OperationsCentre Centre          `yaml:"operations_centre" doc:"Who takes the cases."`
+	Witnesses        []Probe         `yaml:"witnesses" doc:"Independent targets: if none of them answers, the agent is blind and says nothing about the customer."`
+	Defaults         Defaults        `yaml:"defaults" doc:"Defaults of every probe."`
+	Components       []Component     `yaml:"components" required:"true" doc:"What is watched."`
+	Detection        detect.Settings `yaml:"detection" doc:"Counts and times of judgement."`
+	Policy           policy.Readings `yaml:"policy" doc:"Readings of the contract."`
+	Maintenance      []Maintenance   `yaml:"maintenance" doc:"Recurring windows in which no case is opened."`
+	Desks            []Desk          `yaml:"desks" doc:"Where cases are opened; none: the built-in desk."`
+	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`
+	Heartbeat        *Heartbeat      `yaml:"heartbeat" doc:"An outside watchdog that notices when this agent falls silent."`
+	Store            Store           `yaml:"store" doc:"Where state is kept."`
+	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from; the host name unless given."`
+	Web              Web             `yaml:"web" doc:"Status page, API and metrics."`
+
+	File   string `yaml:"-"` // path as given
+	Digest string `yaml:"-"` // SHA-256 over the file and every secret file, hexadecimal; a reload compares it
+}
+
+// Tenant is the customer.
+type Tenant struct {
+	ID       string   `yaml:"id" required:"true" doc:"Short name in every case key, metric and mail: lower-case letters, digits and hyphens, at most 24."`
+	Name     string   `yaml:"name" doc:"Name for people; the id unless given."`
+	TimeZone string   `yaml:"time_zone" default:"UTC" doc:"IANA zone in which the customer reads times."`
+	Language string   `yaml:"language" default:"en" enum:"en,da" doc:"Language of the customer's mails."`
+	Contacts Contacts `yaml:"contacts" doc:"People."`
+
+	Zone *time.Location `yaml:"-"` // of TimeZone
+}
+
+// Contacts are the people of a tenant.
+type Contacts struct {
+	Customer   incident.Contact `yaml:"customer" doc:"Gets the contract's mails and stands in every case."`
+	Functional incident.Contact `yaml:"functional" doc:"Gets what is not infrastructure."`
+	OnCall     incident.Contact `yaml:"on_call" doc:"The engineer on call."`
+}
+
+// ServiceLevel is what the customer opted for.
+type ServiceLevel struct {
+	Supported   Supported           `yaml:"supported" default:"24x7" doc:"Supported Time Period: 24x7, or a list such as [\"Mon-Fri 08:00-16:00\"]."`
+	Holidays    string              `yaml:"holidays" doc:"Country whose public holidays are not supported time, such as DK; none unless given."`
+	Reaction    Reaction            `yaml:"reaction" doc:"Reaction times; the contract's unless given."`
+	StatusEvery time.Duration       `yaml:"status_every" default:"30m" doc:"How often a status mail is sent while an incident lasts."`
+	StatusFor   []incident.Priority `yaml:"status_for" default:"p1,p2,p3" doc:"Priorities that get status mails; a passed threshold (p4) may last for weeks and gets none by default."`
+}
+
+// Supported is the Supported Time Period as written: the word 24x7, or weekly hours in the tenant's zone.
+type Supported []string
+
+// Reaction times by priority.
+type Reaction struct {
+	P1 time.Duration `yaml:"p1" default:"15m" doc:"Critical."`
+	P2 time.Duration `yaml:"p2" default:"1h" doc:"Urgent."`
+	P3 time.Duration `yaml:"p3" default:"3h" doc:"Moderate."`
+	P4 time.Duration `yaml:"p4" default:"12h" doc:"Low."`
+}
+
+// Centre is the Operations Centre.
+type Centre struct {
+	Name  string `yaml:"name" default:"Operations Centre" doc:"Its name."`
+	Phone string `yaml:"phone" default:"+45 33 36 63 00" doc:"Its telephone number; it stands in every priority 1 and 2 message."`
+}
+
+// Defaults of every probe.
+type Defaults struct {
+	Interval time.Duration `yaml:"interval" default:"30s" doc:"Time between two runs of a probe."`
+	Timeout  time.Duration `yaml:"timeout" default:"5s" doc:"Longest run of a probe; at most its interval."`
+}
+
+// Component is a server application or functionality.
+type Component struct {
+	Name      string     `yaml:"name" required:"true" doc:"Lower-case letters, digits and hyphens; backend, web-client, remote-desktop, virtual-desktop, or the tenant's own."`
+	Essential bool       `yaml:"essential" default:"true" doc:"Whether its loss counts towards the entire customer solution being inaccessible."`
+	DependsOn []string   `yaml:"depends_on" doc:"Components without which it cannot work; their outage explains its own."`
+	Instances []Instance `yaml:"instances" doc:"Its servers; two or more make it redundant."`
+	Probes    []Probe    `yaml:"probes" doc:"Its probes, where it has one server only (instead of instances)."`
+}
+
+// Instance is one server of a component. After Load every component has at least one.
+type Instance struct {
+	Name   string  `yaml:"name" required:"true" doc:"Name of the server."`
+	Probes []Probe `yaml:"probes" required:"true" doc:"Its probes."`
+}
+
+// Probe is a configured, scheduled measurement. The keys of its kind stand beside these.
+type Probe struct {
+	Kind     string                   `yaml:"kind" required:"true" doc:"Which kind of probe."`
+	Name     string                   `yaml:"name" doc:"Name within its instance; the kind unless given."`
+	Interval time.Duration            `yaml:"interval" doc:"Time between two runs; defaults.interval unless given."`
+	Timeout  time.Duration            `yaml:"timeout" doc:"Longest run; defaults.timeout unless given."`
+	Schedule string                   `yaml:"schedule" doc:"Cron expression in the tenant's zone, instead of interval."`
+	Role     string                   `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
+	Limits   map[string]time.Duration `yaml:"limits" doc:"Absolute latency limits by phase (total, dns, connect, tls, ...), judged over a window."`
+
+	ID    string       `yaml:"-"` // component/name or component/instance/name; witness/name for a witness
+	Probe probes.Probe `yaml:"-"` // the kind's own struct, decoded and valid
+}
+
+// Maintenance is a recurring window.
+type Maintenance struct {
+	Name       string        `yaml:"name" required:"true" doc:"Name of the window."`
+	Schedule   string        `yaml:"schedule" required:"true" doc:"Cron expression of its starts, in the tenant's zone."`
+	Duration   time.Duration `yaml:"duration" required:"true" doc:"How long it lasts."`
+	Components []string      `yaml:"components" doc:"Which components; all unless given."`
+}
+
+// Desk is a configured ticket system. The keys of its kind stand beside these.
+type Desk struct {
+	Kind string `yaml:"kind" required:"true" doc:"Which kind of desk."`
+	Name string `yaml:"name" required:"true" doc:"Name of the desk."`
+
+	Builder desk.Builder `yaml:"-"`
+}
+
+// Notifier is a configured way to people. The keys of its kind stand beside these.
+type Notifier struct {
+	Kind       string              `yaml:"kind" required:"true" doc:"Which kind of notifier."`
+	Name       string              `yaml:"name" required:"true" doc:"Name of the notifier."`
+	To         []string            `yaml:"to" doc:"customer, functional or on_call (the tenant's contacts), or addresses of the kind."`
+	Priorities []incident.Priority `yaml:"priorities" doc:"Only incidents that are, or were, of one of these; all unless given."`
+
+	Builder notify.Builder `yaml:"-"`
+}
+
+// Heartbeat tells an outside watchdog that the agent is alive and sees.
+type Heartbeat struct {
+	URL   secret.Value  `yaml:"url" required:"true" doc:"Address that is called."`
+	Every time.Duration `yaml:"every" default:"1m" doc:"How often."`
+}
+
+// Store says where state is kept.
+type Store struct {
+	URL string `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given."`
+}
+
+// Web is the agent's own page.
+type Web struct {
+	Listen      string       `yaml:"listen" default:"127.0.0.1:9797" doc:"Address to listen on."`
+	ExternalURL string       `yaml:"external_url" doc:"Address under which people reach the page; stands in cases and mails."`
+	ConfigFile  string       `yaml:"config_file" doc:"TLS and basic authentication, in the format of Prometheus' exporter-toolkit."`
+	Token       secret.Value `yaml:"token" doc:"Bearer token for calls that change something; from loopback none is needed unless it is set."`
+}

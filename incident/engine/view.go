@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -67,4 +68,108 @@ type Recheck struct {
 	Probe  string
 	Count  int
 	Within time.Duration // zero: at once
+}
+
+// View returns what the engine believes now.
+func (e *Engine) View(now time.Time) View {
+	e.begin(now)
+	v := View{At: e.now, Tenant: e.set.Solution.Tenant, Blind: e.blind(), BlindSince: e.s.BlindSince}
+	ordered := slices.SortedFunc(slices.Values(e.components), func(a, b *component) int { return a.order - b.order })
+	for _, c := range ordered {
+		v.Components = append(v.Components, e.viewComponent(c))
+	}
+	for _, id := range e.set.Solution.Witnesses {
+		v.Witnesses = append(v.Witnesses, e.viewProbe(e.probes[id]))
+	}
+	for _, l := range e.s.Open {
+		v.Incidents = append(v.Incidents, l.Incident)
+	}
+	slices.SortStableFunc(v.Incidents, func(a, b incident.Incident) int {
+		switch {
+		case a.Priority.Above(b.Priority):
+			return -1
+		case b.Priority.Above(a.Priority):
+			return 1
+		}
+		return a.Started.Compare(b.Started)
+	})
+	v.Outcome = worst(v.Components, func(c ComponentView) probes.Outcome { return c.Outcome })
+	if v.Blind {
+		v.Outcome = probes.Unknown
+	}
+	return v
+}
+
+func (e *Engine) viewComponent(c *component) ComponentView {
+	v := ComponentView{Name: c.Name, Essential: c.Essential, DependsOn: c.DependsOn, Maintenance: e.window(c.Name)}
+	down := 0
+	for i, list := range c.instances {
+		iv := InstanceView{Name: c.Component.Instances[i].Name}
+		var deciding []ProbeView
+		for _, p := range list {
+			pv := e.viewProbe(p)
+			iv.Probes = append(iv.Probes, pv)
+			if p.deciding {
+				deciding = append(deciding, pv)
+				v.explain(pv)
+			}
+		}
+		iv.Outcome = worst(deciding, func(p ProbeView) probes.Outcome { return p.Outcome })
+		if iv.Outcome == probes.Down {
+			down++
+		}
+		v.Instances = append(v.Instances, iv)
+	}
+	v.Outcome = worst(v.Instances, func(i InstanceView) probes.Outcome { return i.Outcome })
+	if v.Outcome == probes.Down && down < len(v.Instances) {
+		v.Outcome = probes.Degraded // the function is still served
+	}
+	return v
+}
+
+// explain takes over what the gravest finding of a deciding probe says.
+func (v *ComponentView) explain(p ProbeView) {
+	if len(p.Findings) == 0 {
+		return
+	}
+	f := p.Findings[0]
+	if v.Since.IsZero() || f.Since.Before(v.Since) {
+		v.Since, v.Reason, v.Detail = f.Since, f.Reason, f.Explanation
+	}
+}
+
+func (e *Engine) viewProbe(p *probe) ProbeView {
+	v := ProbeView{ID: p.id, Deciding: p.deciding, Suspect: p.detector.Suspect(), LastGood: p.lastGood, Findings: p.detector.Findings()}
+	if p.last != nil {
+		last := *p.last
+		v.Last = &last
+	}
+	switch {
+	case p.component != nil && e.blind(), p.last == nil && len(v.Findings) == 0:
+		v.Outcome = probes.Unknown
+	case p.detector.Outage() != nil:
+		v.Outcome = probes.Down
+	case p.component == nil:
+		v.Outcome = p.last.Outcome // a witness is not judged, it is only asked
+	case p.last != nil && p.last.Outcome == probes.Unknown:
+		v.Outcome = probes.Unknown
+	case len(v.Findings) > 0:
+		v.Outcome = probes.Degraded
+	default:
+		v.Outcome = probes.Up
+	}
+	return v
+}
+
+// worst returns the gravest outcome: down, degraded, unknown, up. Without any it is Unknown.
+func worst[T any](all []T, outcome func(T) probes.Outcome) probes.Outcome {
+	rank := [...]int{probes.Up: 1, probes.Unknown: 2, probes.Degraded: 3, probes.Down: 4}
+	best := 0
+	result := probes.Unknown
+	for _, one := range all {
+		if o := outcome(one); rank[o] > best {
+			best, result = rank[o], o
+		}
+	}
+	return result
 }

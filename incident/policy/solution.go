@@ -49,7 +49,7 @@ type Readings struct {
 	PeriodicCount   int               `yaml:"periodic_count" default:"3" doc:"So many shorter speed problems within periodic_window are one periodic problem: priority 3, kept until a whole window is quiet."`
 	PeriodicWindow  time.Duration     `yaml:"periodic_window" default:"6h" doc:"Window for periodic_count."`
 	RedundancyLost  incident.Priority `yaml:"redundancy_lost" default:"p3" enum:"p1,p2,p3,p4" doc:"Priority when some, but not all, instances of a redundant component are down."`
-	Settle          time.Duration     `yaml:"settle" default:"3s" doc:"How long a confirmed outage waits for other probes that just failed too, so that one case is opened instead of several."`
+	Settle          time.Duration     `yaml:"settle" default:"6s" doc:"How long a confirmed outage waits for other probes that just failed too, so that one case is opened instead of several."`
 }
 
 // Window is a recurring maintenance window. It suppresses the opening of incidents, never a close, and measuring goes on.

@@ -1,0 +1,72 @@
+package detect
+
+import (
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// Streak confirms a condition by so many bad results in a row, and its end by so many good ones. It is the whole state of
+// the outage, threshold and functional machines. The zero value has seen nothing.
+type Streak struct {
+	Bad       int               `json:"bad,omitempty"`  // in a row, while not confirmed
+	Good      int               `json:"good,omitempty"` // in a row, while confirmed
+	FirstBad  time.Time         `json:"first_bad,omitzero"`
+	FirstGood time.Time         `json:"first_good,omitzero"`
+	Finding   *incident.Finding `json:"finding,omitempty"` // while confirmed
+}
+
+// confirmed reports whether the condition holds.
+func (s *Streak) confirmed() bool { return s.Finding != nil }
+
+// suspect reports whether the newest result was bad and is not confirmed.
+func (s *Streak) suspect() bool { return s.Finding == nil && s.Bad > 0 }
+
+// bad counts a bad result. It returns true when that confirms the condition (the caller then sets Finding), and how many
+// quick re-probes are wanted to get there.
+func (s *Streak) bad(r probes.Result, need int) (confirms bool, rechecks int) {
+	s.Good = 0
+	if s.confirmed() {
+		return false, 0
+	}
+	if s.Bad == 0 {
+		s.FirstBad = r.Start
+	}
+	s.Bad++
+	if s.Bad >= need {
+		s.Bad = 0
+		return true, 0
+	}
+	// The first failure, and a scheduled run that finds the count still open because re-probes were of no use, ask again.
+	if s.Bad == 1 || !r.Recheck {
+		return false, need - s.Bad
+	}
+	return false, 0
+}
+
+// good counts a good result. It returns the ended finding when that confirms the end, and how many quick re-probes are
+// wanted to get there.
+func (s *Streak) good(r probes.Result, need int) (ended *incident.Finding, rechecks int) {
+	s.Bad = 0
+	if !s.confirmed() {
+		return nil, 0
+	}
+	if s.Good == 0 {
+		s.FirstGood = r.Start
+	}
+	s.Good++
+	if s.Good >= need {
+		ended = s.Finding
+		ended.Ended = s.FirstGood
+		*s = Streak{}
+		return ended, 0
+	}
+	if s.Good == 1 || !r.Recheck {
+		return nil, need - s.Good
+	}
+	return nil, 0
+}
+
+// forget drops what is not confirmed.
+func (s *Streak) forget() { s.Bad, s.Good = 0, 0 }

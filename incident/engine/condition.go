@@ -1,0 +1,249 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// condition is how one component stands now, in one class.
+type condition struct {
+	c *component
+	policy.Situation
+	confirmed time.Time // when the finding was confirmed that made it so
+	reason    probes.Reason
+	lines     []string  // what is measured, a line a finding
+	rectified time.Time // where the status is Fine: start of the first good result after the last problem
+}
+
+func (k condition) problem() bool { return k.Status != policy.Fine }
+
+// down returns the outage findings of an instance's deciding probes that rest on proven sight.
+func (e *Engine) down(instance []*probe) []*incident.Finding {
+	var all []*incident.Finding
+	for _, p := range instance {
+		f := p.detector.Outage()
+		if !p.deciding || f == nil {
+			continue
+		}
+		if !e.proven(f) {
+			e.pending = true
+			continue
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// proven reports whether the agent saw something else answer since the outage began. What was proven once stays so.
+func (e *Engine) proven(f *incident.Finding) bool {
+	if e.s.Seen[f.Probe].Equal(f.Since) {
+		return true
+	}
+	if !e.sees(f.Since) {
+		return false
+	}
+	e.s.Seen[f.Probe] = f.Since
+	return true
+}
+
+// availability returns how a component stands as to its instances. It notes the outages that ended, so it is called once a
+// step for every component.
+func (e *Engine) availability(c *component) condition {
+	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
+	var newest time.Time
+	for _, instance := range c.instances {
+		found := e.down(instance)
+		if len(found) == 0 {
+			continue
+		}
+		k.Down++
+		first := slices.MinFunc(found, func(a, b *incident.Finding) int { return a.Since.Compare(b.Since) })
+		if k.Since.IsZero() || first.Since.Before(k.Since) {
+			k.Since, k.reason = first.Since, first.Reason
+		}
+		if first.Since.After(newest) {
+			newest = first.Since
+		}
+		for _, f := range found {
+			if f.At.After(k.confirmed) {
+				k.confirmed = f.At
+			}
+			k.lines = append(k.lines, line(*f))
+		}
+	}
+	switch {
+	case k.Down > 0 && k.Down == k.Instances:
+		k.Status, k.Since = policy.Inaccessible, newest
+	case k.Down > 0:
+		k.Status = policy.RedundancyLost
+	}
+	e.noteOutage(&k)
+	if k.problem() {
+		k.lines = append(k.lines, e.evidence(c)...)
+	}
+	return k
+}
+
+// noteOutage keeps the memory of momentary outages and turns a component that is fine now, but was not repeatedly, into one
+// that flaps.
+func (e *Engine) noteOutage(k *condition) {
+	m := e.s.Components[k.c.Name]
+	r := e.set.Readings
+	if k.Down > 0 {
+		if m.DownSince.IsZero() {
+			m.DownSince = k.Since
+		}
+	} else if !m.DownSince.IsZero() {
+		k.rectified = e.firstGood(k.c)
+		if k.rectified.Sub(m.DownSince) < r.Momentary && !e.inMaintenance(k.c.Name) {
+			m.Short = append(m.Short, k.rectified)
+		}
+		m.DownSince = time.Time{}
+	}
+	m.Short = since(m.Short, e.now.Add(-r.MomentaryWindow))
+	if k.Down > 0 || len(m.Short) == 0 {
+		return
+	}
+	if len(m.Short) >= r.MomentaryCount || e.holds(incident.Availability, k.c.Name) {
+		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(m.Short), m.Short[0], probes.None
+		k.confirmed = m.Short[len(m.Short)-1]
+		k.lines = []string{fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(m.Short), r.MomentaryWindow, clock(m.Short[len(m.Short)-1]))}
+		e.step.wake(m.Short[0].Add(r.MomentaryWindow))
+	}
+}
+
+// speed returns how a component stands as to its latency.
+func (e *Engine) speed(c *component) condition {
+	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
+	m, r := e.s.Components[c.Name], e.set.Readings
+	for _, p := range c.deciding {
+		for _, f := range p.detector.Findings() {
+			if f.Kind != incident.Regression {
+				continue
+			}
+			if k.Since.IsZero() || f.Since.Before(k.Since) {
+				k.Since, k.reason = f.Since, f.Reason
+			}
+			if f.At.After(k.confirmed) {
+				k.confirmed = f.At
+			}
+			k.lines = append(k.lines, line(f))
+		}
+	}
+	slow := !k.Since.IsZero()
+	if slow && m.SlowSince.IsZero() {
+		m.SlowSince = k.Since
+	} else if !slow && !m.SlowSince.IsZero() {
+		k.rectified = e.now
+		m.SlowSince = time.Time{}
+		if !e.inMaintenance(c.Name) {
+			m.Slow = append(m.Slow, e.now)
+		}
+	}
+	m.Slow = since(m.Slow, e.now.Add(-r.PeriodicWindow))
+	k.Count = len(m.Slow)
+	if slow {
+		k.Count++
+	}
+	switch {
+	case slow && e.now.Sub(k.Since) >= r.Sustained:
+		k.Status = policy.SlowSustained
+	case k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name):
+		k.Status = policy.SlowPeriodic
+		if !slow {
+			k.Since, k.confirmed = m.Slow[0], m.Slow[len(m.Slow)-1]
+			k.lines = []string{fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(k.confirmed))}
+		}
+	case slow:
+		e.step.wake(k.Since.Add(r.Sustained))
+	}
+	return k
+}
+
+// others returns how a component stands as to thresholds or functional failures.
+func (e *Engine) others(c *component, kind incident.FindingKind) condition {
+	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
+	for _, instance := range c.instances {
+		for _, p := range instance {
+			for _, f := range p.detector.Findings() {
+				if f.Kind != kind {
+					continue
+				}
+				k.Status = policy.LimitPassed
+				if k.Since.IsZero() || f.Since.Before(k.Since) {
+					k.Since, k.reason, k.confirmed = f.Since, f.Reason, f.At
+				}
+				k.lines = append(k.lines, line(f))
+			}
+		}
+	}
+	return k
+}
+
+// holds reports whether an open incident of the class has the component as an active problem and ends only when it has been
+// quiet for a whole window.
+func (e *Engine) holds(class incident.Class, component string) bool {
+	l := e.member(class, component)
+	return l != nil && l.Quiet
+}
+
+// firstGood returns the start of the first good result after the newest outage of a component: the latest among its probes.
+func (e *Engine) firstGood(c *component) time.Time {
+	var at time.Time
+	for _, p := range c.deciding {
+		if p.ended.After(at) {
+			at = p.ended
+		}
+	}
+	if at.IsZero() {
+		return e.now
+	}
+	return at
+}
+
+// evidence says what the probes of a component that do not fail measured last: it tells the reader where to look.
+func (e *Engine) evidence(c *component) []string {
+	var lines []string
+	for _, instance := range c.instances {
+		for _, p := range instance {
+			switch {
+			case p.last == nil || p.deciding && p.detector.Outage() != nil:
+			case p.last.Outcome == probes.Up:
+				lines = append(lines, fmt.Sprintf("%s: still answers, in %s", p.id, p.last.Duration.Round(100*time.Microsecond)))
+			case p.last.Detail != "":
+				lines = append(lines, fmt.Sprintf("%s: %s (%s)", p.id, p.last.Detail, p.last.Outcome))
+			}
+		}
+	}
+	return lines
+}
+
+// inMaintenance returns whether a window that covers the component is open.
+func (e *Engine) inMaintenance(component string) bool { return e.window(component) != "" }
+
+func (e *Engine) window(component string) string {
+	for _, w := range e.set.Windows {
+		if !w.Covers(component) {
+			continue
+		}
+		if _, end, open := w.Active(e.now, e.set.Zone); open {
+			e.step.wake(end)
+			return w.Name
+		}
+	}
+	return ""
+}
+
+func line(f incident.Finding) string { return f.Probe + ": " + f.Explanation }
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
+
+// since drops the instants before from.
+func since(all []time.Time, from time.Time) []time.Time {
+	return slices.DeleteFunc(all, func(t time.Time) bool { return t.Before(from) })
+}

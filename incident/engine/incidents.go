@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+)
+
+// verdictText is what an incident shall say now.
+type verdictText struct {
+	priority   incident.Priority
+	title, why string
+	reason     string
+	lines      []string
+	quiet      bool
+}
+
+// maxLines bounds what an incident says of its findings; a person reads no more, and a case field holds no more.
+const maxLines = 40
+
+// open begins an incident. Its identity follows from what it is about and when it began.
+func (e *Engine) open(class incident.Class, root string, started time.Time, components []string, t verdictText) *live {
+	if components == nil {
+		components = []string{root}
+	}
+	l := &live{
+		Incident: incident.Incident{
+			ID: incident.Key(e.set.Solution.Tenant, class, root, started), Tenant: e.set.Solution.Tenant,
+			Class: class, Root: root, Components: slices.Clone(components),
+			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Why: t.why, Detail: bounded(t.lines),
+			Started: started, Opened: e.now, Updated: e.now,
+		},
+		Active: slices.Clone(components), Quiet: t.quiet,
+	}
+	if class.OpensCase() {
+		l.Commencement = e.set.Level.Commencement(e.now)
+		l.ReactionDue = e.set.Level.ReactionDue(t.priority, l.Commencement)
+	}
+	e.s.Open = append(e.s.Open, l)
+	e.step.put(l.Incident)
+	e.step.event(l.Incident, incident.EventOpened, t.title+": "+t.why)
+	return l
+}
+
+// update makes an open incident say what is measured now. Priority rises in place; it falls only with the reason recorded.
+func (e *Engine) update(l *live, t verdictText) {
+	same := l.Priority == t.priority && l.Title == t.title
+	l.Quiet = t.quiet
+	if same {
+		return
+	}
+	was := l.Priority
+	l.Priority, l.Title, l.Why, l.Detail, l.Updated = t.priority, t.title, t.why, bounded(t.lines), e.now
+	switch {
+	case t.priority.Above(was):
+		if t.priority.Above(l.Highest) {
+			l.Highest = t.priority
+		}
+		if due := e.set.Level.ReactionDue(t.priority, e.set.Level.Commencement(e.now)); due.Before(l.ReactionDue) {
+			l.ReactionDue = due
+		}
+		e.step.event(l.Incident, incident.EventRaised, fmt.Sprintf("%s to %s: %s", was, t.priority, t.why))
+	case was.Above(t.priority):
+		e.step.event(l.Incident, incident.EventLowered, fmt.Sprintf("%s to %s: %s", was, t.priority, t.why))
+	case !slices.ContainsFunc(e.step.Events, func(o incident.Event) bool { return o.Incident == l.ID }):
+		e.step.event(l.Incident, incident.EventMeasured, t.title+": "+t.why)
+	}
+	e.step.put(l.Incident)
+}
+
+// join adds a component whose problem the incident explains.
+func (e *Engine) join(l *live, k condition) {
+	text := fmt.Sprintf("%s is down too, since %s", k.c.Name, clock(k.Since))
+	if l.Root != incident.Solution {
+		text += "; " + l.Root + " explains it"
+	}
+	l.Components = addName(l.Components, k.c.Name)
+	l.Active = addName(l.Active, k.c.Name)
+	l.Detail, l.Updated = bounded(append(slices.Clone(l.Detail), k.lines...)), e.now
+	e.step.event(l.Incident, incident.EventJoined, text)
+	e.step.put(l.Incident)
+}
+
+// leaveAndReturn records which components of an incident answer again, and which of them do not once more.
+func (e *Engine) leaveAndReturn(l *live, active []condition) {
+	now := names(active)
+	for _, name := range slices.Clone(l.Active) {
+		if !slices.Contains(now, name) {
+			l.Active = without(l.Active, name)
+			l.Updated = e.now
+			e.step.event(l.Incident, incident.EventLeft, fmt.Sprintf("%s answers again; still down: %s", name, strings.Join(now, ", ")))
+			e.step.put(l.Incident)
+		}
+	}
+	for _, k := range active {
+		if k.rectified.After(l.Rectified) {
+			l.Rectified = k.rectified
+		}
+		if !slices.Contains(l.Active, k.c.Name) {
+			e.join(l, k)
+		}
+	}
+}
+
+// absorb closes loser into survivor: one root cause, one case.
+func (e *Engine) absorb(survivor, loser *live, because string) {
+	for _, name := range loser.Components {
+		survivor.Components = addName(survivor.Components, name)
+	}
+	if survivor.Class == loser.Class {
+		for _, name := range loser.Active {
+			survivor.Active = addName(survivor.Active, name)
+		}
+		if loser.Started.Before(survivor.Started) {
+			survivor.Started = loser.Started
+		}
+	}
+	survivor.Updated = e.now
+	e.step.event(survivor.Incident, incident.EventAbsorbed, fmt.Sprintf("took in %s (%s): %s", loser.ID, loser.Title, because))
+	e.step.put(survivor.Incident)
+	loser.AbsorbedBy = survivor.ID
+	e.closeIncident(loser, incident.Absorbed, e.now, fmt.Sprintf("absorbed by %s (%s): %s", survivor.ID, survivor.Title, because))
+}
+
+// rectify closes an incident whose every problem is measured good again. at is the first good result, or zero when it is not
+// known more closely than now.
+func (e *Engine) rectify(l *live, at time.Time) {
+	if at.IsZero() {
+		at = l.Rectified
+	}
+	if at.IsZero() || at.Before(l.Started) {
+		at = e.now
+	}
+	resolution := incident.Recovered
+	lasted := at.Sub(l.Started)
+	text := fmt.Sprintf("measured good again since %s, after %s", clock(at), lasted.Round(time.Second))
+	if l.Class == incident.Availability && !l.Quiet && lasted < e.set.Readings.Momentary {
+		resolution = incident.Momentary
+		text += fmt.Sprintf("; a momentary outage, shorter than %s", e.set.Readings.Momentary)
+	}
+	e.closeIncident(l, resolution, at, text)
+}
+
+func (e *Engine) closeIncident(l *live, how incident.Resolution, ended time.Time, text string) {
+	l.Resolution, l.Ended, l.Closed, l.Updated = how, ended.UTC(), e.now, e.now
+	kind := incident.EventResolved
+	if how == incident.Absorbed {
+		kind = incident.EventAbsorbed
+	}
+	e.step.event(l.Incident, kind, text)
+	e.step.put(l.Incident)
+	e.s.Open = slices.DeleteFunc(e.s.Open, func(o *live) bool { return o == l })
+}
+
+// member returns the open incident of a class that speaks of the component, or nil.
+func (e *Engine) member(class incident.Class, component string) *live {
+	for _, l := range e.s.Open {
+		if l.Class == class && slices.Contains(l.Components, component) {
+			return l
+		}
+	}
+	return nil
+}
+
+// openOf returns the open incidents of a class, in the order in which they were opened.
+func (e *Engine) openOf(class incident.Class) []*live {
+	var list []*live
+	for _, l := range e.s.Open {
+		if l.Class == class {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// earliest returns the first opened incident of a class that fits, or nil.
+func (e *Engine) earliest(class incident.Class, fits func(*live) bool) *live {
+	for _, l := range e.openOf(class) {
+		if fits(l) {
+			return l
+		}
+	}
+	return nil
+}
+
+func addName(all []string, name string) []string {
+	if slices.Contains(all, name) {
+		return all
+	}
+	return append(all, name)
+}
+
+func bounded(all []string) []string {
+	if len(all) <= maxLines {
+		return slices.Clone(all)
+	}
+	return append(slices.Clone(all[:maxLines]), fmt.Sprintf("and %d more", len(all)-maxLines))
+}

@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/detect"
+	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// t0 is a Monday.
+var t0 = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+// world is a simulated solution: scheduled runs, quick re-probes and ticks in virtual time, and what the store would hold.
+type world struct {
+	t         testing.TB
+	setup     Setup
+	engine    *Engine
+	now       time.Time
+	interval  time.Duration
+	answer    func(id string, at time.Time) probes.Result // Outcome, Reason, Detail, Duration; nil map: up
+	queue     []run
+	incidents map[string]incident.Incident
+	events    []incident.Event
+	saved     []byte
+	runs      int
+}
+
+type run struct {
+	at      time.Time
+	id      string
+	recheck bool
+	tick    bool
+	result  *probes.Result // a run that ended
+}
+
+func defaults() (detect.Settings, policy.Readings, sla.Level) {
+	return detect.Settings{Rechecks: 3, RecheckWithin: 4 * time.Second, Recover: 3, LimitWindow: 5 * time.Minute, LimitPoints: 5},
+		policy.Readings{
+			Momentary: 5 * time.Minute, MomentaryCount: 3, MomentaryWindow: time.Hour, Sustained: 15 * time.Minute,
+			PeriodicCount: 3, PeriodicWindow: 6 * time.Hour, RedundancyLost: incident.P3, Settle: 6 * time.Second,
+		},
+		sla.Level{Reaction: [5]time.Duration{0, 15 * time.Minute, time.Hour, 3 * time.Hour, 12 * time.Hour}}
+}
+
+// one returns a component with one instance and one deciding probe named after it.
+func one(name string, dependsOn ...string) policy.Component {
+	return policy.Component{Name: name, Essential: true, DependsOn: dependsOn, Instances: []policy.Instance{
+		{Name: name, Probes: []policy.Probe{{ID: name + "/tcp", Deciding: true}}},
+	}}
+}
+
+// two returns a redundant component.
+func two(name string) policy.Component {
+	return policy.Component{Name: name, Essential: true, Instances: []policy.Instance{
+		{Name: "a", Probes: []policy.Probe{{ID: name + "/a/tcp", Deciding: true}}},
+		{Name: "b", Probes: []policy.Probe{{ID: name + "/b/tcp", Deciding: true}}},
+	}}
+}
+
+func newWorld(t testing.TB, components ...policy.Component) *world {
+	d, r, l := defaults()
+	return &world{
+		t: t, now: t0, interval: 10 * time.Second, incidents: map[string]incident.Incident{},
+		setup: Setup{
+			Solution:  policy.Solution{Tenant: "acme", Components: components, Witnesses: []string{"witness/w"}},
+			Readings:  r,
+			Level:     l,
+			Detection: d,
+		},
+		answer: func(string, time.Time) probes.Result { return up() },
+	}
+}
+
+func up() probes.Result { return probes.Result{Outcome: probes.Up, Duration: 5 * time.Millisecond} }
+
+func refused() probes.Result {
+	return probes.Result{Outcome: probes.Down, Reason: probes.Refused, Detail: "connection refused", Duration: time.Millisecond}
+}
+
+func hang() probes.Result {
+	return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "no answer within 5s", Duration: 5 * time.Second}
+}
+
+// during returns an answer that gives bad for the probes whose id has one of the prefixes, from..to after t0.
+func during(from, to time.Duration, bad func() probes.Result, prefixes ...string) func(string, time.Time) probes.Result {
+	return func(id string, at time.Time) probes.Result {
+		for _, p := range prefixes {
+			if len(id) >= len(p) && id[:len(p)] == p && !at.Before(t0.Add(from)) && at.Before(t0.Add(to)) {
+				return bad()
+			}
+		}
+		return up()
+	}
+}
+
+// both overlays answers: the first that is not up counts.
+func both(all ...func(string, time.Time) probes.Result) func(string, time.Time) probes.Result {
+	return func(id string, at time.Time) probes.Result {
+		for _, f := range all {
+			if r := f(id, at); r.Outcome != probes.Up {
+				return r
+			}
+		}
+		return up()
+	}
+}
+
+// start makes the engine and spreads the schedule.
+func (w *world) start() *world {
+	e, step, err := New(w.setup, w.saved, nil, w.now)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.engine = e
+	w.take(step)
+	w.queue = nil
+	var ids []string
+	for _, c := range w.setup.Solution.Components {
+		for _, i := range c.Instances {
+			for _, p := range i.Probes {
+				ids = append(ids, p.ID)
+			}
+		}
+	}
+	ids = append(ids, w.setup.Solution.Witnesses...)
+	for n, id := range ids {
+		w.push(run{at: w.now.Add(w.interval * time.Duration(n) / time.Duration(len(ids))), id: id})
+	}
+	w.push(run{at: w.now.Add(time.Second), tick: true})
+	return w
+}
+
+func (w *world) push(r run) {
+	at, _ := slices.BinarySearchFunc(w.queue, r, func(a, b run) int {
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id), 1)
+	})
+	w.queue = slices.Insert(w.queue, at, r)
+}
+
+// run plays until that long after t0.
+func (w *world) run(until time.Duration) *world {
+	if w.engine == nil {
+		w.start()
+	}
+	for len(w.queue) > 0 && w.queue[0].at.Before(t0.Add(until)) {
+		r := w.queue[0]
+		w.queue = w.queue[1:]
+		w.now = r.at
+		if r.tick {
+			w.take(w.engine.Tick(r.at))
+			w.push(run{at: r.at.Add(time.Second), tick: true})
+			continue
+		}
+		if r.result != nil {
+			w.take(w.engine.Observe(*r.result))
+			continue
+		}
+		w.runs++
+		result := w.answer(r.id, r.at)
+		result.Probe, result.Start, result.Recheck = r.id, r.at, r.recheck
+		w.push(run{at: result.End(), id: r.id, result: &result})
+		if !r.recheck {
+			w.push(run{at: r.at.Add(w.interval), id: r.id})
+		}
+	}
+	w.now = t0.Add(until)
+	return w
+}
+
+// restart kills the engine: what was committed with the newest changed step is all that is left.
+func (w *world) restart() *world { w.engine = nil; return w.start() }
+
+func (w *world) take(s Step) {
+	for _, r := range s.Rechecks {
+		for n := range r.Count {
+			w.push(run{at: w.now.Add(r.Within * time.Duration(n+1) / time.Duration(r.Count)).Add(time.Millisecond), id: r.Probe, recheck: true})
+		}
+	}
+	if !s.Changed() {
+		return
+	}
+	for _, i := range s.Incidents {
+		w.check(i)
+		w.incidents[i.ID] = i
+	}
+	w.events = append(w.events, s.Events...)
+	saved, err := w.engineState()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.saved = saved
+}
+
+func (w *world) engineState() ([]byte, error) {
+	if w.engine == nil {
+		return w.saved, nil
+	}
+	return w.engine.State()
+}
+
+// check holds what must be true of every change.
+func (w *world) check(i incident.Incident) {
+	w.t.Helper()
+	before, known := w.incidents[i.ID]
+	switch {
+	case i.ID == "" || len(i.ID) > incident.MaxKey:
+		w.t.Fatalf("bad key %q", i.ID)
+	case known && !before.Open():
+		w.t.Fatalf("%s changed after it was closed", i.ID)
+	case i.Class.OpensCase() && (i.Priority == incident.NoPriority || i.Why == "" || i.Title == ""):
+		w.t.Fatalf("%s has no priority, title or reason: %+v", i.ID, i)
+	case !i.Open() && (i.Ended.Before(i.Started) || i.Resolution == ""):
+		w.t.Fatalf("%s is closed badly: %+v", i.ID, i)
+	}
+}
+
+// open returns the open incidents of the SOC's classes.
+func (w *world) open() []incident.Incident {
+	var list []incident.Incident
+	for _, i := range w.incidents {
+		if i.Open() && i.Class.OpensCase() {
+			list = append(list, i)
+		}
+	}
+	slices.SortFunc(list, func(a, b incident.Incident) int { return a.Opened.Compare(b.Opened) })
+	return list
+}
+
+// story prints the timeline in short: "+12s opened P2 web".
+func (w *world) story() []string {
+	var list []string
+	for _, e := range w.events {
+		i := w.incidents[e.Incident]
+		list = append(list, fmt.Sprintf("%s %s %s %s", e.At.Sub(t0).Round(time.Second), e.Kind, e.Priority, i.ID[len("fc-acme-"):len(i.ID)-len("-20261123T100000.000Z")]))
+	}
+	return list
+}

@@ -1,0 +1,26 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// Active returns the start and end of the window if it is open at now. zone is the one that the schedule is written in: a
+// window at 22:00 begins at 22:00 there on both sides of a clock change, and lasts Duration of real time.
+func (w Window) Active(now time.Time, zone *time.Location) (start, end time.Time, open bool) {
+	// Next is exclusive, so the search begins just before the earliest start that could still be open.
+	start = w.Schedule.Next(now.Add(-w.Duration).In(zone))
+	for !start.IsZero() && !start.After(now) {
+		next := w.Schedule.Next(start)
+		if next.IsZero() || next.After(now) {
+			return start.UTC(), start.Add(w.Duration).UTC(), true
+		}
+		start = next // windows that overlap are one that goes on
+	}
+	return time.Time{}, time.Time{}, false
+}
+
+// Covers reports whether the window is for that component.
+func (w Window) Covers(component string) bool {
+	return len(w.Components) == 0 || slices.Contains(w.Components, component)
+}

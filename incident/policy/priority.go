@@ -1,0 +1,108 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+)
+
+// Status is how a component stands, as far as its priority goes. The zero value is Fine.
+type Status uint8
+
+// The statuses.
+const (
+	Fine           Status = iota
+	Inaccessible          // every instance is down
+	RedundancyLost        // some, but not all, of two or more instances are down
+	Flapping              // answers now, but had repeated momentary outages
+	SlowSustained         // a latency regression that has lasted
+	SlowPeriodic          // latency regressions that come and go
+	LimitPassed           // a resource is over its threshold
+)
+
+// Situation is what the priority of one component is judged by.
+type Situation struct {
+	Component string
+	Status    Status
+	Instances int       // of the component
+	Down      int       // of them, where the status is Inaccessible or RedundancyLost
+	Since     time.Time // first failing result
+	Count     int       // of repetitions, for Flapping and SlowPeriodic
+}
+
+// Verdict is a priority with its title and its reason.
+type Verdict struct {
+	Priority incident.Priority
+	Title    string // "backend is inaccessible"
+	Why      string // the contract's sentence, and the numbers
+}
+
+// Judge gives a component's situation its priority by the contract's table:
+//
+//	1  "redundant server application/functionality is inaccessible"
+//	2  "non-redundant server application/functionality is inaccessible, sustained speed problems"
+//	3  "periodic speed problems, momentary outages"; reading: lost redundancy
+//	4  "end-user problems, progression limit for resources exceeded, etc."
+func Judge(s Situation, r Readings) Verdict {
+	since := s.Since.UTC().Format("2006-01-02 15:04:05 UTC")
+	switch s.Status {
+	case Inaccessible:
+		if s.Instances > 1 {
+			return Verdict{
+				incident.P1, s.Component + " is inaccessible",
+				fmt.Sprintf("a redundant server application or functionality is inaccessible: %d of %d instances of %s down since %s", s.Down, s.Instances, s.Component, since),
+			}
+		}
+		return Verdict{
+			incident.P2, s.Component + " is inaccessible",
+			fmt.Sprintf("a non-redundant server application or functionality is inaccessible: %s, with one instance, down since %s", s.Component, since),
+		}
+	case RedundancyLost:
+		return Verdict{
+			r.RedundancyLost, s.Component + " has lost redundancy",
+			fmt.Sprintf("reading of the contract: redundancy is lost, the function is still served: %d of %d instances of %s down since %s", s.Down, s.Instances, s.Component, since),
+		}
+	case Flapping:
+		return Verdict{
+			incident.P3, s.Component + " has momentary outages",
+			fmt.Sprintf("momentary outages: %d of %s within %s, each recovered within %s", s.Count, s.Component, span(r.MomentaryWindow), span(r.Momentary)),
+		}
+	case SlowSustained:
+		return Verdict{
+			incident.P2, s.Component + " is slow",
+			fmt.Sprintf("sustained speed problems: %s slow since %s, longer than %s", s.Component, since, span(r.Sustained)),
+		}
+	case SlowPeriodic:
+		return Verdict{
+			incident.P3, s.Component + " has periodic speed problems",
+			fmt.Sprintf("periodic speed problems: %d of %s within %s", s.Count, s.Component, span(r.PeriodicWindow)),
+		}
+	case LimitPassed:
+		return Verdict{
+			incident.P4, s.Component + " passed a resource limit",
+			fmt.Sprintf("progression limit for resources exceeded: %s since %s", s.Component, since),
+		}
+	}
+	return Verdict{}
+}
+
+// EntireSolution is the verdict when every essential component is inaccessible: priority 1, "the entire customer solution is
+// inaccessible".
+func EntireSolution(essential int, since time.Time) Verdict {
+	return Verdict{
+		incident.P1, "the entire customer solution is inaccessible",
+		fmt.Sprintf("the entire customer solution is inaccessible: all %d essential components down, the first since %s", essential, since.UTC().Format("2006-01-02 15:04:05 UTC")),
+	}
+}
+
+// span prints a duration without needless zeros: 5m, 1h, 6h, 90s.
+func span(d time.Duration) string {
+	switch {
+	case d >= time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute && d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}

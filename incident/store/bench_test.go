@@ -1,0 +1,69 @@
+//go:build unix
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// httpResults makes the results of a round of probes that are up, as an HTTPS probe reports them.
+func httpResults(first, n int, start time.Time) []probes.Result {
+	all := make([]probes.Result, n)
+	for i := range all {
+		all[i] = probes.Result{
+			Probe: fmt.Sprintf("component-%d/http", first+i), Start: start.Add(time.Duration(i) * time.Millisecond),
+			Duration: 118*time.Millisecond + time.Duration(i*7919), Outcome: probes.Up,
+			Phases: []probes.Phase{
+				{Name: probes.PhaseDNS, Duration: 1234567}, {Name: probes.PhaseConnect, Duration: 11234567}, {Name: probes.PhaseTLS, Duration: 31234567},
+				{Name: probes.PhaseFirstByte, Duration: 61234567}, {Name: probes.PhaseTransfer, Duration: 2234567},
+			},
+			Certificate: &probes.Certificate{Subject: "CN=acme", Fingerprint: "00"},
+		}
+	}
+	return all
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func BenchmarkAppendResults(b *testing.B) {
+	for _, batch := range []int{100, 500} {
+		b.Run(fmt.Sprint(batch), func(b *testing.B) {
+			const count = 1000
+			ctx := context.Background()
+			s, err := Open(ctx, "sqlite:"+filepath.Join(b.TempDir(), "bench.db"), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			batches := make([][]probes.Result, count/batch)
+			start := time.Date(2026, 2, 4, 10, 0, 0, 0, time.UTC)
+			for i := range batches {
+				batches[i] = httpResults(i*batch, batch, start)
+			}
+			b.ReportAllocs()
+			before, n := cpuTime(), 0
+			for b.Loop() {
+				results := batches[n%len(batches)]
+				for i := range results {
+					results[i].Start = results[i].Start.Add(10 * time.Second)
+				}
+				if err := s.AppendResults(ctx, results); err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			b.ReportMetric(float64(cpuTime()-before)/float64(n*batch)/1000, "cpu-µs/result")
+		})
+	}
+}

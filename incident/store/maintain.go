@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+const (
+	stepBlocks    = 200 // blocks that one step of retention deals with
+	stepIncidents = 50
+	// probeGrace is how much longer than its roll-ups a probe's name is kept, since when it was last seen is noted by the day.
+	probeGrace = 48 * time.Hour
+)
+
+// Maintain applies retention; it works in small steps so that other writes go on, and returns when nothing is left to do.
+// Incidents that are open, or have a case that is not settled or a notice that is due, are kept however old they are. ctx ends
+// it between two steps.
+func (s *Store) Maintain(ctx context.Context, now time.Time) error {
+	raw, old := now.Add(-s.options.RawFor).UnixNano(), now.Add(-s.options.RollupsFor).UnixNano()
+	if err := s.write(ctx, relaxed, "fold results", s.fold, func() { s.logged = 0 }); err != nil {
+		return err
+	}
+	for _, step := range []func(*sql.Tx) (more bool, err error){
+		func(tx *sql.Tx) (bool, error) { return expireBlocks(tx, raw) },
+		func(tx *sql.Tx) (bool, error) { return expireRollups(tx, hour(old)) },
+		func(tx *sql.Tx) (bool, error) { return expireIncidents(tx, old) },
+		func(tx *sql.Tx) (bool, error) { return expireDeskCases(tx, old) },
+	} {
+		for more := true; more; {
+			if err := s.write(ctx, relaxed, "apply retention", func(tx *sql.Tx) (err error) {
+				more, err = step(tx)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return s.forgetProbes(ctx, min(raw, old)-int64(probeGrace))
+}
+
+// expireBlocks removes the raw results that started before the cutoff.
+func expireBlocks(tx *sql.Tx, cutoff int64) (more bool, err error) {
+	blocks, err := someBlocks(tx, "WHERE first < ? ORDER BY first LIMIT ?", cutoff, stepBlocks)
+	if err != nil {
+		return false, err
+	}
+	for _, b := range blocks {
+		if err := b.shorten(tx, func(_ int, start int64) bool { return start >= cutoff }); err != nil {
+			return false, err
+		}
+	}
+	return len(blocks) == stepBlocks, nil
+}
+
+// trim removes the oldest raw results when there are more of them, or they take more room, than the options allow.
+func (s *Store) trim(ctx context.Context, tx *sql.Tx) error {
+	for {
+		var results, bytes int64
+		if err := tx.QueryRowContext(ctx, "SELECT results, bytes FROM result_totals WHERE id = 1").Scan(&results, &bytes); err != nil {
+			return err
+		}
+		if results <= s.options.RawRows && bytes <= s.options.RawBytes {
+			return nil
+		}
+		blocks, err := someBlocks(tx, "ORDER BY id LIMIT ?", stepBlocks)
+		if err != nil || len(blocks) == 0 {
+			return err
+		}
+		for _, b := range blocks {
+			if results <= s.options.RawRows && bytes <= s.options.RawBytes {
+				break
+			}
+			drop := b.results
+			if bytes <= s.options.RawBytes {
+				drop = int(min(int64(drop), results-s.options.RawRows))
+			}
+			if err := b.shorten(tx, func(i int, _ int64) bool { return i >= drop }); err != nil {
+				return err
+			}
+			results -= int64(drop)
+			bytes -= int64(len(b.body)) // or some less: the totals say
+		}
+	}
+}
+
+// storedBlock is a row of result_blocks.
+type storedBlock struct {
+	id, probe int64
+	results   int
+	body      []byte
+}
+
+func someBlocks(tx *sql.Tx, where string, args ...any) ([]storedBlock, error) {
+	rows, err := tx.Query("SELECT id, probe, results, body FROM result_blocks "+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var all []storedBlock
+	for rows.Next() {
+		var b storedBlock
+		if err := rows.Scan(&b.id, &b.probe, &b.results, &b.body); err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, rows.Err()
+}
+
+// shorten leaves only the results that keep wants, by their place in the block and their start; a block without any goes.
+func (b storedBlock) shorten(tx *sql.Tx, keep func(i int, start int64) bool) error {
+	var left block
+	for i, r := 0, newReader(b.body); r.more(); i++ {
+		_, start, payload := r.record(false)
+		if r.err == nil && keep(i, start) {
+			left.add(start, payload)
+		}
+	}
+	var err error
+	if left.results == 0 {
+		_, err = tx.Exec("DELETE FROM result_blocks WHERE id = ?", b.id)
+	} else {
+		_, err = tx.Exec("UPDATE result_blocks SET first = ?, last = ?, results = ?, body = ? WHERE id = ?", left.first, left.last, left.results, left.body, b.id)
+	}
+	return errors.Join(err, total(context.Background(), tx, left.results-b.results, len(left.body)-len(b.body)))
+}
+
+// expireRollups removes one hour that is older than the cutoff.
+func expireRollups(tx *sql.Tx, cutoff int64) (more bool, err error) {
+	return removed(tx, "DELETE FROM rollups WHERE hour = (SELECT min(hour) FROM rollups) AND hour < ?", cutoff)
+}
+
+// removed runs a statement that removes rows and reports whether there were any.
+func removed(tx *sql.Tx, query string, args ...any) (bool, error) {
+	result, err := tx.Exec(query, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// expireIncidents removes some incidents that were closed before the cutoff, and nothing is left to do for, with all that
+// belongs to them.
+func expireIncidents(tx *sql.Tx, cutoff int64) (more bool, err error) {
+	rows, err := tx.Query(`SELECT id FROM incidents WHERE closed <> 0 AND closed < ?
+		AND id NOT IN (SELECT incident FROM cases WHERE settled = 0) AND id NOT IN (SELECT incident FROM notices WHERE state = '')
+		ORDER BY closed LIMIT ?`, cutoff, stepIncidents)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = rows.Close() }()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return false, err
+		}
+		ids = append(ids, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		// The incident first: a trigger guards the timeline of one that is there.
+		for _, query := range []string{
+			"DELETE FROM incidents WHERE id = ?", "DELETE FROM events WHERE incident = ?",
+			"DELETE FROM cases WHERE incident = ?", "DELETE FROM notices WHERE incident = ?",
+		} {
+			if _, err := tx.Exec(query, id); err != nil {
+				return false, err
+			}
+		}
+	}
+	return len(ids) == stepIncidents, nil
+}
+
+// expireDeskCases removes some cases of the built-in desk that are over and did not change since the cutoff. Their numbers are not
+// given again.
+func expireDeskCases(tx *sql.Tx, cutoff int64) (more bool, err error) {
+	return removed(tx, `DELETE FROM desk_cases WHERE number IN
+		(SELECT number FROM desk_cases WHERE changed < ? AND state IN ('resolved', 'withdrawn') ORDER BY changed LIMIT ?)`, cutoff, stepIncidents)
+}
+
+// forgetProbes removes the names of probes that have no results and no roll-ups any more.
+func (s *Store) forgetProbes(ctx context.Context, cutoff int64) error {
+	var gone []string
+	return s.write(ctx, relaxed, "forget probes", func(tx *sql.Tx) error {
+		if err := s.fold(tx); err != nil {
+			return err
+		}
+		rows, err := tx.Query("DELETE FROM probes WHERE seen < ? RETURNING name", cutoff)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			gone = append(gone, name)
+		}
+		return rows.Err()
+	}, func() {
+		s.logged = 0
+		for _, name := range gone {
+			delete(s.probes, name)
+		}
+	})
+}

@@ -1,0 +1,265 @@
+package storetest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// world is a store beside the simplest thing that behaves like one.
+type world struct {
+	t         *testing.T
+	s         *store.Store
+	incidents map[string]incident.Incident
+	events    map[string][]incident.Event
+	cases     map[string]incident.Case // by incident and desk
+	notices   map[string]incident.Notice
+	desk      map[string]incident.StoredCase // by key
+	results   map[string][]probes.Result
+	state     []byte
+	appended  time.Duration // results so far
+}
+
+// model makes random changes to a store and compares it with the model now and then, and at the end.
+func model(t *testing.T, open func(*testing.T) *store.Store) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := &world{
+			t: t, s: open(t), incidents: map[string]incident.Incident{}, events: map[string][]incident.Event{}, cases: map[string]incident.Case{},
+			notices: map[string]incident.Notice{}, desk: map[string]incident.StoredCase{}, results: map[string][]probes.Result{},
+		}
+		defer func() { _ = w.s.Close() }()
+		rt.Repeat(map[string]func(*rapid.T){
+			"commit": w.commit, "case": w.saveCase, "notice": w.saveNotice, "add notice": w.addNotice, "desk": w.deskCase, "results": w.append,
+			"maintain": func(rt *rapid.T) { w.do(rt, w.s.Maintain(t.Context(), day.Add(24*time.Hour))) },
+			"compare":  w.compare,
+		})
+		w.compare(rt)
+	})
+}
+
+func (w *world) do(rt *rapid.T, err error) {
+	if err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func (w *world) id(rt *rapid.T) string {
+	return fmt.Sprint("fc-", rapid.IntRange(0, 3).Draw(rt, "incident"))
+}
+
+func (w *world) when(rt *rapid.T) time.Time {
+	return day.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Hour)).Draw(rt, "time")))
+}
+
+func (w *world) event(rt *rapid.T, id string) incident.Event {
+	e := anEvent(id, w.when(rt), rapid.String().Draw(rt, "text"))
+	w.events[id] = append(w.events[id], e)
+	return e
+}
+
+func (w *world) commit(rt *rapid.T) {
+	id := w.id(rt)
+	i := openIncident(id, w.when(rt))
+	if rapid.Bool().Draw(rt, "closed") {
+		i = anIncident(id, i.Opened)
+	}
+	i.Components = rapid.SliceOfN(rapid.SampledFrom([]string{"backend", "web-client", "remote-desktop"}), 0, 3).Draw(rt, "components")
+	w.incidents[id] = i
+	c := store.Commit{At: i.Updated, Incidents: []incident.Incident{i}, Events: []incident.Event{w.event(rt, id)}}
+	if rapid.Bool().Draw(rt, "state") {
+		c.State = rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(rt, "bytes")
+		w.state = c.State
+	}
+	w.do(rt, w.s.Commit(w.t.Context(), c))
+}
+
+func (w *world) saveCase(rt *rapid.T) {
+	c := aCase(w.id(rt), rapid.SampledFrom([]string{"soc", "mailbox"}).Draw(rt, "desk"))
+	c.Settled = rapid.Bool().Draw(rt, "settled")
+	c.Failures = rapid.IntRange(0, 9).Draw(rt, "failures")
+	w.cases[c.Incident+" "+c.Desk] = c
+	w.do(rt, w.s.SaveCase(w.t.Context(), c, w.event(rt, c.Incident)))
+}
+
+func (w *world) notice(rt *rapid.T) incident.Notice {
+	n := aNotice(fmt.Sprint("n-", rapid.IntRange(0, 5).Draw(rt, "notice")), w.id(rt), w.when(rt))
+	n.State = rapid.SampledFrom([]incident.NoticeState{incident.NoticeDue, incident.NoticeSent, incident.NoticeSuperseded}).Draw(rt, "state")
+	return n
+}
+
+func (w *world) saveNotice(rt *rapid.T) {
+	n := w.notice(rt)
+	w.notices[n.ID] = n
+	w.do(rt, w.s.SaveNotice(w.t.Context(), n, w.event(rt, n.Incident)))
+}
+
+func (w *world) addNotice(rt *rapid.T) {
+	n := w.notice(rt)
+	if _, there := w.notices[n.ID]; !there {
+		w.notices[n.ID] = n
+	}
+	w.do(rt, w.s.AddNotices(w.t.Context(), n))
+}
+
+func (w *world) deskCase(rt *rapid.T) {
+	c := aDeskCase(w.id(rt), w.when(rt))
+	got, err := w.s.CreateDeskCase(w.t.Context(), c)
+	w.do(rt, err)
+	if _, there := w.desk[c.Key]; !there {
+		c.Number = fmt.Sprintf("FC-2026-%06d", len(w.desk)+1)
+		w.desk[c.Key] = c
+	}
+	w.equal(rt, "desk case", got, w.desk[c.Key])
+	c = w.desk[c.Key]
+	c.State = rapid.SampledFrom([]incident.CaseState{incident.CaseNew, incident.CaseHeld, incident.CaseResolved}).Draw(rt, "desk state")
+	w.desk[c.Key] = c
+	w.do(rt, w.s.UpdateDeskCase(w.t.Context(), c.Number, func(stored *incident.StoredCase) error {
+		stored.State = c.State
+		return nil
+	}))
+}
+
+func (w *world) append(rt *rapid.T) {
+	var list []probes.Result
+	for range rapid.IntRange(1, 8).Draw(rt, "count") {
+		// No two start at one instant: their order is nobody's business.
+		r := evidence(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "probe"), w.when(rt).Truncate(time.Millisecond).Add(w.appended))
+		w.appended++
+		r.Outcome = probes.Outcome(rapid.IntRange(0, 3).Draw(rt, "outcome"))
+		r.Lagging, r.Recheck = rapid.Bool().Draw(rt, "lagging"), rapid.Bool().Draw(rt, "recheck")
+		r.Duration = time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "duration"))
+		r.Detail = rapid.String().Draw(rt, "detail")
+		if r.Outcome == probes.Up {
+			r.Facts, r.Certificate = nil, nil
+		}
+		list = append(list, r)
+		w.results[r.Probe] = append(w.results[r.Probe], r)
+	}
+	w.do(rt, w.s.AppendResults(w.t.Context(), list))
+}
+
+func (w *world) equal(rt *rapid.T, what string, got, want any) {
+	if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		rt.Fatalf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func (w *world) compare(rt *rapid.T) {
+	ctx := w.t.Context()
+	state, err := w.s.EngineState(ctx)
+	w.do(rt, err)
+	w.equal(rt, "state", state, w.state)
+	unsettled := map[string]bool{}
+	for id, i := range w.incidents {
+		got, err := w.s.Incident(ctx, id)
+		w.do(rt, err)
+		w.equal(rt, id, got, i)
+		unsettled[id] = i.Open()
+	}
+	for _, c := range w.cases {
+		if _, there := w.incidents[c.Incident]; there && !c.Settled {
+			unsettled[c.Incident] = true
+		}
+	}
+	for _, n := range w.notices {
+		if _, there := w.incidents[n.Incident]; there && n.State == incident.NoticeDue {
+			unsettled[n.Incident] = true
+		}
+	}
+	work, err := w.s.Incidents(ctx, store.IncidentFilter{Unsettled: true})
+	w.do(rt, err)
+	for _, i := range work {
+		if !unsettled[i.ID] {
+			rt.Fatalf("%s is said to be unsettled", i.ID)
+		}
+		delete(unsettled, i.ID)
+	}
+	for id, wanted := range unsettled {
+		if wanted {
+			rt.Fatalf("%s is not said to be unsettled", id)
+		}
+	}
+	w.compareRows(rt)
+	w.compareResults(rt)
+}
+
+func (w *world) compareRows(rt *rapid.T) {
+	ctx := w.t.Context()
+	cases, err := w.s.Cases(ctx, "")
+	w.do(rt, err)
+	for _, c := range cases {
+		w.equal(rt, "case", c, w.cases[c.Incident+" "+c.Desk])
+	}
+	w.equal(rt, "number of cases", len(cases), len(w.cases))
+	var due []incident.Notice
+	for _, n := range w.notices {
+		if n.State == incident.NoticeDue {
+			due = append(due, n)
+		}
+	}
+	slices.SortFunc(due, func(a, b incident.Notice) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
+	got, err := w.s.Notices(ctx, "")
+	w.do(rt, err)
+	w.equal(rt, "due notices", got, due)
+	for id, want := range w.events {
+		got, err := w.s.Timeline(ctx, id, 0)
+		w.do(rt, err)
+		w.equal(rt, "timeline of "+id, forget(got), want)
+	}
+	for key, want := range w.desk {
+		got, err := w.s.DeskCaseByKey(ctx, key)
+		w.do(rt, err)
+		w.equal(rt, "desk case", got, want)
+	}
+}
+
+// forget drops the sequence numbers.
+func forget(events []incident.Event) []incident.Event {
+	for i := range events {
+		events[i].Seq = 0
+	}
+	return events
+}
+
+func (w *world) compareResults(rt *rapid.T) {
+	ctx := w.t.Context()
+	from, to, limit := w.when(rt), w.when(rt), rapid.IntRange(1, 20).Draw(rt, "limit")
+	for probe, all := range w.results {
+		byStart := slices.Clone(all)
+		slices.SortStableFunc(byStart, func(a, b probes.Result) int { return a.Start.Compare(b.Start) })
+		byStart = slices.DeleteFunc(byStart, func(r probes.Result) bool { return r.Start.Before(from) || !r.Start.Before(to) })
+		got, err := w.s.Results(ctx, probe, from, to, limit)
+		w.do(rt, err)
+		w.equal(rt, "results of "+probe, got, byStart[max(0, len(byStart)-limit):])
+
+		counts := map[time.Time]int64{}
+		var total time.Duration
+		for _, r := range all {
+			counts[r.Start.Truncate(time.Hour)]++
+			if !r.Lagging && (r.Outcome == probes.Up || r.Outcome == probes.Degraded) {
+				total += r.Duration
+			}
+		}
+		rolled, err := w.s.Rollups(ctx, probe, time.Time{}, time.Time{})
+		w.do(rt, err)
+		for _, r := range rolled {
+			counts[r.Hour] -= r.Counts[0] + r.Counts[1] + r.Counts[2] + r.Counts[3] + r.Lagging
+			total -= r.Sum
+		}
+		for hour, left := range counts {
+			if left != 0 || total != 0 {
+				rt.Fatalf("roll-ups of %s at %s differ by %d results, in all by %s", probe, hour, left, total)
+			}
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// durability is what a commit of the writer promises.
+type durability int
+
+const (
+	durable durability = iota // on the disk when it returns: survives a power failure
+	relaxed                   // in the operating system's hands: survives the process, perhaps not a power failure
+)
+
+// write runs fn in a transaction of its own when its turn comes, and after, if given, once that is committed. ctx bounds the
+// wait for the turn only.
+func (s *Store) write(ctx context.Context, d durability, what string, fn func(*sql.Tx) error, after ...func()) error {
+	if s.writer == nil {
+		return fmt.Errorf("store: cannot %s: %w", what, ErrReadOnly)
+	}
+	select {
+	case _, open := <-s.gate:
+		if !open {
+			return fmt.Errorf("store: cannot %s: %w", what, ErrClosed)
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("store: cannot %s: other writes did not end in time: %w", what, context.Cause(ctx))
+	}
+	defer func() { s.gate <- struct{}{} }()
+	if err := s.transact(context.WithoutCancel(ctx), d, fn); err != nil {
+		return s.fault(what, err)
+	}
+	for _, f := range after {
+		f()
+	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, d durability, fn func(*sql.Tx) error) error {
+	if d != s.durability {
+		// Between transactions only: SQLite ignores it inside one.
+		if _, err := s.writer.ExecContext(ctx, [...]string{"PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"}[d]); err != nil {
+			return err
+		}
+		s.durability = d
+	}
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after an error or a panic; after a commit it does nothing
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// view runs fn on one consistent state of the store.
+func (s *Store) view(ctx context.Context, what string, fn func(*sql.Tx) error) error {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return s.fault(what, err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	return s.fault(what, fn(tx))
+}
+
+// bodies returns what the query's one column, JSON, holds.
+func bodies[T any](ctx context.Context, tx *sql.Tx, query string, args ...any) ([]T, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var all []T
+	for rows.Next() {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return nil, err
+		}
+		var v T
+		if err := json.Unmarshal(body, &v); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// nanos returns t as it is stored: Unix nanoseconds, 0 for the zero time.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// instant is the reverse of nanos; in UTC.
+func instant(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

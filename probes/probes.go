@@ -86,6 +86,7 @@ const (
 	PhaseConnect   = "connect"
 	PhaseTLS       = "tls"
 	PhaseX224      = "x224"
+	PhaseRTT       = "rtt" // of icmp: the average round trip, not the time of the run
 	PhaseFirstByte = "first_byte"
 	PhaseTransfer  = "transfer"
 	PhaseTotal     = "total" // never in Result.Phases: it is Result.Duration

@@ -1,8 +1,12 @@
 // Package config reads the one configuration file: strict, every fault at once with its place and a hint, secrets kept secret.
 package config
 
+//go:generate go run ./internal/gen
+
 import (
 	"time"
+
+	"github.com/robfig/cron/v3"
 
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
@@ -10,6 +14,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/incident/sla"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -59,7 +64,9 @@ type ServiceLevel struct {
 	Holidays    string              `yaml:"holidays" doc:"Country whose public holidays are not supported time, such as DK; none unless given."`
 	Reaction    Reaction            `yaml:"reaction" doc:"Reaction times; the contract's unless given."`
 	StatusEvery time.Duration       `yaml:"status_every" default:"30m" doc:"How often a status mail is sent while an incident lasts."`
-	StatusFor   []incident.Priority `yaml:"status_for" default:"p1,p2,p3" doc:"Priorities that get status mails; a passed threshold (p4) may last for weeks and gets none by default."`
+	StatusFor   []incident.Priority `yaml:"status_for" default:"p1,p2,p3" enum:"p1,p2,p3,p4" doc:"Priorities that get status mails; a passed threshold (p4) may last for weeks and gets none by default."`
+
+	Calendar sla.Calendar `yaml:"-"` // of Supported and Holidays
 }
 
 // Supported is the Supported Time Period as written: the word 24x7, or weekly hours in the tenant's zone.
@@ -110,8 +117,9 @@ type Probe struct {
 	Role     string                   `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
 	Limits   map[string]time.Duration `yaml:"limits" doc:"Absolute latency limits by phase (total, dns, connect, tls, ...), judged over a window."`
 
-	ID    string       `yaml:"-"` // component/name or component/instance/name; witness/name for a witness
-	Probe probes.Probe `yaml:"-"` // the kind's own struct, decoded and valid
+	ID    string        `yaml:"-"` // component/name or component/instance/name; witness/name for a witness
+	Probe probes.Probe  `yaml:"-"` // the kind's own struct, decoded and valid
+	Cron  cron.Schedule `yaml:"-"` // of Schedule, in the tenant's zone; nil when Interval holds
 }
 
 // Maintenance is a recurring window.
@@ -120,6 +128,8 @@ type Maintenance struct {
 	Schedule   string        `yaml:"schedule" required:"true" doc:"Cron expression of its starts, in the tenant's zone."`
 	Duration   time.Duration `yaml:"duration" required:"true" doc:"How long it lasts."`
 	Components []string      `yaml:"components" doc:"Which components; all unless given."`
+
+	Cron cron.Schedule `yaml:"-"` // of Schedule, in the tenant's zone
 }
 
 // Desk is a configured ticket system. The keys of its kind stand beside these.
@@ -135,9 +145,16 @@ type Notifier struct {
 	Kind       string              `yaml:"kind" required:"true" doc:"Which kind of notifier."`
 	Name       string              `yaml:"name" required:"true" doc:"Name of the notifier."`
 	To         []string            `yaml:"to" doc:"customer, functional or on_call (the tenant's contacts), or addresses of the kind."`
-	Priorities []incident.Priority `yaml:"priorities" doc:"Only incidents that are, or were, of one of these; all unless given."`
+	Priorities []incident.Priority `yaml:"priorities" enum:"p1,p2,p3,p4" doc:"Only incidents that are, or were, of one of these; all unless given."`
 
-	Builder notify.Builder `yaml:"-"`
+	Builder    notify.Builder `yaml:"-"`
+	Recipients []Recipient    `yaml:"-"` // To, resolved
+}
+
+// Recipient is somebody whom a notifier tells.
+type Recipient struct {
+	Role    string           // customer, functional or on_call; "" for an address of the notifier's kind
+	Contact incident.Contact // for an address, that alone
 }
 
 // Heartbeat tells an outside watchdog that the agent is alive and sees.

@@ -1,0 +1,287 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/sla"
+)
+
+var (
+	tenantID      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$`)
+	componentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)
+	entryName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+)
+
+const (
+	tenantHint    = "lower-case letters, digits and hyphens, at most 24, a letter or digit first and last"
+	componentHint = "lower-case letters, digits and hyphens, at most 48, a letter or digit first and last"
+	nameHint      = "letters, digits, dots, hyphens and underscores, at most 63, a letter or digit first and last"
+)
+
+// complete checks what concerns more than one key, and fills in what follows from the others. Whatever is at fault already is
+// left alone.
+func (d *decoder) complete(c *Config) {
+	d.tenant(&c.Tenant)
+	d.serviceLevel(&c.ServiceLevel, c.Tenant.Zone)
+	d.text("operations_centre.name", c.OperationsCentre.Name)
+	d.text("operations_centre.phone", c.OperationsCentre.Phone)
+	d.pace(&c.Defaults)
+	d.components(c)
+	d.witnesses(c)
+	d.detection(c)
+	d.readings(c)
+	d.maintenance(c)
+	d.desks(c)
+	d.notices(c)
+	d.faces(c)
+}
+
+// check reports a fault at path unless ok holds or the path is at fault already.
+func (d *decoder) check(ok bool, path, hint, format string, args ...any) {
+	if !ok && d.clean(path) {
+		d.fault(path, hint, format, args...)
+	}
+}
+
+// text checks what will stand in cases and mails: printable, on one line, and short.
+func (d *decoder) text(path, text string) {
+	d.check(!strings.ContainsFunc(text, unicode.IsControl), path, "", "has a line break or another control character")
+	d.check(len(text) <= 200, path, "", "is longer than 200 bytes")
+}
+
+func (d *decoder) tenant(t *Tenant) {
+	d.check(tenantID.MatchString(t.ID), "tenant.id", tenantHint, "%s is not a tenant id", quote(t.ID))
+	t.Name = cmp.Or(t.Name, t.ID)
+	d.text("tenant.name", t.Name)
+	zone, err := zone(t.TimeZone)
+	d.check(err == nil, "tenant.time_zone", "write an IANA zone such as Europe/Copenhagen", "%s is not a time zone", quote(t.TimeZone))
+	t.Zone = zone
+	contacts := map[string]incident.Contact{customer: t.Contacts.Customer, functional: t.Contacts.Functional, onCall: t.Contacts.OnCall}
+	for role, c := range contacts {
+		path := "tenant.contacts." + role
+		d.text(path+".name", c.Name)
+		d.text(path+".phone", c.Phone)
+		d.check(c.Email == "" || isMail(c.Email), path+".email", "write name@host", "%s is not an e-mail address", quote(c.Email))
+	}
+}
+
+// zone returns the IANA zone of that name; UTC when there is none. "Local" is refused: it depends on the machine.
+func zone(name string) (*time.Location, error) {
+	if name == "Local" || name == "" {
+		return time.UTC, errors.New("not an IANA zone")
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC, err
+	}
+	return z, nil
+}
+
+func isMail(text string) bool {
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Name == "" && a.Address == text
+}
+
+func (d *decoder) serviceLevel(l *ServiceLevel, zone *time.Location) {
+	calendar, err := sla.ParseCalendar(l.Supported, zone, l.Holidays)
+	l.Calendar = calendar
+	for _, fault := range unjoin(err) {
+		path := "service_level.supported"
+		var n int
+		if _, err := fmt.Sscanf(fault.Error(), "entry %d ", &n); err == nil && n > 0 {
+			if entry := fmt.Sprintf("%s[%d]", path, n-1); d.given(entry) {
+				path = entry
+			}
+		} else if strings.HasPrefix(fault.Error(), "holidays ") {
+			path = "service_level.holidays"
+		}
+		d.check(false, path, "", "%s", fault)
+	}
+	r := l.Reaction
+	times := []time.Duration{r.P1, r.P2, r.P3, r.P4}
+	for i, t := range times {
+		path := fmt.Sprintf("service_level.reaction.p%d", i+1)
+		d.check(t >= time.Second, path, "", "is shorter than a second")
+		if i > 0 {
+			d.check(t >= times[i-1], path, "", "%s is shorter than the %s of p%d, which is more urgent", short(t), short(times[i-1]), i)
+		}
+	}
+	d.check(l.StatusEvery >= time.Second, "service_level.status_every", "", "is shorter than a second")
+}
+
+// unjoin returns the errors that errors.Join put together.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost error itself
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+func (d *decoder) detection(c *Config) {
+	s, path := c.Detection, "detection."
+	d.whole(path+"rechecks", s.Rechecks, 0, 20)
+	d.span(path+"recheck_within", s.RecheckWithin, 100*time.Millisecond, 5*time.Minute)
+	d.whole(path+"recover", s.Recover, 1, 100)
+	d.span(path+"limit_window", s.LimitWindow, time.Second, 24*time.Hour)
+	d.whole(path+"limit_points", s.LimitPoints, 1, 120)
+}
+
+func (d *decoder) readings(c *Config) {
+	r, path := c.Policy, "policy."
+	const week = 7 * 24 * time.Hour
+	d.span(path+"momentary", r.Momentary, 0, 24*time.Hour)
+	d.whole(path+"momentary_count", r.MomentaryCount, 2, 100)
+	d.span(path+"momentary_window", r.MomentaryWindow, time.Second, week)
+	d.span(path+"sustained", r.Sustained, time.Second, 24*time.Hour)
+	d.whole(path+"periodic_count", r.PeriodicCount, 2, 100)
+	d.span(path+"periodic_window", r.PeriodicWindow, time.Second, week)
+	d.span(path+"settle", r.Settle, 0, time.Minute)
+}
+
+func (d *decoder) whole(path string, n, low, high int) {
+	d.check(n >= low && n <= high, path, "", "%d is not between %d and %d", n, low, high)
+}
+
+func (d *decoder) span(path string, t, low, high time.Duration) {
+	d.check(t >= low && t <= high, path, "", "%s is not between %s and %s", short(t), short(low), short(high))
+}
+
+// schedule reads a cron expression in the tenant's zone; nil after a fault.
+func (d *decoder) schedule(path, spec string, zone *time.Location) cron.Schedule {
+	if spec == "" || !d.clean(path) {
+		return nil
+	}
+	const hint = `five fields, minute hour day month weekday, such as "0 22 * * SUN", or @daily, @hourly, @every 90s`
+	if strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {
+		d.fault(path, "leave the zone out: tenant.time_zone holds", "%s is not a schedule", quote(spec))
+		return nil
+	}
+	s, err := cron.ParseStandard(spec)
+	if err != nil {
+		why, _, _ := strings.Cut(err.Error(), ": strconv")
+		d.fault(path, hint, "%s is not a schedule: %s", quote(spec), why)
+		return nil
+	}
+	if fields, ok := s.(*cron.SpecSchedule); ok {
+		fields.Location = zone
+	}
+	if s.Next(epoch).IsZero() {
+		d.fault(path, "", "%s never comes", quote(spec))
+		return nil
+	}
+	return s
+}
+
+// epoch is where the gaps of a schedule are measured from: any day will do, as long as it is always the same.
+var epoch = time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// gaps returns the shortest and the longest time between two starts among the next hundred.
+func gaps(s cron.Schedule) (shortest, longest time.Duration) {
+	last := s.Next(epoch)
+	for range 100 {
+		next := s.Next(last)
+		if next.IsZero() {
+			break
+		}
+		gap := next.Sub(last)
+		if shortest == 0 || gap < shortest {
+			shortest = gap
+		}
+		longest = max(longest, gap)
+		last = next
+	}
+	return shortest, longest
+}
+
+func (d *decoder) maintenance(c *Config) {
+	known, seen := names(c), map[string]string{}
+	for i := range c.Maintenance {
+		m, path := &c.Maintenance[i], fmt.Sprintf("maintenance[%d]", i)
+		d.name(path, m.Name, entryName, nameHint, seen)
+		m.Cron = d.schedule(path+".schedule", m.Schedule, c.Tenant.Zone)
+		d.check(m.Duration > 0, path+".duration", "", "must be longer than 0")
+		if m.Cron != nil {
+			_, longest := gaps(m.Cron)
+			d.check(longest == 0 || m.Duration < longest, path+".duration", "", "%s is as long as the time between two starts: maintenance would never end", short(m.Duration))
+		}
+		d.references(path+".components", m.Components, known, nil)
+	}
+}
+
+// name checks the name of an entry, and that no other in seen has it.
+func (d *decoder) name(path, name string, pattern *regexp.Regexp, hint string, seen map[string]string) {
+	p := path + ".name"
+	if !d.clean(p) {
+		return
+	}
+	d.check(pattern.MatchString(name), p, hint, "%s is not a name", quote(name))
+	if first, double := seen[name]; double {
+		d.check(false, p, "", "%s is the name of %s already", quote(name), first)
+		return
+	}
+	seen[name] = path
+}
+
+// faces checks store, page, heartbeat and vantage.
+func (d *decoder) faces(c *Config) {
+	c.Store.URL = d.storeURL(c.Store.URL)
+	if c.Heartbeat != nil {
+		d.check(isHTTP(c.Heartbeat.URL.Reveal()), "heartbeat.url", "", "is not an http:// or https:// address")
+		d.check(c.Heartbeat.Every >= time.Second, "heartbeat.every", "", "is shorter than a second")
+	}
+	d.check(isListen(c.Web.Listen), "web.listen", "write host:port, such as 127.0.0.1:9797", "%s is not an address to listen on", quote(c.Web.Listen))
+	d.check(c.Web.ExternalURL == "" || isHTTP(c.Web.ExternalURL), "web.external_url", "write it as https://host/", "is not an http:// or https:// address")
+	if c.Vantage == "" {
+		c.Vantage, _ = os.Hostname() // a host without a name has an empty vantage
+	}
+	d.text("vantage", c.Vantage)
+}
+
+func (d *decoder) storeURL(given string) string {
+	const beside = "firstcall.db"
+	if given == "" {
+		return "sqlite:" + d.beside(beside)
+	}
+	path, ok := strings.CutPrefix(given, "sqlite:")
+	switch {
+	case strings.HasPrefix(given, "postgres:"), strings.HasPrefix(given, "postgresql:"):
+		d.check(false, "store.url", "write sqlite:PATH", "PostgreSQL is not in this version")
+	case !ok, path == "", strings.HasPrefix(path, "//"), strings.ContainsAny(path, "?#"):
+		d.check(false, "store.url", "write sqlite:PATH", "is not the address of a store")
+	case path == ":memory:":
+		return given
+	}
+	return "sqlite:" + filepath.Clean(d.beside(path))
+}
+
+func isHTTP(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+func isListen(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || strings.ContainsFunc(host, func(r rune) bool { return unicode.IsSpace(r) || r == '/' }) {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}

@@ -1,0 +1,98 @@
+// Package reference writes the reference page and the JSON Schema of the configuration from the structs that the decoder
+// fills, so that neither can say anything else than what is true.
+package reference
+
+import (
+	"encoding"
+	"reflect"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/config/secret"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/notify"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// shape is what a value looks like in the file.
+type shape int
+
+const (
+	shapeText shape = iota
+	shapeSecret
+	shapeDuration
+	shapeSwitch
+	shapeWhole
+	shapeNumber
+	shapeWords // a list that may be written as its only word
+	shapeList
+	shapeTable // free keys
+	shapeStruct
+)
+
+var textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+
+// shapeOf tells how the decoder reads a field of type t, which is not a pointer.
+func shapeOf(t reflect.Type) shape {
+	switch {
+	case t == reflect.TypeFor[secret.Value]():
+		return shapeSecret
+	case t == reflect.TypeFor[time.Duration]():
+		return shapeDuration
+	case t == reflect.TypeFor[config.Supported]():
+		return shapeWords
+	case reflect.PointerTo(t).Implements(textType):
+		return shapeText
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return shapeSwitch
+	case reflect.Float32, reflect.Float64:
+		return shapeNumber
+	case reflect.Slice:
+		return shapeList
+	case reflect.Map:
+		return shapeTable
+	case reflect.Struct:
+		return shapeStruct
+	case reflect.String:
+		return shapeText
+	}
+	return shapeWhole
+}
+
+// bare returns t without the pointer in front of it.
+func bare(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
+}
+
+// kind is a registered kind of probe, desk or notifier.
+type kind struct {
+	name, doc string
+	config    reflect.Type
+	phases    []string
+	evidence  bool
+}
+
+// kindsOf returns the kinds whose keys stand beside those of struct type t; none for a struct without kinds.
+func kindsOf(t reflect.Type) []kind {
+	var all []kind
+	switch t {
+	case reflect.TypeFor[config.Probe]():
+		for _, k := range probes.Kinds() {
+			all = append(all, kind{k.Name, k.Doc, bare(reflect.TypeOf(k.New())), k.Phases, k.Evidence})
+		}
+	case reflect.TypeFor[config.Desk]():
+		for _, k := range desk.Kinds() {
+			all = append(all, kind{name: k.Name, doc: k.Doc, config: bare(reflect.TypeOf(k.New()))})
+		}
+	case reflect.TypeFor[config.Notifier]():
+		for _, k := range notify.Kinds() {
+			all = append(all, kind{name: k.Name, doc: k.Doc, config: bare(reflect.TypeOf(k.New()))})
+		}
+	}
+	return all
+}

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident/detect"
+	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/incident/sla"
+)
+
+// Solution returns what the policy judges: components, instances and probes, without how they are measured.
+func (c *Config) Solution() policy.Solution {
+	s := policy.Solution{Tenant: c.Tenant.ID}
+	for _, m := range c.Components {
+		component := policy.Component{Name: m.Name, Essential: m.Essential, DependsOn: slices.Clone(m.DependsOn)}
+		for _, n := range m.Instances {
+			instance := policy.Instance{Name: n.Name}
+			for _, p := range n.Probes {
+				instance.Probes = append(instance.Probes, policy.Probe{ID: p.ID, Deciding: p.Role == deciding})
+			}
+			component.Instances = append(component.Instances, instance)
+		}
+		s.Components = append(s.Components, component)
+	}
+	for _, w := range c.Witnesses {
+		s.Witnesses = append(s.Witnesses, w.ID)
+	}
+	return s
+}
+
+// Windows returns the maintenance windows; their schedules are in the tenant's zone.
+func (c *Config) Windows() []policy.Window {
+	windows := make([]policy.Window, len(c.Maintenance))
+	for i, m := range c.Maintenance {
+		windows[i] = policy.Window{Name: m.Name, Schedule: m.Cron, Duration: m.Duration, Components: slices.Clone(m.Components)}
+	}
+	return windows
+}
+
+// Level returns the service level.
+func (c *Config) Level() sla.Level {
+	r := c.ServiceLevel.Reaction
+	return sla.Level{Supported: c.ServiceLevel.Calendar, Reaction: [5]time.Duration{1: r.P1, 2: r.P2, 3: r.P3, 4: r.P4}}
+}
+
+// Limits returns the absolute latency limits by probe id, each probe's by phase; probes without any are not in it.
+func (c *Config) Limits() map[string][]detect.Limit {
+	all := map[string][]detect.Limit{}
+	for _, p := range c.AllProbes() {
+		for _, phase := range slices.Sorted(maps.Keys(p.Limits)) {
+			all[p.ID] = append(all[p.ID], detect.Limit{Phase: phase, Max: p.Limits[phase]})
+		}
+	}
+	return all
+}
+
+// AllProbes returns every probe, those of the components in the order of the file and then the witnesses. They are the
+// configuration's own and must not be changed.
+func (c *Config) AllProbes() []*Probe {
+	var all []*Probe
+	for i := range c.Components {
+		for j := range c.Components[i].Instances {
+			for k := range c.Components[i].Instances[j].Probes {
+				all = append(all, &c.Components[i].Instances[j].Probes[k])
+			}
+		}
+	}
+	for i := range c.Witnesses {
+		all = append(all, &c.Witnesses[i])
+	}
+	return all
+}

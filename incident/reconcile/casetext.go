@@ -1,0 +1,210 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// Bounds on a case's text: what a person reads, and what every known ticket system takes.
+const (
+	maxTitle    = 160
+	maxBody     = 12_000
+	maxStory    = 30 // events
+	maxEvidence = 20 // lines
+)
+
+// caseText is what the templates of cases see. Cases are in English; times in them are in the tenant's zone and in UTC.
+type caseText struct {
+	Priority, Level, Tenant, Problem, Why           string
+	Started, LastGood, Opened, Commencement, React  string
+	Ended, Closed, Gross, Held, Net, Reason, Into   string
+	Detail, Evidence, Works, Broken, Story, HoldsOf []string
+	Contact, Key, Agent, PageURL                    string
+	Centre                                          Centre
+	Open, Absorbed, Removed, Momentary              bool
+}
+
+// stamp returns an instant as it stands in cases: to the second, in the tenant's zone and in UTC.
+func (w *writer) stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	const layout = "2006-01-02 15:04:05 MST"
+	local, utc := t.In(w.tenant.Zone).Format(layout), t.UTC().Format(layout)
+	if local == utc {
+		return utc
+	}
+	return local + " (" + utc + ")"
+}
+
+// title returns "P2 acme: web-client is inaccessible".
+func (w *writer) title(i incident.Incident, p incident.Priority) string {
+	return tidy(fmt.Sprintf("%s %s: %s", p, w.tenant.ID, i.Title), maxTitle)
+}
+
+// fields returns what a case shall say at that priority.
+func (w *writer) fields(i incident.Incident, p incident.Priority, events []incident.Event, v engine.View) desk.Fields {
+	t := w.caseText(i, v)
+	t.Priority, t.Level = p.String(), english.levels[min(p, incident.P4)]
+	t.Story = w.storyLines(events)
+	return desk.Fields{
+		Key: i.ID, Title: w.title(i, p), Body: cut(w.caseTemplate("case.body", t), maxBody), Priority: p,
+		Customer: w.tenant.Customer, Incident: i, Published: t.Evidence,
+	}
+}
+
+// closing returns the note that ends a case.
+func (w *writer) closing(i incident.Incident, c incident.Case, into string, v engine.View) string {
+	t := w.caseText(i, v)
+	t.Into = into
+	gross, net := sla.Downtime(i.Started, i.Ended, c.Holds)
+	t.Gross, t.Net = english.span(gross), english.span(net)
+	if gross != net {
+		t.Held = english.span(gross - net)
+	}
+	for _, h := range c.Holds {
+		end := "the end"
+		if !h.To.IsZero() {
+			end = w.stamp(h.To)
+		}
+		t.HoldsOf = append(t.HoldsOf, fmt.Sprintf("%s to %s, by %s: %s", w.stamp(h.From), end, h.Actor, h.Reason))
+	}
+	return cut(w.caseTemplate("case.closing", t), maxBody)
+}
+
+// note returns an event as a note in a case.
+func (w *writer) note(e incident.Event) string {
+	return cut(fmt.Sprintf("%s %s: %s", w.stamp(e.At), e.Kind, e.Text), maxBody)
+}
+
+// statusNote returns what is measured now, for the timeline. Where the desk mails the customer what is noted, it is in the
+// customer's language.
+func (w *writer) statusNote(i incident.Incident, k int, v engine.View, mailed bool) string {
+	l := english
+	if mailed {
+		l = languageOf(w.tenant.Language)
+	}
+	return fmt.Sprintf("status %d: %s. %s", k, l.problem(i.Title), strings.Join(w.measured(l, v), "; "))
+}
+
+// evidence returns in one line what shows that the incident lasts.
+func (w *writer) evidence(i incident.Incident, v engine.View) string {
+	if lines := evidenceLines(i, v); len(lines) > 0 {
+		return strings.Join(lines, "; ")
+	}
+	return strings.Join(tidied(i.Detail), "; ")
+}
+
+func (w *writer) caseText(i incident.Incident, v engine.View) caseText {
+	t := caseText{
+		Priority: i.Priority.String(), Level: english.levels[min(i.Priority, incident.P4)], Tenant: w.tenant.Name, Problem: tidy(i.Title, maxText), Why: tidy(i.Why, maxText),
+		Started: w.stamp(i.Started), LastGood: w.stamp(lastGood(i, v)), Opened: w.stamp(i.Opened), Commencement: w.stamp(i.Commencement), React: w.stamp(i.ReactionDue),
+		Ended: w.stamp(i.Ended), Closed: w.stamp(i.Closed), Reason: i.Reason,
+		Detail: tidied(i.Detail), Evidence: evidenceLines(i, v),
+		Contact: contact(w.tenant.Customer), Key: i.ID, Agent: w.agent, Centre: w.centre,
+		Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed, Momentary: i.Resolution == incident.Momentary,
+	}
+	if w.url != "" {
+		t.PageURL = strings.TrimSuffix(w.url, "/") + "/"
+	}
+	for _, c := range v.Components {
+		switch {
+		case c.Outcome == probes.Up:
+			t.Works = append(t.Works, c.Name)
+		case !slices.Contains(i.Components, c.Name):
+			t.Broken = append(t.Broken, c.Name+": "+english.outcomes[c.Outcome])
+		}
+	}
+	return t
+}
+
+// storyLines returns the timeline, the newest steps where it is long.
+func (w *writer) storyLines(events []incident.Event) []string {
+	var lines []string
+	for _, e := range events {
+		switch e.Kind {
+		case incident.EventNoticeSent, incident.EventNoticeFailed, incident.EventCaseFailed, incident.EventCaseOpened, incident.EventCaseUpdated:
+			continue // the agent's own book-keeping
+		}
+		lines = append(lines, tidy(w.note(e), 2*maxText))
+	}
+	if n := len(lines) - maxStory; n > 0 {
+		lines = append([]string{fmt.Sprintf("(%d earlier steps left out)", n)}, lines[n:]...)
+	}
+	return lines
+}
+
+// failing returns the probes of the incident's components that are not up.
+func failing(i incident.Incident, v engine.View) []engine.ProbeView {
+	var list []engine.ProbeView
+	for _, c := range v.Components {
+		if !slices.Contains(i.Components, c.Name) {
+			continue
+		}
+		for _, in := range c.Instances {
+			for _, p := range in.Probes {
+				if p.Outcome == probes.Down || p.Outcome == probes.Degraded {
+					list = append(list, p)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// evidenceLines returns the newest result of every failing probe with its facts.
+func evidenceLines(i incident.Incident, v engine.View) []string {
+	var lines []string
+	for _, p := range failing(i, v) {
+		if p.Last == nil || len(lines) == maxEvidence {
+			continue
+		}
+		line := fmt.Sprintf("%s: %s %s after %s", p.ID, p.Last.Outcome, p.Last.Reason, p.Last.Duration.Round(time.Millisecond))
+		if p.Last.Detail != "" {
+			line += ": " + p.Last.Detail
+		}
+		for _, f := range p.Last.Facts {
+			line += fmt.Sprintf("; %s=%s", f.Name, f.Value)
+		}
+		lines = append(lines, tidy(line, 2*maxText))
+	}
+	return lines
+}
+
+// lastGood returns when a probe that fails now was last good; the newest where there are several.
+func lastGood(i incident.Incident, v engine.View) time.Time {
+	var last time.Time
+	for _, p := range failing(i, v) {
+		last = later(last, p.LastGood)
+	}
+	return last
+}
+
+// caseTemplate fills a template of cases. A failure, which the tests rule out, leaves its text instead of no case.
+func (w *writer) caseTemplate(name string, t caseText) string {
+	var b strings.Builder
+	if err := texts["en"].ExecuteTemplate(&b, name, t); err != nil {
+		return t.Problem + "\n" + t.Why + "\n" + err.Error()
+	}
+	return strings.TrimSpace(b.String()) + "\n"
+}
+
+// cut bounds a text of several lines at a line's end.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	text = strings.ToValidUTF8(text[:limit-len("...\n")], "")
+	if n := strings.LastIndexByte(text, '\n'); n > limit/2 {
+		text = text[:n+1]
+	}
+	return text + "...\n"
+}

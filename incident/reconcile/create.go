@@ -1,0 +1,207 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+)
+
+// create finds the incident's case or opens it: at most one attempt, durable before it is made, and after an unanswered one
+// none before the desk was searched again, later than its lag.
+func (j *job) create(ctx context.Context) error {
+	if j.needless() && j.c.Attempted.IsZero() {
+		j.c.Settled = true
+		return nil
+	}
+	if !j.can.Find { // the desk itself drops doubles
+		return j.open(ctx)
+	}
+	if j.r.o.Now().Before(j.look[j.i.ID]) {
+		return errWait
+	}
+	found, err := j.find(ctx)
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return j.unite(ctx, found)
+	}
+	if now := j.r.o.Now(); now.Before(j.visible()) {
+		j.look[j.i.ID] = earlier(j.visible(), now.Add(waitEvery))
+		return errWait
+	}
+	return j.open(ctx)
+}
+
+// needless reports whether the incident ended so that nobody needs a case which does not exist yet. One that recovered does:
+// a short outage is brought to the SOC as well.
+func (j *job) needless() bool {
+	return !j.i.Open() && (j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed)
+}
+
+// visible returns when the last create, answered or not, must show in a search: it may reach the desk as late as its deadline,
+// and the desk's index as late as its lag.
+func (j *job) visible() time.Time {
+	if j.c.Attempted.IsZero() {
+		return time.Time{}
+	}
+	return j.c.Attempted.Add(callTimeout + j.can.Lag)
+}
+
+// open makes one attempt to create the case.
+func (j *job) open(ctx context.Context) error {
+	events, err := j.r.o.Store.Timeline(ctx, j.i.ID, 0)
+	if err != nil {
+		return storeError{err}
+	}
+	if err := j.reload(ctx); err != nil {
+		return err
+	}
+	if j.needless() && (j.can.Find || j.c.Attempted.IsZero()) {
+		j.c.Settled = true
+		return nil
+	}
+	fields := j.r.text.fields(j.i, j.i.Priority, events, j.r.o.View())
+	j.c.Attempted, j.c.Noted = j.r.o.Now(), lastSeq(events)
+	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
+		return err
+	}
+	var got desk.Case
+	err = j.call(ctx, "open", func(ctx context.Context) (err error) {
+		got, err = j.Desk.Desk.Open(ctx, fields)
+		return err
+	})
+	if err == nil && got.Ref == "" {
+		err = fmt.Errorf("desk %s: the answer to a create names no case: %w", j.Name, desk.ErrUnknownOutcome)
+	}
+	if err != nil {
+		if !unknown(err) {
+			j.c.Attempted, j.c.Noted = time.Time{}, 0
+			if err := j.save(ctx); err != nil {
+				return err
+			}
+		}
+		return err
+	}
+	j.keep(got)
+	return j.save(ctx)
+}
+
+// keep takes the identity of a case at the desk into the row. What stands in the case is believed when it is read back.
+func (j *job) keep(got desk.Case) {
+	j.c.Ref, j.c.Number, j.c.URL, j.c.Created = got.Ref, tidy(got.Number, maxActor), tidy(got.URL, maxText), got.Created
+	if j.c.Number == "" {
+		j.c.Number = tidy(got.Ref, maxActor)
+	}
+}
+
+// verify searches for doubles: another agent, or an attempt whose answer was lost, may have opened one. At a desk that shows
+// a new case at once it does so at once; otherwise when a case shows that was opened by somebody who could not see this one.
+func (j *job) verify(ctx context.Context) error {
+	if !j.can.Find || j.verified[j.i.ID] {
+		return nil
+	}
+	if j.can.Lag > 0 && j.r.o.Now().Before(j.visible().Add(j.can.Lag)) {
+		return nil
+	}
+	found, err := j.find(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.unite(ctx, found); err != nil {
+		return err
+	}
+	j.verified[j.i.ID] = true
+	return nil
+}
+
+// unite keeps one case of those found, and withdraws the others. Every agent that sees the same cases keeps the same one: the
+// oldest, where one of them is still open the oldest open one. When the incident is over the row's own is kept.
+func (j *job) unite(ctx context.Context, found []desk.Case) error {
+	found = slices.Clone(found)
+	if j.c.Ref != "" && !slices.ContainsFunc(found, func(c desk.Case) bool { return c.Ref == j.c.Ref }) {
+		own, err := j.get(ctx) // late in the index, withdrawn by another agent, or gone
+		if err != nil && !errors.Is(err, incident.ErrNotFound) {
+			return err
+		}
+		if err == nil && own.State != incident.CaseWithdrawn {
+			found = append(found, own)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(found, older)
+	keep := found[0]
+	if n := slices.IndexFunc(found, func(c desk.Case) bool { return c.State.Live() }); n > 0 {
+		keep = found[n]
+	}
+	if n := slices.IndexFunc(found, func(c desk.Case) bool { return c.Ref == j.c.Ref }); n >= 0 && !j.i.Open() {
+		keep = found[n]
+	}
+	if err := j.change(ctx, keep); err != nil {
+		return err
+	}
+	for _, c := range found {
+		if c.Ref == keep.Ref || !c.State.Live() {
+			continue
+		}
+		if err := j.call(ctx, "withdraw", func(ctx context.Context) error {
+			return j.Desk.Desk.Withdraw(ctx, c.Ref, j.c.Number)
+		}); err != nil {
+			return err
+		}
+		text := fmt.Sprintf("case %s was a double and is withdrawn; case %s goes on", tidy(c.Number, maxActor), j.c.Number)
+		if err := j.save(ctx, j.event(incident.EventCaseUpdated, text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change makes the row that of the case which is kept.
+func (j *job) change(ctx context.Context, keep desk.Case) error {
+	if keep.Ref == j.c.Ref {
+		return nil
+	}
+	adopted := j.c.Attempted.IsZero() || j.c.Ref != ""
+	j.keep(keep)
+	if adopted { // somebody else's words: all but that it was opened is told again
+		events, err := j.r.o.Store.Timeline(ctx, j.i.ID, 0)
+		if err != nil {
+			return storeError{err}
+		}
+		j.c.Noted = 0
+		if len(events) > 0 {
+			j.c.Noted = events[0].Seq
+		}
+	}
+	j.c.State, j.c.Seen = incident.CaseWanted, time.Time{} // to be read back
+	j.c.Resolved, j.c.ResolvedBy = time.Time{}, ""
+	return j.save(ctx)
+}
+
+// older orders cases so that every agent agrees: by creation, then by the desk's identity, counting numbers as numbers.
+func older(a, b desk.Case) int {
+	return cmp.Or(a.Created.Compare(b.Created), len(a.Ref)-len(b.Ref), cmp.Compare(a.Ref, b.Ref))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func lastSeq(events []incident.Event) int64 {
+	if len(events) == 0 {
+		return 0
+	}
+	return events[len(events)-1].Seq
+}

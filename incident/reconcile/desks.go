@@ -1,0 +1,220 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+)
+
+// deskLoop makes the cases of one desk what they should be. Only its own goroutine touches it.
+type deskLoop struct {
+	r *Reconciler
+	Desk
+
+	// What is only remembered: a new process looks sooner than it must, which does no harm.
+	look     map[string]time.Time // by incident: not before, where nothing failed
+	verified map[string]bool      // by incident: searched for doubles after the desk's lag, none left
+}
+
+func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
+	return &deskLoop{r: r, Desk: d, look: map[string]time.Time{}, verified: map[string]bool{}}
+}
+
+// errWait ends a step that can only wait: nothing failed, nothing succeeded.
+var errWait = errors.New("waiting")
+
+// storeError marks an error of the store: nothing can be written, so nothing is done.
+type storeError struct{ error }
+
+// job is one step with one case.
+type job struct {
+	*deskLoop
+	can      desk.Capabilities
+	i        incident.Incident
+	c        incident.Case // as durable, but for what the step changed since
+	durable  incident.Case // as durable
+	found    []desk.Case   // of the search in this step
+	searched bool          // this step searched
+}
+
+// round takes one step with every case that is due, the most urgent first.
+func (l *deskLoop) round(ctx context.Context) {
+	incidents, err := l.r.work(ctx)
+	if err != nil {
+		return
+	}
+	for _, i := range incidents {
+		if ctx.Err() != nil {
+			return
+		}
+		if i.Class.OpensCase() {
+			l.tend(ctx, i)
+		}
+	}
+}
+
+// tend takes one step with the case of one incident and records how it went.
+func (l *deskLoop) tend(ctx context.Context, i incident.Incident) {
+	cases, err := l.r.o.Store.Cases(ctx, i.ID)
+	if err != nil {
+		l.r.storeFailed(ctx, err)
+		return
+	}
+	c := caseAt(cases, l.Name)
+	now := l.r.o.Now()
+	if c.Incident == "" || c.Settled || now.Before(c.NextTry) { // none is wanted yet, nothing is left, or not now
+		return
+	}
+	j := &job{deskLoop: l, can: l.Desk.Desk.Capabilities(), i: i, c: c, durable: cloned(c)}
+	switch err = j.step(ctx); {
+	case errors.As(err, new(storeError)):
+	case ctx.Err() != nil, errors.Is(err, errWait): // what is durable says where to go on
+		return
+	case err != nil:
+		err = j.failed(ctx, now, err)
+	default:
+		err = j.succeeded(ctx)
+	}
+	if err != nil {
+		l.r.storeFailed(ctx, err)
+	}
+}
+
+// step takes the case as far towards what it should be as it can go now. Each part is durable before the next.
+func (j *job) step(ctx context.Context) error {
+	if j.c.Ref == "" {
+		if err := j.create(ctx); err != nil || j.c.Ref == "" {
+			return err
+		}
+	}
+	if !j.i.Open() {
+		if err := j.settling(ctx); err != nil {
+			return err
+		}
+	}
+	if err := j.verify(ctx); err != nil {
+		return err
+	}
+	if err := j.read(ctx); err != nil || j.c.Settled {
+		return err
+	}
+	if err := j.update(ctx); err != nil {
+		return err
+	}
+	if j.i.Open() {
+		return nil
+	}
+	return j.resolve(ctx)
+}
+
+// save makes the case durable together with what is told of it, when there is anything new.
+func (j *job) save(ctx context.Context, events ...incident.Event) error {
+	if len(events) == 0 && reflect.DeepEqual(j.c, j.durable) {
+		return nil
+	}
+	if err := j.r.o.Store.SaveCase(ctx, j.c, events...); err != nil {
+		return storeError{err}
+	}
+	j.durable = cloned(j.c)
+	j.r.Kick()
+	return nil
+}
+
+// cloned returns a copy that shares nothing with c.
+func cloned(c incident.Case) incident.Case {
+	c.Holds = slices.Clone(c.Holds)
+	return c
+}
+
+// event is a step in the incident's timeline that this desk took.
+func (j *job) event(kind incident.EventKind, text string) incident.Event {
+	return incident.Event{Incident: j.i.ID, At: j.r.o.Now(), Kind: kind, Actor: j.Name, Text: text, Priority: j.i.Priority}
+}
+
+// failed records a failure and when to try again. The timeline hears of it the first time and when the error changes.
+func (j *job) failed(ctx context.Context, began time.Time, err error) error {
+	j.c = cloned(j.durable) // what was not saved with its events is learnt again
+	text := tidy(err.Error(), maxText)
+	var events []incident.Event
+	if j.c.Failures == 0 || !sameError(j.c.LastError, text) {
+		events = append(events, j.event(incident.EventCaseFailed, text))
+		j.r.o.Log.Warn("the desk does not do as asked; it is asked again", "desk", j.Name, "case", j.i.ID, "err", text)
+	}
+	j.c.Failures++
+	j.c.LastError = text
+	j.c.NextTry = began.Add(backoff(j.c.Failures, j.r.o.Jitter()))
+	j.r.fails("desk "+j.Name, j.i.ID, text)
+	// save would kick the loops awake; a failure is no news to them
+	if err := j.r.o.Store.SaveCase(ctx, j.c, events...); err != nil {
+		return storeError{err}
+	}
+	return nil
+}
+
+// forgive clears what failed before.
+func (j *job) forgive() {
+	j.r.fails("desk "+j.Name, j.i.ID, "")
+	j.c.Failures, j.c.LastError, j.c.NextTry = 0, "", time.Time{}
+}
+
+func (j *job) succeeded(ctx context.Context) error {
+	j.forgive()
+	if j.c.Settled && !j.durable.Settled {
+		// a settled incident is looked at no more: what its end gives to tell must be durable first
+		if err := j.r.want(ctx, j.i.ID); err != nil {
+			return storeError{err}
+		}
+		delete(j.look, j.i.ID)
+		delete(j.verified, j.i.ID)
+	}
+	return j.save(ctx)
+}
+
+// call makes one bounded call to the desk and observes it.
+func (l *deskLoop) call(ctx context.Context, action string, do func(context.Context) error) error {
+	return l.r.observed(ctx, "desk", l.Name, action, do)
+}
+
+func (r *Reconciler) observed(ctx context.Context, kind, name, action string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	began := r.o.Now()
+	err := do(ctx)
+	o := Observation{Kind: kind, Name: name, Action: action, Result: ResultOK, Duration: r.o.Now().Sub(began)}
+	switch {
+	case err != nil && unknown(err):
+		o.Result = ResultUnknown
+	case err != nil:
+		o.Result = ResultFailed
+	}
+	r.o.Observe(o)
+	return err
+}
+
+// get reads the case back.
+func (j *job) get(ctx context.Context) (desk.Case, error) {
+	var got desk.Case
+	err := j.call(ctx, "get", func(ctx context.Context) (err error) {
+		got, err = j.Desk.Desk.Get(ctx, j.c.Ref)
+		return err
+	})
+	return got, err
+}
+
+// find searches the desk for every case of this incident. It is asked at most once a step.
+func (j *job) find(ctx context.Context) ([]desk.Case, error) {
+	if j.searched {
+		return j.found, nil
+	}
+	err := j.call(ctx, "find", func(ctx context.Context) (err error) {
+		j.found, err = j.Desk.Desk.Find(ctx, j.i.ID)
+		return err
+	})
+	j.searched = err == nil
+	return j.found, err
+}

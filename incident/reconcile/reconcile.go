@@ -1,0 +1,333 @@
+// Package reconcile makes true what the store says should be true: one case at every desk for every incident that opens one,
+// and every notice that is due. It is level-triggered: it looks at the difference, takes the next step, makes that step durable
+// and looks again, until the other side, read back, agrees. Nothing is fired and forgotten, and nothing depends on a message
+// that could be lost with the process: killed at any instruction and started again, it goes on from what is durable.
+//
+// Who writes what: the planner adds the rows of cases and notices; once they are there the loop of a desk owns the cases of that
+// desk, and the loop of a notifier the notices of that notifier. So no two goroutines ever write the same row.
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/notify"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// Store is the part of the store that the reconciler uses; *store.Store implements it. A write is durable when its method
+// returns nil.
+type Store interface {
+	Incidents(ctx context.Context, f store.IncidentFilter) ([]incident.Incident, error)
+	Incident(ctx context.Context, id string) (incident.Incident, error)
+	Timeline(ctx context.Context, id string, after int64) ([]incident.Event, error)
+	AppendEvents(ctx context.Context, events ...incident.Event) error
+	Cases(ctx context.Context, id string) ([]incident.Case, error)
+	SaveCase(ctx context.Context, c incident.Case, events ...incident.Event) error
+	Notices(ctx context.Context, id string) ([]incident.Notice, error)
+	AddNotices(ctx context.Context, n ...incident.Notice) error
+	SaveNotice(ctx context.Context, n incident.Notice, events ...incident.Event) error
+}
+
+// Desk is a configured desk with its name.
+type Desk struct {
+	Name string
+	Desk desk.Desk
+}
+
+// The roles that a recipient may have.
+const (
+	RoleCustomer   = "customer"   // gets the contract's mails
+	RoleFunctional = "functional" // gets what is not infrastructure
+	RoleOnCall     = "on_call"    // gets infrastructure and the agent's own trouble, at once
+	RoleAddresses  = "addresses"  // addresses of the notifier's own kind; told like on_call
+)
+
+// Recipient is somebody whom a notifier tells, and what for.
+type Recipient struct {
+	Role             string
+	incident.Contact // empty for RoleAddresses: the notifier knows its own
+}
+
+// Notifier is a configured notifier with its name.
+type Notifier struct {
+	Name       string
+	Notifier   notify.Notifier
+	To         []Recipient         // empty: the notifier's own recipients, told like on_call
+	Priorities []incident.Priority // only incidents that are, or were, of one of these; empty: all
+}
+
+// Tenant is the customer, as it stands in cases and mails.
+type Tenant struct {
+	ID, Name   string
+	Zone       *time.Location // nil: UTC
+	Language   string         // of the mails to customer and functional contact: "en" or "da"; "" is "en"
+	Customer   incident.Contact
+	Functional incident.Contact
+	OnCall     incident.Contact
+}
+
+// Centre is the Operations Centre.
+type Centre struct{ Name, Phone string }
+
+// The results of an Observation.
+const (
+	ResultOK      = "ok"
+	ResultFailed  = "failed"  // it certainly did not happen
+	ResultUnknown = "unknown" // it may have happened
+)
+
+// Observation is one call to a desk or a notifier, for the metrics.
+type Observation struct {
+	Kind     string // "desk" or "notifier"
+	Name     string // as configured
+	Action   string // find, open, get, update, resolve, withdraw, transitions; send
+	Result   string // ResultOK, ResultFailed, ResultUnknown
+	Duration time.Duration
+}
+
+// Options are everything that a Reconciler needs. Store is required.
+type Options struct {
+	Store     Store
+	Desks     []Desk // the first is primary; none: alert-only, no case and no customer mail
+	Notifiers []Notifier
+
+	Tenant      Tenant
+	Centre      Centre
+	StatusEvery time.Duration       // 0: 30 min, the contract's
+	StatusFor   []incident.Priority // which get status mails; empty: none
+	ExternalURL string              // of the agent's page; "": not mentioned
+	Version     string
+	Vantage     string
+
+	View    func() engine.View // what is measured now; nil: nothing is known
+	Now     func() time.Time   // nil: time.Now
+	Jitter  func() float64     // 0 <= j < 1, for back-off; nil: random
+	Log     *slog.Logger       // nil: silent
+	Observe func(Observation)  // nil: nobody listens; called from several goroutines
+}
+
+// Times that bound the work.
+const (
+	tick        = time.Second      // how often the difference is looked at without a Kick
+	callTimeout = 10 * time.Second // of one call to a desk or notifier
+	pollEvery   = 15 * time.Second // how often people's work at a desk is read back
+	waitEvery   = 5 * time.Second  // how often a case that may exist is searched while its desk's lag runs
+	absorbWait  = time.Minute      // how long an absorbed incident waits for the case number of the one that absorbed it
+	sweepEvery  = time.Minute      // how often incidents that came and went unseen are looked for
+	sweepBack   = 48 * time.Hour   // how far back
+	allRows     = 10_000
+)
+
+// Reconciler drives desks and notifiers. Its methods are safe for concurrent use.
+type Reconciler struct {
+	o     Options
+	text  *writer
+	set   planning
+	desks []*deskLoop
+	wakes []chan struct{} // one a loop, each with room for one
+
+	rows    sync.Mutex // held while rows of cases are added
+	mu      sync.Mutex
+	failing map[string]map[string]string // by "desk NAME" or "notifier NAME", then by row: the error
+	pending int
+	oldest  time.Duration
+	missed  []incident.Incident // closed before the reconciler ever saw them
+	storeUp bool
+}
+
+// New returns a Reconciler; Run starts it.
+func New(o Options) *Reconciler {
+	if o.StatusEvery <= 0 {
+		o.StatusEvery = 30 * time.Minute
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Observe == nil {
+		o.Observe = func(Observation) {}
+	}
+	if o.View == nil {
+		o.View = func() engine.View { return engine.View{} }
+	}
+	if o.Tenant.Zone == nil {
+		o.Tenant.Zone = time.UTC
+	}
+	if o.Tenant.Name == "" {
+		o.Tenant.Name = o.Tenant.ID
+	}
+	r := &Reconciler{o: o, text: newWriter(o), failing: map[string]map[string]string{}, storeUp: true}
+	for _, d := range o.Desks {
+		r.desks = append(r.desks, newDeskLoop(r, d))
+	}
+	r.set = r.planning()
+	r.wakes = make([]chan struct{}, 1+len(o.Desks)+len(o.Notifiers))
+	for i := range r.wakes {
+		r.wakes[i] = make(chan struct{}, 1)
+	}
+	return r
+}
+
+// Run works until ctx is done and every goroutine of it has returned. It is called once.
+func (r *Reconciler) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	p := &planner{r: r}
+	all.Go(func() { r.loop(ctx, r.wakes[0], p.round) })
+	for n, d := range r.desks {
+		all.Go(func() { r.loop(ctx, r.wakes[1+n], d.round) })
+	}
+	for n, s := range r.o.Notifiers {
+		l := &noticeLoop{r: r, Notifier: s, routes: routesOf(s)}
+		all.Go(func() { r.loop(ctx, r.wakes[1+len(r.desks)+n], l.round) })
+	}
+	all.Wait()
+}
+
+// loop runs a round at once, at every wake and at least every tick.
+func (r *Reconciler) loop(ctx context.Context, wake <-chan struct{}, round func(context.Context)) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		round(ctx)
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-ticker.C:
+		}
+	}
+}
+
+// Kick says that something changed. It is cheap and never blocks.
+func (r *Reconciler) Kick() {
+	for _, wake := range r.wakes {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Status is how the reconciler fares, for health and metrics.
+type Status struct {
+	DeskErrors   map[string]string // by desk; only those that fail now
+	NoticeErrors map[string]string // by notifier; only those that fail now
+	Pending      int               // incidents whose case is not yet as it should be
+	Oldest       time.Duration     // how long the oldest of them has been waiting
+}
+
+// Status returns how the reconciler fares now.
+func (r *Reconciler) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := Status{DeskErrors: map[string]string{}, NoticeErrors: map[string]string{}, Pending: r.pending, Oldest: r.oldest}
+	for who, rows := range r.failing {
+		first := ""
+		for row := range rows {
+			if first == "" || row < first {
+				first = row
+			}
+		}
+		if name, ok := strings.CutPrefix(who, "desk "); ok && first != "" {
+			s.DeskErrors[name] = rows[first]
+		} else if name, ok := strings.CutPrefix(who, "notifier "); ok && first != "" {
+			s.NoticeErrors[name] = rows[first]
+		}
+	}
+	return s
+}
+
+// fails records, or with an empty text clears, the error of one row of a desk or notifier.
+func (r *Reconciler) fails(who, row, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if text == "" {
+		delete(r.failing[who], row)
+		return
+	}
+	if r.failing[who] == nil {
+		r.failing[who] = map[string]string{}
+	}
+	r.failing[who][row] = text
+}
+
+// storeFailed logs that the store does not answer, once until it does again. Nothing leaves the process meanwhile: what is not
+// durable is not sent.
+func (r *Reconciler) storeFailed(ctx context.Context, err error) {
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	r.mu.Lock()
+	was := r.storeUp
+	r.storeUp = err == nil
+	r.mu.Unlock()
+	if err != nil && was {
+		r.o.Log.Error("the store does not answer: cases and notices wait for it", "err", err)
+	}
+}
+
+// work returns the incidents that may need something, the most urgent first.
+func (r *Reconciler) work(ctx context.Context) ([]incident.Incident, error) {
+	list, err := r.o.Store.Incidents(ctx, store.IncidentFilter{Unsettled: true, Limit: allRows})
+	r.storeFailed(ctx, err)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	for _, i := range r.missed {
+		if !slices.ContainsFunc(list, func(j incident.Incident) bool { return j.ID == i.ID }) {
+			list = append(list, i)
+		}
+	}
+	r.mu.Unlock()
+	slices.SortStableFunc(list, func(a, b incident.Incident) int {
+		switch {
+		case a.Priority.Above(b.Priority):
+			return -1
+		case b.Priority.Above(a.Priority):
+			return 1
+		}
+		return a.Opened.Compare(b.Opened)
+	})
+	return list, nil
+}
+
+// primary returns the name of the primary desk, "" when there is none.
+func (r *Reconciler) primary() string {
+	if len(r.o.Desks) == 0 {
+		return ""
+	}
+	return r.o.Desks[0].Name
+}
+
+// caseNumber returns the number of an incident's case at a desk; "" while there is none.
+func (r *Reconciler) caseNumber(ctx context.Context, id, desk string) (string, error) {
+	if id == "" || desk == "" {
+		return "", nil
+	}
+	cases, err := r.o.Store.Cases(ctx, id)
+	return caseAt(cases, desk).Number, err
+}
+
+// caseAt returns the case of one desk among those of an incident; the zero case when there is none.
+func caseAt(cases []incident.Case, desk string) incident.Case {
+	for _, c := range cases {
+		if c.Desk == desk {
+			return c
+		}
+	}
+	return incident.Case{}
+}

@@ -1,0 +1,259 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// Bounds on the pages of the past.
+const (
+	historySize = 50
+	pageEvents  = 200
+	pageNotices = 200
+)
+
+// builtIn matches the numbers of the built-in desk, whose cases are worked on with `firstcall cases`.
+var builtIn = regexp.MustCompile(`^FC-\d{4}-\d{6}$`)
+
+// eventRow is a step of a timeline.
+type eventRow struct {
+	At       moment
+	Kind     incident.EventKind
+	Actor    string
+	Text     string
+	Priority incident.Priority
+}
+
+func (s *site) eventRow(e incident.Event, now time.Time) eventRow {
+	return eventRow{s.when(e.At, now), e.Kind, clean(e.Actor), clean(e.Text), e.Priority}
+}
+
+// caseRow is a case at one desk.
+type caseRow struct {
+	Desk, Number, URL string
+	State             string
+	Taken             string // when, by whom and after how long somebody acknowledged it
+	Reaction          string // what is left of the reaction time, or by how much it was met or missed
+	Late              bool
+	Error             string
+	Next              moment
+	BuiltIn           bool
+	Live              bool
+	Holds             []holdRow
+}
+
+type holdRow struct {
+	From, To      moment
+	Lasts         bool
+	Actor, Reason string
+}
+
+func (s *site) caseRow(c incident.Case, i incident.Incident, now time.Time) caseRow {
+	row := caseRow{Desk: clean(c.Desk), Number: clean(c.Number), URL: webLink(c.URL), State: string(c.State), Error: clean(c.LastError),
+		BuiltIn: builtIn.MatchString(c.Number), Live: c.State.Live()}
+	if c.State == incident.CaseWanted {
+		row.State = "being opened"
+	}
+	if c.LastError != "" {
+		row.Next = s.when(c.NextTry, now)
+	}
+	if !c.Acknowledged.IsZero() {
+		row.Taken = fmt.Sprintf("%s by %s, after %s", precise(c.Acknowledged, now, s.Zone), clean(c.AcknowledgedBy), span(c.Acknowledged.Sub(born(c, i))))
+		if c.State != incident.CaseAcknowledged {
+			row.Taken = "acknowledged " + row.Taken
+		}
+	}
+	row.Reaction, row.Late = s.reacted(c, i, now)
+	for _, h := range c.Holds {
+		row.Holds = append(row.Holds, holdRow{s.when(h.From, now), s.when(h.To, now), h.To.IsZero(), clean(h.Actor), clean(h.Reason)})
+	}
+	return row
+}
+
+// reacted measures the acknowledgement against the contract's reaction time.
+func (s *site) reacted(c incident.Case, i incident.Incident, now time.Time) (text string, late bool) {
+	switch due := i.ReactionDue; {
+	case due.IsZero():
+		return "", false
+	case c.Acknowledged.IsZero() && !c.Resolved.IsZero():
+		return "", false
+	case c.Acknowledged.IsZero():
+		return reaction(due, now, s.Zone), due.Before(now)
+	case c.Acknowledged.After(due):
+		return "reaction missed by " + span(c.Acknowledged.Sub(due)), true
+	default:
+		return "reaction met with " + span(due.Sub(c.Acknowledged)) + " to spare", false
+	}
+}
+
+// webLink returns raw when it is an http address, and "" otherwise: a desk is not trusted to name a link.
+func webLink(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return ""
+	}
+	return raw
+}
+
+type incidentPage struct {
+	page
+	Incident                                   incident.Incident
+	Started, Opened, Commencement, ReactionDue moment
+	Ended, Closed                              moment
+	Gross, Net                                 string
+	HasHolds                                   bool
+	Cases                                      []caseRow
+	Commands                                   []string // numbers of live cases of the built-in desk
+	Timeline                                   []eventRow
+	Earlier                                    int
+	Notices                                    []noticeRow
+	MoreNotices                                int
+}
+
+type noticeRow struct {
+	incident.Notice
+	Due, Sent, Next moment
+	Proof, Error    string
+}
+
+func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	st, err := s.story(ctx, r.PathValue("id"))
+	if err != nil {
+		s.refuse(w, r, asFault(err))
+		return
+	}
+	now, i := s.Now(), st.Incident
+	p := incidentPage{page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
+		Started: s.when(i.Started, now), Opened: s.when(i.Opened, now), Commencement: s.when(i.Commencement, now), ReactionDue: s.when(i.ReactionDue, now),
+		Ended: s.when(i.Ended, now), Closed: s.when(i.Closed, now), Gross: exact(st.Downtime.Gross), Net: exact(st.Downtime.Net)}
+	for _, c := range st.Cases {
+		row := s.caseRow(c, i, now)
+		p.Cases = append(p.Cases, row)
+		p.HasHolds = p.HasHolds || len(row.Holds) > 0
+		if row.BuiltIn && row.Live {
+			p.Commands = append(p.Commands, row.Number)
+		}
+	}
+	cut := max(0, len(st.Timeline)-pageEvents)
+	p.Earlier = st.Earlier + cut
+	for _, e := range slices.Backward(st.Timeline[cut:]) {
+		p.Timeline = append(p.Timeline, s.eventRow(e, now))
+	}
+	p.MoreNotices = max(0, len(st.Notices)-pageNotices)
+	for _, n := range slices.Backward(st.Notices[p.MoreNotices:]) {
+		p.Notices = append(p.Notices, noticeRow{n, s.when(n.Due, now), s.when(n.Sent, now), s.when(n.NextTry, now), clean(n.Proof), clean(n.LastError)})
+	}
+	s.render(w, http.StatusOK, "incident", p)
+}
+
+func levelOf(i incident.Incident) Level {
+	switch {
+	case !i.Open():
+		return levelWell
+	case i.Priority == incident.P1, i.Priority == incident.P2:
+		return levelAlarm
+	}
+	return levelNotice
+}
+
+// casePage leads from a number, as people say it on the telephone, to its incident.
+func (s *site) casePage(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	number := r.PathValue("number")
+	c, err := s.Store.CaseByNumber(ctx, number)
+	if err != nil {
+		s.refuse(w, r, asFault(fmt.Errorf("case %q: %w", bounded(clean(number), 60), err)))
+		return
+	}
+	w.Header().Set("Location", "../incidents/"+url.PathEscape(c.Incident)) // relative: right below any prefix
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+type historyPage struct {
+	page
+	Open       bool
+	Component  string
+	Components []string
+	Rows       []historyRow
+	Older      string // address of the next page; "" when there is none
+	Paged      bool   // not the newest page
+}
+
+type historyRow struct {
+	incident.Incident
+	Since  moment
+	For    string
+	Cases  []caseRow
+	Lasts  bool
+	Ending string
+}
+
+func (s *site) historyPage(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	q := query{values: r.URL.Query()}
+	f := store.IncidentFilter{Open: q.flag("open"), Component: q.text("component"), Before: q.time("before", time.Time{}), Limit: historySize}
+	if q.fault != nil {
+		s.refuse(w, r, q.fault)
+		return
+	}
+	found, next, err := s.history(ctx, f)
+	if err != nil {
+		s.refuse(w, r, asFault(err))
+		return
+	}
+	p := historyPage{page: s.page("./", "History", levelWell), Open: f.Open, Component: f.Component, Paged: !f.Before.IsZero()}
+	for _, c := range s.Agent.View().Components {
+		p.Components = append(p.Components, c.Name)
+	}
+	slices.Sort(p.Components)
+	if f.Component != "" && !slices.Contains(p.Components, f.Component) {
+		p.Components = append(p.Components, f.Component)
+	}
+	if next != nil {
+		values := url.Values{"before": {next.UTC().Format(time.RFC3339Nano)}}
+		if f.Open {
+			values.Set("open", "true")
+		}
+		if f.Component != "" {
+			values.Set("component", f.Component)
+		}
+		p.Older = "incidents?" + values.Encode()
+	}
+	if p.Rows, err = s.historyRows(ctx, found); err != nil {
+		s.refuse(w, r, asFault(err))
+		return
+	}
+	s.render(w, http.StatusOK, "incidents", p)
+}
+
+func (s *site) historyRows(ctx context.Context, found []incident.Incident) ([]historyRow, error) {
+	now := s.Now()
+	var rows []historyRow
+	for _, i := range found {
+		row := historyRow{Incident: i, Since: s.when(i.Started, now), Lasts: i.Open(), Ending: string(i.Resolution)}
+		cases, err := s.Store.Cases(ctx, i.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range cases {
+			if c.Number != "" {
+				row.Cases = append(row.Cases, s.caseRow(c, i, now))
+			}
+		}
+		row.For = exact(downtime(i, nil, now).Gross)
+		rows = append(rows, row)
+	}
+	return rows, nil
+}

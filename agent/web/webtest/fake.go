@@ -1,0 +1,181 @@
+// Package webtest holds a made-up agent and store in named states, for the tests of package web and for looking at the pages:
+//
+//	go run ./agent/web/webtest/serve
+package webtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/agent/web"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// Fake is an agent and a store in one state. Its fields are set before it is used; after that it is safe for concurrent use.
+type Fake struct {
+	Now       time.Time // the instant of the state
+	Seen      engine.View
+	State     web.Health
+	Newest    map[string][]probes.Result // by probe
+	Kinds     map[string]web.ProbeInfo   // by probe
+	Told      []incident.Incident        // what the store knows
+	Events    map[string][]incident.Event
+	Desk      []incident.Case
+	Messages  []incident.Notice
+	StoreErr  error // of every read
+	ReloadErr error
+	ActErr    error
+
+	mu      sync.Mutex
+	acts    []Act
+	reloads int
+}
+
+// Act is one operator's action that the fake was asked for.
+type Act struct {
+	Number, Actor, Reason string
+	Action                desk.Action
+}
+
+var (
+	_ web.Agent  = (*Fake)(nil)
+	_ web.Reader = (*Fake)(nil)
+)
+
+// View implements web.Agent.
+func (f *Fake) View() engine.View { return f.Seen }
+
+// Health implements web.Agent.
+func (f *Fake) Health() web.Health { return f.State }
+
+// Recent implements web.Agent.
+func (f *Fake) Recent(probe string) []probes.Result { return f.Newest[probe] }
+
+// Info implements web.Agent.
+func (f *Fake) Info(probe string) (web.ProbeInfo, bool) { i, ok := f.Kinds[probe]; return i, ok }
+
+// Reload implements web.Agent.
+func (f *Fake) Reload(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reloads++
+	return f.ReloadErr
+}
+
+// Act implements web.Agent.
+func (f *Fake) Act(_ context.Context, number string, action desk.Action, actor, reason string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ActErr != nil {
+		return f.ActErr
+	}
+	if !slices.ContainsFunc(f.Desk, func(c incident.Case) bool { return c.Number == number && c.Desk == "builtin" }) {
+		return fmt.Errorf("desk %q: %w", "builtin", incident.ErrNotFound)
+	}
+	f.acts = append(f.acts, Act{number, actor, reason, action})
+	return nil
+}
+
+// Acts returns what operators did, in order.
+func (f *Fake) Acts() []Act {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.acts)
+}
+
+// Reloads returns how often the configuration was read again.
+func (f *Fake) Reloads() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reloads
+}
+
+// Incidents implements web.Reader.
+func (f *Fake) Incidents(_ context.Context, q store.IncidentFilter) ([]incident.Incident, error) {
+	var all []incident.Incident
+	for _, i := range f.Told {
+		if (q.Open && !i.Open()) || (q.Component != "" && !slices.Contains(i.Components, q.Component)) || (!q.Before.IsZero() && !i.Opened.Before(q.Before)) {
+			continue
+		}
+		all = append(all, i)
+	}
+	slices.SortStableFunc(all, func(a, b incident.Incident) int { return b.Opened.Compare(a.Opened) })
+	return all[:min(cmp.Or(q.Limit, 100), len(all))], f.StoreErr
+}
+
+// Incident implements web.Reader.
+func (f *Fake) Incident(_ context.Context, id string) (incident.Incident, error) {
+	for _, i := range f.Told {
+		if i.ID == id {
+			return i, f.StoreErr
+		}
+	}
+	return incident.Incident{}, cmp.Or(f.StoreErr, incident.ErrNotFound)
+}
+
+// Timeline implements web.Reader.
+func (f *Fake) Timeline(_ context.Context, id string, after int64) ([]incident.Event, error) {
+	var all []incident.Event
+	for _, e := range f.Events[id] {
+		if e.Seq > after {
+			all = append(all, e)
+		}
+	}
+	return all, f.StoreErr
+}
+
+// Cases implements web.Reader.
+func (f *Fake) Cases(_ context.Context, id string) ([]incident.Case, error) {
+	var all []incident.Case
+	for _, c := range f.Desk {
+		if id == "" || c.Incident == id {
+			all = append(all, c)
+		}
+	}
+	return all, f.StoreErr
+}
+
+// CaseByNumber implements web.Reader.
+func (f *Fake) CaseByNumber(_ context.Context, number string) (incident.Case, error) {
+	for _, c := range f.Desk {
+		if c.Number == number {
+			return c, f.StoreErr
+		}
+	}
+	return incident.Case{}, cmp.Or(f.StoreErr, incident.ErrNotFound)
+}
+
+// Notices implements web.Reader.
+func (f *Fake) Notices(_ context.Context, id string) ([]incident.Notice, error) {
+	var all []incident.Notice
+	for _, n := range f.Messages {
+		if n.Incident == id {
+			all = append(all, n)
+		}
+	}
+	return all, f.StoreErr
+}
+
+// Results implements web.Reader.
+func (f *Fake) Results(_ context.Context, probe string, from, to time.Time, limit int) ([]probes.Result, error) {
+	var all []probes.Result
+	for _, r := range f.Newest[probe] {
+		if !r.Start.Before(from) && r.Start.Before(to) {
+			all = append(all, r)
+		}
+	}
+	return all[max(0, len(all)-limit):], f.StoreErr
+}
+
+// Rollups implements web.Reader.
+func (f *Fake) Rollups(context.Context, string, time.Time, time.Time) ([]store.Rollup, error) {
+	return nil, f.StoreErr
+}

@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/firstcall-agent/firstcall/agent/metrics"
+	"github.com/firstcall-agent/firstcall/agent/web"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// The Agent is what the pages show.
+var _ web.Agent = (*Agent)(nil)
+
+// View returns what is believed now, or was a fifth of a second ago; callers must not change it.
+func (a *Agent) View() engine.View { return a.judge.current() }
+
+// Recent returns the newest results of a probe that are held in memory, oldest first; only the newest is whole.
+func (a *Agent) Recent(probe string) []probes.Result {
+	if j := a.set.Load().byID[probe]; j != nil {
+		return j.recent.results(probe)
+	}
+	return nil
+}
+
+// Info describes a configured probe. Interval is 0 for one with a cron schedule.
+func (a *Agent) Info(probe string) (web.ProbeInfo, bool) {
+	j := a.set.Load().byID[probe]
+	if j == nil {
+		return web.ProbeInfo{}, false
+	}
+	return web.ProbeInfo{ID: j.id, Kind: j.kind, Interval: j.interval, Timeout: j.timeout}, true
+}
+
+// Act performs an operator's action on a case of the built-in desk.
+func (a *Agent) Act(ctx context.Context, number string, action desk.Action, actor, reason string) error {
+	s := a.set.Load()
+	var names []string
+	for _, d := range s.desks {
+		if operable, ok := d.Desk.(desk.Operable); ok {
+			err := operable.Act(ctx, number, action, actor, reason)
+			a.kick()
+			return err
+		}
+		names = append(names, d.Name)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("this agent runs in alert-only mode: it has no cases to work on")
+	}
+	return fmt.Errorf("no case is kept here: work on it at %s", strings.Join(names, ", "))
+}
+
+// Health returns how the agent itself fares.
+func (a *Agent) Health() web.Health {
+	s, fares := a.set.Load(), a.desks.Load()
+	h := web.Health{
+		Started: a.started, Ready: a.isReady(s), Alive: a.judge.alive(), AlertOnly: a.o.AlertOnly,
+		ConfigFile: a.o.ConfigFile, ConfigDigest: s.config.Digest, ConfigLoaded: s.loaded,
+	}
+	a.mu.Lock()
+	h.ConfigError = a.configError
+	a.mu.Unlock()
+	h.Lagging, h.LagReason, _ = a.lag.state()
+	h.StoreError, _ = a.writer.failure()
+	steps, results := a.writer.waiting()
+	h.StorePending = steps + results
+	if fares != nil {
+		status := fares.Status()
+		h.DeskErrors, h.NoticeErrors, h.CasePending, h.OldestPending = status.DeskErrors, status.NoticeErrors, status.Pending, status.Oldest
+	}
+	h.Heartbeat, h.HeartbeatError = a.heartbeat.state()
+	return h
+}
+
+// isReady reports whether every probe with an interval ran once since the start; a reload does not make an agent unready.
+func (a *Agent) isReady(s *set) bool {
+	if a.ready.Load() {
+		return true
+	}
+	for _, j := range s.jobs {
+		if j.cron == nil && !j.recent.any() {
+			return false
+		}
+	}
+	a.ready.Store(true)
+	return true
+}
+
+// snapshot is what the metrics read at a scrape.
+func (a *Agent) snapshot() metrics.Snapshot {
+	s, h, view := a.set.Load(), a.Health(), a.View()
+	lagging, _, delay := a.lag.state()
+	steps, results := a.writer.waiting()
+	return metrics.Snapshot{
+		Tenant: s.config.Tenant.ID, Vantage: s.config.Vantage, AlertOnly: a.o.AlertOnly,
+		Incidents: view.Incidents, Blind: view.Blind, Lagging: lagging, Lag: delay,
+		StoreSteps: steps, StoreResults: results, StoreFailing: h.StoreError != "",
+		CasePending: h.CasePending, OldestPending: h.OldestPending, Stuck: a.schedule.stuckRuns(), Heartbeat: h.Heartbeat,
+		Digest: s.config.Digest, ReloadOK: h.ConfigError == "", Loaded: s.loaded,
+	}
+}
+
+// webTLS reports whether a web configuration file turns TLS on.
+func webTLS(file string) bool {
+	if file == "" {
+		return false
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	var c struct {
+		TLS map[string]any `yaml:"tls_server_config"`
+	}
+	return yaml.Unmarshal(data, &c) == nil && len(c.TLS) > 0
+}

@@ -1,0 +1,220 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+const (
+	// tickEvery is how often the engine is told the time where it does not ask for it sooner.
+	tickEvery = time.Second
+	// batch bounds the results that are judged before others may look at the engine.
+	batch = 64
+	// viewFor is how long a view is shown before a new one is made, so that a busy page does not slow the judgement.
+	viewFor = 200 * time.Millisecond
+	// judgeStuck is how long the judging loop may stand still before the agent is not alive.
+	judgeStuck = 30 * time.Second
+)
+
+// Engine is what the judge needs of *engine.Engine.
+type Engine interface {
+	Observe(r probes.Result) engine.Step
+	Tick(now time.Time) engine.Step
+	Forget(now time.Time, reason string) engine.Step
+	State() ([]byte, error)
+	View(now time.Time) engine.View
+}
+
+// judge owns the engine: results go in one after the other, steps come out to the writer and re-probes to the schedule. It
+// waits for nothing but results: neither a disk nor a desk can delay it. It is safe for concurrent use.
+type judge struct {
+	clock   *clock
+	in      chan measured
+	done    chan struct{} // closed when the judge takes no more results
+	writer  *writer
+	recheck func([]engine.Recheck)
+	moved   atomic.Int64 // monotonic time at which the loop moved last
+	any     atomic.Bool  // something was judged
+
+	mu     sync.Mutex
+	engine Engine
+	wake   time.Time // when the engine wants a Tick at the latest
+	view   engine.View
+	viewed time.Duration // monotonic time at which view was made; -1: it is out of date
+}
+
+func newJudge(c *clock, w *writer, recheck func([]engine.Recheck)) *judge {
+	j := &judge{clock: c, in: make(chan measured, 2*batch), done: make(chan struct{}), writer: w, recheck: recheck, viewed: -1}
+	j.moved.Store(int64(c.mono()))
+	return j
+}
+
+// begin sets the first engine, before run.
+func (j *judge) begin(e Engine, s engine.Step) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.engine = e
+	j.follow(s)
+}
+
+// deliver hands a result in; it waits while the judge is busy, and drops the result when the judge has ended.
+func (j *judge) deliver(m measured) {
+	select {
+	case j.in <- m:
+	case <-j.done:
+	}
+}
+
+// run judges until ctx ends; what was handed in by then is judged before it returns.
+func (j *judge) run(ctx context.Context) {
+	defer close(j.done)
+	timer := time.NewTimer(tickEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case m := <-j.in:
+			j.observe(m)
+		case <-timer.C:
+			j.tick()
+			timer.Reset(tickEvery)
+		case <-ctx.Done():
+			j.drain()
+			return
+		}
+		j.moved.Store(int64(j.clock.mono()))
+		if wait := j.untilWake(); wait < tickEvery {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// drain judges what was handed in already.
+func (j *judge) drain() {
+	for {
+		select {
+		case m := <-j.in:
+			j.observe(m)
+		default:
+			return
+		}
+	}
+}
+
+// observe judges a result, and others that wait, at most a batch.
+func (j *judge) observe(m measured) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for range batch {
+		j.one(m)
+		select {
+		case m = <-j.in:
+		default:
+			return
+		}
+	}
+	j.one(m)
+}
+
+func (j *judge) one(m measured) {
+	if m.job.retired.Load() {
+		return
+	}
+	r := m.result
+	r.Lagging = m.lagging
+	m.job.series.ObserveResult(&r)
+	m.job.recent.add(&r)
+	j.writer.result(r)
+	j.follow(j.engine.Observe(r))
+	j.any.Store(true)
+}
+
+// follow passes on what follows from an input. The caller holds mu.
+func (j *judge) follow(s engine.Step) {
+	if !s.Wake.IsZero() && (j.wake.IsZero() || s.Wake.Before(j.wake)) {
+		j.wake = s.Wake
+	}
+	if s.Changed() {
+		j.viewed = -1
+		j.writer.step(s)
+	}
+	j.recheck(s.Rechecks)
+}
+
+func (j *judge) tick() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wake = time.Time{}
+	j.follow(j.engine.Tick(j.clock.Now()))
+}
+
+// untilWake returns how long it is until the engine wants a Tick.
+func (j *judge) untilWake() time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.wake.IsZero() {
+		return tickEvery
+	}
+	return max(time.Millisecond, j.wake.Sub(j.clock.Now()))
+}
+
+// forget tells the engine that the agent slept or that its clock jumped.
+func (j *judge) forget(reason string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.follow(j.engine.Forget(j.clock.Now(), reason))
+}
+
+// current returns what the engine believes now, or did a moment ago.
+func (j *judge) current() engine.View {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if now := j.clock.mono(); j.viewed < 0 || now-j.viewed >= viewFor {
+		j.view, j.viewed = j.engine.View(j.clock.Now()), now
+	}
+	return j.view
+}
+
+// alive reports whether the loop moved lately.
+func (j *judge) alive() bool { return j.clock.mono()-time.Duration(j.moved.Load()) < judgeStuck }
+
+// judged reports whether any result was judged yet.
+func (j *judge) judged() bool { return j.any.Load() }
+
+// freeze returns the engine's state together with every step that led to it and is not stored yet.
+func (j *judge) freeze() (store.Commit, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c := j.writer.take()
+	c.At = j.clock.Now()
+	state, err := j.engine.State()
+	c.State = state
+	return c, err
+}
+
+// swap puts a new engine, made from the state of the old one, in its place, and calls then before anything else is judged.
+// When build fails nothing has changed.
+func (j *judge) swap(build func(state []byte, open []incident.Incident, now time.Time) (Engine, engine.Step, error), then func()) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.clock.Now()
+	state, err := j.engine.State()
+	if err != nil {
+		return err
+	}
+	fresh, step, err := build(state, j.engine.View(now).Incidents, now)
+	if err != nil {
+		return fmt.Errorf("the judgement cannot go on with the new configuration: %w", err)
+	}
+	j.engine, j.wake, j.viewed = fresh, time.Time{}, -1
+	then()
+	j.follow(step)
+	return nil
+}

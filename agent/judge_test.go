@@ -1,0 +1,394 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/firstcall-agent/firstcall/agent/metrics"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// counting is an engine that opens an incident at every failure and whose state is how many results it has seen.
+type counting struct {
+	seen   int
+	ticks  []time.Time
+	forgot []string
+	wake   time.Duration // asked for after each tick; 0: none
+	block  time.Duration // how long it thinks about a result
+}
+
+func (e *counting) Observe(r probes.Result) engine.Step {
+	e.seen++
+	time.Sleep(e.block)
+	s := engine.Step{At: r.End()}
+	if r.Outcome == probes.Down {
+		id := r.Probe + " " + r.Detail
+		s.Incidents = []incident.Incident{{ID: id, Detail: []string{fmt.Sprint(e.seen)}}}
+		s.Events = []incident.Event{{Incident: id, At: r.End(), Text: fmt.Sprint(e.seen)}}
+		s.Rechecks = []engine.Recheck{{Probe: r.Probe, Count: 1}}
+	}
+	return s
+}
+
+func (e *counting) Tick(now time.Time) engine.Step {
+	e.ticks = append(e.ticks, now)
+	if e.wake == 0 {
+		return engine.Step{At: now}
+	}
+	return engine.Step{At: now, Wake: now.Add(e.wake)}
+}
+
+func (e *counting) Forget(now time.Time, reason string) engine.Step {
+	e.forgot = append(e.forgot, reason)
+	return engine.Step{At: now}
+}
+
+func (e *counting) State() ([]byte, error)         { return json.Marshal(e.seen) }
+func (e *counting) View(now time.Time) engine.View { return engine.View{At: now} }
+
+// disk is a store that a test breaks.
+type disk struct {
+	mu      sync.Mutex
+	err     error         // of every write, while set
+	slow    time.Duration // of every write
+	commits []store.Commit
+	results []probes.Result
+	tries   int
+}
+
+func (d *disk) write(ctx context.Context, then func()) error {
+	d.mu.Lock()
+	d.tries++
+	slow, err := d.slow, d.err
+	d.mu.Unlock()
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		then()
+	}
+	return err
+}
+
+func (d *disk) Commit(ctx context.Context, c store.Commit) error {
+	return d.write(ctx, func() { d.commits = append(d.commits, c) })
+}
+
+func (d *disk) AppendResults(ctx context.Context, r []probes.Result) error {
+	return d.write(ctx, func() { d.results = append(d.results, r...) })
+}
+
+func (d *disk) Maintain(context.Context, time.Time) error { return nil }
+
+func (d *disk) holds() (commits, results int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.commits), len(d.results)
+}
+
+func (d *disk) breaks(err error, slow time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.slow = err, slow
+}
+
+// court is a judge with a writer on a disk that breaks.
+type court struct {
+	*judge
+	engine   *counting
+	disk     *disk
+	kicks    atomic.Int32
+	rechecks []engine.Recheck
+}
+
+func newCourt() *court {
+	c := &court{engine: &counting{}, disk: &disk{}}
+	clock := newClock()
+	m := metrics.New("test", func() metrics.Snapshot { return metrics.Snapshot{} })
+	w := newWriter(clock, c.disk, quiet, m, func() { c.kicks.Add(1) })
+	c.judge = newJudge(clock, w, func(list []engine.Recheck) { c.rechecks = append(c.rechecks, list...) })
+	w.freeze = c.freeze
+	c.begin(c.engine, engine.Step{})
+	return c
+}
+
+// run runs judge and writer while work does its own, then stops both as the agent does.
+func (c *court) run(t *testing.T, work func()) {
+	t.Helper()
+	ctx, end := context.WithCancel(context.Background())
+	writeCtx, endWrite := context.WithCancel(context.Background())
+	var judging, writing sync.WaitGroup
+	judging.Go(func() { c.judge.run(ctx) })
+	writing.Go(func() { c.writer.run(writeCtx) })
+	work()
+	end()
+	judging.Wait()
+	endWrite()
+	writing.Wait()
+	if err := c.writer.finish(); err != nil {
+		t.Errorf("the last write failed: %v", err)
+	}
+}
+
+func (c *court) hand(j *job, o probes.Outcome, detail string) {
+	c.deliver(measured{job: j, result: probes.Result{Probe: j.id, Start: c.clock.Now(), Outcome: o, Detail: detail}})
+}
+
+func TestJudgementGoesOnWhileTheStoreFailsAndNothingIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		var want []string
+		c.run(t, func() {
+			for i := range 600 { // ten minutes, of which the store fails for five
+				switch i {
+				case 100:
+					c.disk.breaks(errors.New("disk full"), 0)
+				case 200:
+					c.disk.breaks(nil, time.Hour) // it does not even answer
+				case 300:
+					c.disk.breaks(errors.New("database is locked"), 0)
+				case 400:
+					c.disk.breaks(nil, 0)
+				}
+				before := time.Now()
+				c.hand(j, probes.Down, fmt.Sprint("case ", i/10))
+				synctest.Wait()
+				if waited := time.Since(before); waited != 0 {
+					t.Fatalf("result %d waited %s for the store", i, waited)
+				}
+				want = append(want, fmt.Sprint(i+1))
+				if i == 398 {
+					if reason, lasting := c.writer.failure(); reason != "database is locked" || lasting < 4*time.Minute {
+						t.Errorf("failure %q for %s; want the newest error and its whole time", reason, lasting)
+					}
+					if steps, results := c.writer.waiting(); steps < 290 || results < 290 {
+						t.Errorf("%d steps and %d results wait; want about 299", steps, results)
+					}
+				}
+				time.Sleep(time.Second)
+			}
+		})
+		var events []string
+		newest := map[string]incident.Incident{}
+		for _, commit := range c.disk.commits {
+			for _, e := range commit.Events {
+				events = append(events, e.Text)
+			}
+			for _, i := range commit.Incidents {
+				newest[i.ID] = i
+			}
+			if len(commit.State) == 0 {
+				t.Error("a commit without the engine's state")
+			}
+		}
+		if diff := cmp.Diff(want, events); diff != "" {
+			t.Errorf("timeline (-want +got):\n%s", diff)
+		}
+		if len(newest) != 60 || newest["p case 7"].Detail[0] != "80" {
+			t.Errorf("%d incidents, the eighth %v; want 60, each in its newest form", len(newest), newest["p case 7"].Detail)
+		}
+		if len(c.disk.results) != 600 {
+			t.Errorf("%d raw results in the store; want 600", len(c.disk.results))
+		}
+		if !slices.IsSortedFunc(c.disk.results, func(a, b probes.Result) int { return a.Start.Compare(b.Start) }) {
+			t.Error("raw results are out of order")
+		}
+		if last := c.disk.commits[len(c.disk.commits)-1]; string(last.State) != "600" {
+			t.Errorf("the last saved state is %s; want 600", last.State)
+		}
+		if reason, _ := c.writer.failure(); reason != "" {
+			t.Errorf("the store still fails: %s", reason)
+		}
+		if len(c.rechecks) != 600 {
+			t.Errorf("%d re-probes were asked for; want 600", len(c.rechecks))
+		}
+	})
+}
+
+func TestAStateIsNeverOlderThanItsSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		c.disk.breaks(nil, 300*time.Millisecond)
+		c.run(t, func() {
+			for i := range 200 {
+				c.hand(j, probes.Down, fmt.Sprint(i))
+				time.Sleep(70 * time.Millisecond)
+			}
+		})
+		for _, commit := range c.disk.commits {
+			for _, e := range commit.Events {
+				var event, state int
+				_ = json.Unmarshal([]byte(e.Text), &event)
+				_ = json.Unmarshal(commit.State, &state)
+				if state < event {
+					t.Fatalf("event %d was stored with state %d", event, state)
+				}
+			}
+		}
+		if len(c.disk.commits) > 100 {
+			t.Errorf("200 steps took %d commits; want those that wait folded together", len(c.disk.commits))
+		}
+	})
+}
+
+func TestAStepIsDurableAtOnceAndThenKicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		c.run(t, func() {
+			c.hand(j, probes.Down, "x")
+			synctest.Wait() // without any time passing
+			if commits, _ := c.disk.holds(); commits != 1 || c.kicks.Load() != 1 {
+				t.Errorf("%d commits and %d kicks; want one each at once", commits, c.kicks.Load())
+			}
+			c.hand(j, probes.Up, "")
+			synctest.Wait()
+			if commits, results := c.disk.holds(); commits != 1 || results != 0 {
+				t.Errorf("%d commits, %d results; want no write for a plain result", commits, results)
+			}
+			time.Sleep(1100 * time.Millisecond)
+			if _, results := c.disk.holds(); results != 2 {
+				t.Errorf("%d results a second later; want 2", results)
+			}
+			time.Sleep(30 * time.Second)
+			if commits, _ := c.disk.holds(); commits != 2 || c.kicks.Load() != 1 {
+				t.Errorf("%d commits, %d kicks after half a minute; want one more for the state and no kick", commits, c.kicks.Load())
+			}
+		})
+	})
+}
+
+func TestRawResultsAreBoundedWhenTheStoreFailsForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		c.writer.expect(20) // bound: 6,000
+		c.disk.breaks(errors.New("disk full"), 0)
+		c.run(t, func() {
+			for range 1000 {
+				for range 20 {
+					c.hand(j, probes.Up, "")
+				}
+				synctest.Wait()
+				if _, held := c.writer.waiting(); held > 6000+chunk {
+					t.Fatalf("%d results are held", held)
+				}
+				time.Sleep(time.Second)
+			}
+			c.disk.breaks(nil, 0)
+			time.Sleep(10 * time.Second)
+		})
+		kept := len(c.disk.results)
+		if kept < 4000 || kept > 6000 {
+			t.Errorf("%d results were kept; want the newest five minutes", kept)
+		}
+		if first := c.disk.results[0].Start; time.Since(first) > 6*time.Minute {
+			t.Errorf("the oldest kept result is of %s ago", time.Since(first))
+		}
+	})
+}
+
+func TestTheEngineIsToldTheTimeWhenItAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourt()
+		start := time.Now()
+		c.engine.wake = 300 * time.Millisecond
+		c.run(t, func() {
+			time.Sleep(2500 * time.Millisecond)
+			c.mu.Lock()
+			c.engine.wake = 0
+			c.mu.Unlock()
+			time.Sleep(3 * time.Second)
+		})
+		var got []string
+		for _, at := range c.engine.ticks {
+			got = append(got, at.Sub(start).String())
+		}
+		want := "1s 1.3s 1.6s 1.9s 2.2s 2.5s"
+		if !strings.HasPrefix(strings.Join(got, " "), want) || len(got) < 8 || len(got) > 10 {
+			t.Errorf("ticks at %v; want %s and then one a second", got, want)
+		}
+	})
+}
+
+func TestResultsOfRetiredProbesAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		j.retired.Store(true)
+		c.run(t, func() { c.hand(j, probes.Down, "x") })
+		if c.engine.seen != 0 {
+			t.Error("a result of a probe that is no longer configured was judged")
+		}
+	})
+}
+
+func TestSwapKeepsTheStateOrTheOldEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		c.run(t, func() {
+			c.hand(j, probes.Up, "")
+			synctest.Wait()
+			err := c.swap(func([]byte, []incident.Incident, time.Time) (Engine, engine.Step, error) {
+				return nil, engine.Step{}, errors.New("cannot be")
+			}, func() { t.Error("something was installed although the engine could not be built") })
+			if err == nil {
+				t.Error("a failing swap gave no error")
+			}
+			c.hand(j, probes.Up, "")
+			synctest.Wait()
+			fresh := &counting{}
+			installed := false
+			err = c.swap(func(state []byte, _ []incident.Incident, _ time.Time) (Engine, engine.Step, error) {
+				return fresh, engine.Step{Incidents: []incident.Incident{{ID: "removed"}}}, json.Unmarshal(state, &fresh.seen)
+			}, func() { installed = true })
+			if err != nil || !installed || fresh.seen != 2 {
+				t.Errorf("swap: %v, installed %v, state %d; want the state of both results", err, installed, fresh.seen)
+			}
+			c.hand(j, probes.Up, "")
+			synctest.Wait()
+			if commits, _ := c.disk.holds(); fresh.seen != 3 || c.engine.seen != 2 || commits != 1 {
+				t.Errorf("new engine saw %d, old %d, %d commits; want 3, 2 and the step of the swap", fresh.seen, c.engine.seen, commits)
+			}
+		})
+	})
+}
+
+func TestAJudgeThatStandsStillIsNotAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourt()
+		ctx, end := context.WithCancel(context.Background())
+		go c.judge.run(ctx)
+		time.Sleep(time.Minute)
+		if !c.alive() {
+			t.Error("an idle judge is not alive")
+		}
+		c.engine.block = 40 * time.Second
+		c.hand(testJob("p", time.Second, up), probes.Up, "")
+		time.Sleep(35 * time.Second)
+		if c.alive() {
+			t.Error("a judge that stood still for 35 s is alive")
+		}
+		time.Sleep(10 * time.Second)
+		if !c.alive() {
+			t.Error("a judge that moves again is not alive")
+		}
+		end()
+		<-c.done
+	})
+}

@@ -1,0 +1,222 @@
+// Package metrics counts what the agent does, for Prometheus. It observes: nothing waits for it.
+//
+// What changes with every result is kept per probe in a Series, small enough for thousands of probes; what the agent knows
+// anyway is read when Prometheus asks, through a Snapshot. The names and labels are a promise: testdata/catalogue.golden
+// lists them.
+package metrics
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/firstcall-agent/firstcall/incident"
+)
+
+// Snapshot is what the agent knows of itself at one instant.
+type Snapshot struct {
+	Tenant, Vantage string
+	AlertOnly       bool
+	Incidents       []incident.Incident // open ones
+	Blind           bool
+	Lagging         bool
+	Lag             time.Duration // how late the agent was, at the worst, in the last minute
+	StoreSteps      int           // steps of the judgement that wait for the store
+	StoreResults    int           // results that wait for the store
+	StoreFailing    bool
+	CasePending     int
+	OldestPending   time.Duration
+	Stuck           int       // runs that did not return after their deadline
+	Heartbeat       time.Time // last one that was answered
+	Digest          string    // of the configuration in force
+	ReloadOK        bool      // whether the newest configuration is in force
+	Loaded          time.Time // when the configuration in force was loaded
+}
+
+// Metrics is the agent's own registry. It is safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+	snapshot func() Snapshot
+	series   atomic.Pointer[[]*Series]
+
+	missed        *prometheus.CounterVec
+	delay         prometheus.Histogram
+	cases         *prometheus.CounterVec
+	notices       *prometheus.CounterVec
+	storeErrors   prometheus.Counter
+	droppedResult prometheus.Counter
+}
+
+// MissReason says why a run of a probe was left out.
+type MissReason string
+
+// The reasons.
+const (
+	MissLate    MissReason = "late"    // the agent was too late for it
+	MissRunning MissReason = "running" // the run before has not ended
+	MissStuck   MissReason = "stuck"   // a run did not return after its deadline
+	MissLimit   MissReason = "limit"   // as many runs as the process has descriptors for were under way
+)
+
+// New returns a registry with everything in it; snapshot is called at every scrape and must be quick.
+func New(version string, snapshot func() Snapshot) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		snapshot: snapshot,
+		missed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "firstcall_probe_missed_total",
+			Help: "Runs of probes that were left out because the agent was late, the run before had not ended, a run was stuck, or too many runs were under way.",
+		}, []string{"reason"}),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:                        "firstcall_schedule_delay_seconds",
+			Help:                        "How much later than due runs of probes began. A native histogram.",
+			NativeHistogramBucketFactor: 1.2,
+		}),
+		cases: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "firstcall_cases_total",
+			Help: "Calls to service desks, by desk, action and result (ok, failed, or unknown: it may have happened).",
+		}, []string{"desk", "action", "result"}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "firstcall_notices_total",
+			Help: "Attempts to send notices, by notifier and result (ok, failed, or unknown: it may have been sent).",
+		}, []string{"notifier", "result"}),
+		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "firstcall_store_errors_total",
+			Help: "Writes to the store that failed; they are repeated.",
+		}),
+		droppedResult: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "firstcall_results_dropped_total",
+			Help: "Raw results, already judged, that were dropped unwritten because the store failed for long.",
+		}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "firstcall_build_info",
+		Help:        "Which version of the agent this is; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	for _, reason := range []MissReason{MissLate, MissRunning, MissStuck, MissLimit} {
+		m.missed.WithLabelValues(string(reason))
+	}
+	m.registry.MustRegister(m.missed, m.delay, m.cases, m.notices, m.storeErrors, m.droppedResult, build, collector{m},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Gatherer returns the registry, for the page that Prometheus scrapes.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// SetSeries replaces the probes that are shown. The slice must not be changed afterwards.
+func (m *Metrics) SetSeries(series []*Series) { m.series.Store(&series) }
+
+// Missed counts runs that were left out.
+func (m *Metrics) Missed(reason MissReason, n int) {
+	m.missed.WithLabelValues(string(reason)).Add(float64(n))
+}
+
+// Delayed counts how much later than due a run began.
+func (m *Metrics) Delayed(d time.Duration) { m.delay.Observe(d.Seconds()) }
+
+// Case counts a call to a desk.
+func (m *Metrics) Case(desk, action, result string) {
+	m.cases.WithLabelValues(desk, action, result).Inc()
+}
+
+// Notice counts an attempt to send a notice.
+func (m *Metrics) Notice(notifier, result string) { m.notices.WithLabelValues(notifier, result).Inc() }
+
+// StoreError counts a failed write to the store.
+func (m *Metrics) StoreError() { m.storeErrors.Inc() }
+
+// Dropped counts raw results that will never be in the store.
+func (m *Metrics) Dropped(n int) { m.droppedResult.Add(float64(n)) }
+
+// collector shows the series and the snapshot.
+type collector struct{ m *Metrics }
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	descAgent        = gauge("firstcall_agent_info", "Whom the agent watches, from where, and whether it may open cases (mode full) or not (alert-only); always 1.", "tenant", "vantage", "mode")
+	descOpen         = gauge("firstcall_incident_open", "Open incidents by component at the root, class and priority (- for what opens no case).", "component", "class", "priority")
+	descBlind        = gauge("firstcall_blind", "1 while the agent's own network is broken and it says nothing about the customer.")
+	descLagging      = gauge("firstcall_lagging", "1 while the agent itself is late and its results are not used.")
+	descLag          = gauge("firstcall_lag_seconds", "How late the agent was, at the worst, within the last minute.")
+	descStorePending = gauge("firstcall_store_pending", "Steps of the judgement and results that wait for the store.", "what")
+	descStoreFailing = gauge("firstcall_store_failing", "1 while state cannot be written.")
+	descCasePending  = gauge("firstcall_case_pending", "Incidents whose case is not yet as it should be.")
+	descCaseOldest   = gauge("firstcall_case_oldest_pending_seconds", "For how long the oldest of these has waited.")
+	descStuck        = gauge("firstcall_probe_runs_stuck", "Runs of probes that did not return after their deadline.")
+	descHeartbeat    = gauge("firstcall_last_heartbeat_timestamp_seconds", "When the outside watchdog last answered a heartbeat, in Unix seconds; absent before the first.")
+	descReloadOK     = gauge("firstcall_config_last_reload_successful", "1 when the newest configuration is in force, 0 when it was refused and the old one goes on.")
+	descReloadTime   = gauge("firstcall_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, in Unix seconds.")
+	descConfig       = gauge("firstcall_config_info", "Which configuration is in force, by the first 12 digits of its SHA-256; always 1.", "digest")
+)
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descRuns, descDurations, descSuccess, descDuration, descExpiry, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
+		descStoreFailing, descCasePending, descCaseOldest, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	if series := c.m.series.Load(); series != nil {
+		for _, s := range *series {
+			s.collect(ch)
+		}
+	}
+	c.collectAgent(ch, c.m.snapshot())
+}
+
+func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
+	put := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	mode := "full"
+	if s.AlertOnly {
+		mode = "alert-only"
+	}
+	put(descAgent, 1, s.Tenant, s.Vantage, mode)
+	type key struct{ component, class, priority string }
+	open := map[key]int{}
+	for _, i := range s.Incidents {
+		open[key{i.Root, string(i.Class), i.Priority.String()}]++
+	}
+	for k, n := range open {
+		put(descOpen, float64(n), k.component, k.class, k.priority)
+	}
+	put(descBlind, truth(s.Blind))
+	put(descLagging, truth(s.Lagging))
+	put(descLag, s.Lag.Seconds())
+	put(descStorePending, float64(s.StoreSteps), "steps")
+	put(descStorePending, float64(s.StoreResults), "results")
+	put(descStoreFailing, truth(s.StoreFailing))
+	put(descCasePending, float64(s.CasePending))
+	put(descCaseOldest, s.OldestPending.Seconds())
+	put(descStuck, float64(s.Stuck))
+	if !s.Heartbeat.IsZero() {
+		put(descHeartbeat, seconds(s.Heartbeat))
+	}
+	put(descReloadOK, truth(s.ReloadOK))
+	put(descReloadTime, seconds(s.Loaded))
+	put(descConfig, 1, s.Digest[:min(12, len(s.Digest))])
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

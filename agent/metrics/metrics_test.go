@@ -1,0 +1,261 @@
+package metrics
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// filled returns metrics in which every name has a value.
+func filled() *Metrics {
+	m := New("1.2.3", func() Snapshot {
+		return Snapshot{
+			Tenant: "acme", Vantage: "here", Blind: true, Lagging: true, Lag: time.Second, StoreSteps: 2, StoreResults: 3,
+			CasePending: 1, OldestPending: 2 * time.Second, Heartbeat: start, Digest: "0123456789abcdef", ReloadOK: true, Loaded: start,
+			Incidents: []incident.Incident{
+				{Root: "backend", Class: incident.Availability, Priority: incident.P2},
+				{Root: "backend", Class: incident.Availability, Priority: incident.P2},
+				{Root: "web-client", Class: incident.Function},
+			},
+		}
+	})
+	s := NewSeries("web/http", "http", start)
+	s.ObserveResult(&probes.Result{
+		Outcome: probes.Up, Duration: 20 * time.Millisecond, Phases: []probes.Phase{{Name: probes.PhaseDNS, Duration: time.Millisecond}},
+		Certificate: &probes.Certificate{NotAfter: start.AddDate(0, 1, 0)},
+	})
+	m.SetSeries([]*Series{s})
+	m.Missed(MissLate, 1)
+	m.Delayed(time.Millisecond)
+	m.Case("soc", "open", "ok")
+	m.Case("soc", "open", "unknown")
+	m.Notice("mail", "ok")
+	m.StoreError()
+	m.Dropped(7)
+	return m
+}
+
+func TestNamesAndLabelsAreTheCatalogue(t *testing.T) {
+	families, err := filled().Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "go_") || strings.HasPrefix(f.GetName(), "process_") {
+			continue // theirs, not ours
+		}
+		labels := map[string]bool{}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = true
+			}
+		}
+		names := make([]string, 0, len(labels))
+		for name := range labels {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		fmt.Fprintf(&b, "%s{%s} %s\n\t%s\n", f.GetName(), strings.Join(names, ","), strings.ToLower(f.GetType().String()), f.GetHelp())
+	}
+	const golden = "testdata/catalogue.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("the catalogue of metrics changed; dashboards and alert rules depend on it (-want +got, rewrite with -update):\n%s", diff)
+	}
+}
+
+func TestPromlintIsClean(t *testing.T) {
+	problems, err := testutil.GatherAndLint(filled().Gatherer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestSeriesShowsWhatItObserved(t *testing.T) {
+	m := New("dev", func() Snapshot { return Snapshot{} })
+	s := NewSeries("web/http", "http", start)
+	m.SetSeries([]*Series{s})
+	observe := func(o probes.Outcome, reason probes.Reason, lagging bool) {
+		s.ObserveResult(&probes.Result{Outcome: o, Reason: reason, Duration: 2 * time.Second, Lagging: lagging})
+	}
+	for range 3 {
+		observe(probes.Up, probes.None, false)
+	}
+	observe(probes.Up, probes.None, true)
+	observe(probes.Down, probes.Timeout, false)
+	observe(probes.Down, "a reason of its own", false)
+
+	const want = `
+# HELP firstcall_probe_runs_total Runs of a probe, scheduled ones and quick re-probes, by outcome and reason.
+# TYPE firstcall_probe_runs_total counter
+firstcall_probe_runs_total{kind="http",outcome="down",probe="web/http",reason="internal"} 1
+firstcall_probe_runs_total{kind="http",outcome="down",probe="web/http",reason="timeout"} 1
+firstcall_probe_runs_total{kind="http",outcome="up",probe="web/http",reason=""} 4
+# HELP firstcall_probe_duration_seconds How long a probe's answered runs (up or degraded, the agent not lagging) took, by phase; total is the whole run. A native histogram.
+# TYPE firstcall_probe_duration_seconds histogram
+firstcall_probe_duration_seconds_bucket{phase="total",probe="web/http",le="+Inf"} 3
+firstcall_probe_duration_seconds_sum{phase="total",probe="web/http"} 6
+firstcall_probe_duration_seconds_count{phase="total",probe="web/http"} 3
+# HELP probe_success Whether the target answered at the newest run; absent while the agent cannot tell.
+# TYPE probe_success gauge
+probe_success{probe="web/http"} 0
+`
+	names := []string{"firstcall_probe_runs_total", "firstcall_probe_duration_seconds", "probe_success"}
+	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+
+	observe(probes.Unknown, probes.Local, false)
+	if n, err := testutil.GatherAndCount(m.Gatherer(), "probe_success"); err != nil || n != 0 {
+		t.Errorf("probe_success has %d series (%v) after a result that cannot tell; want none", n, err)
+	}
+}
+
+// TestHistogramIsPrometheusOwn compares the compact histogram with client_golang's, bucket by bucket.
+func TestHistogramIsPrometheusOwn(t *testing.T) {
+	reference := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: prometheus.NativeHistogramZeroThresholdZero})
+	s := NewSeries("p", "k", start)
+	for d := time.Duration(1); d < 2*time.Hour; d += d/3 + 1 {
+		for range 1 + d%3 {
+			reference.Observe(d.Seconds())
+			s.ObserveResult(&probes.Result{Outcome: probes.Up, Duration: d})
+		}
+	}
+	for _, d := range []time.Duration{0, time.Second, 2 * time.Second, 500 * time.Millisecond} { // zero and exact bounds
+		reference.Observe(d.Seconds())
+		s.ObserveResult(&probes.Result{Outcome: probes.Up, Duration: d})
+	}
+	ch := make(chan prometheus.Metric, 10)
+	s.collect(ch)
+	close(ch)
+	var got, want dto.Metric
+	for m := range ch {
+		if m.Desc() == descDurations {
+			if err := m.Write(&got); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := reference.Write(&want); err != nil {
+		t.Fatal(err)
+	}
+	g, w := got.GetHistogram(), want.GetHistogram()
+	if g.GetSchema() != w.GetSchema() || g.GetSampleCount() != w.GetSampleCount() || g.GetZeroCount() != w.GetZeroCount() {
+		t.Errorf("schema, count, zero = %d, %d, %d; want %d, %d, %d", g.GetSchema(), g.GetSampleCount(), g.GetZeroCount(), w.GetSchema(), w.GetSampleCount(), w.GetZeroCount())
+	}
+	if diff := cmp.Diff(populations(w), populations(g)); diff != "" {
+		t.Errorf("buckets (-client_golang +ours):\n%s", diff)
+	}
+}
+
+// populations returns the non-empty buckets of a native histogram.
+func populations(h *dto.Histogram) map[int32]int64 {
+	m := map[int32]int64{}
+	var index int32
+	var count int64
+	deltas := h.GetPositiveDelta()
+	for _, span := range h.GetPositiveSpan() {
+		index += span.GetOffset()
+		for range span.GetLength() {
+			count += deltas[0]
+			deltas = deltas[1:]
+			if count != 0 {
+				m[index] = count
+			}
+			index++
+		}
+	}
+	return m
+}
+
+func TestHistogramIsBounded(t *testing.T) {
+	var h histogram
+	for d := time.Duration(1); d > 0 && d < 1<<62; d += d/50 + 1 {
+		h.observe(d)
+	}
+	if len(h.buckets) > maxBuckets {
+		t.Errorf("%d buckets; want at most %d", len(h.buckets), maxBuckets)
+	}
+	var total uint64
+	for _, b := range h.buckets {
+		total += uint64(b.count)
+	}
+	if total != h.count {
+		t.Errorf("the buckets hold %d of %d observations", total, h.count)
+	}
+}
+
+func TestObserveResultAllocatesNothing(t *testing.T) {
+	s, r := NewSeries("web/http", "http", start), sample()
+	s.ObserveResult(&r)
+	if n := testing.AllocsPerRun(100, func() { s.ObserveResult(&r) }); n != 0 {
+		t.Errorf("%v allocations a result; want none", n)
+	}
+}
+
+func sample() probes.Result {
+	r := probes.Result{Outcome: probes.Up, Duration: 21 * time.Millisecond, Certificate: &probes.Certificate{NotAfter: start}}
+	for i, name := range []string{probes.PhaseDNS, probes.PhaseConnect, probes.PhaseTLS, probes.PhaseFirstByte, probes.PhaseTransfer} {
+		r.Phases = append(r.Phases, probes.Phase{Name: name, Duration: time.Duration(i+1) * time.Millisecond})
+	}
+	return r
+}
+
+func BenchmarkObserveResult(b *testing.B) {
+	s, r := NewSeries("web/http", "http", start), sample()
+	for i := range 40 { // the buckets of a live probe
+		r.Duration = time.Duration(10+i) * time.Millisecond
+		s.ObserveResult(&r)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.ObserveResult(&r)
+	}
+}
+
+func BenchmarkGather5000(b *testing.B) {
+	m := New("dev", func() Snapshot { return Snapshot{} })
+	all := make([]*Series, 5000)
+	for i := range all {
+		all[i] = NewSeries(fmt.Sprintf("component-%d/http", i), "http", start)
+		r := sample()
+		for range 10 {
+			all[i].ObserveResult(&r)
+		}
+	}
+	m.SetSeries(all)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Gatherer().Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

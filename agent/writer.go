@@ -1,0 +1,371 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/agent/metrics"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+const (
+	resultsEvery  = time.Second      // how often raw results are written
+	stateEvery    = 30 * time.Second // how often the engine's state is written where nothing else asks for it
+	maintainEvery = time.Hour
+	writeTimeout  = 10 * time.Second
+	retryFirst    = 100 * time.Millisecond
+	retryMost     = 5 * time.Second
+	chunk         = 2000 // results in one write, so that a step never waits long behind them
+	// storeFailed is how long the store may fail before the heartbeat to the outside watchdog stops.
+	storeFailed = time.Minute
+)
+
+// Store is what the writer needs of *store.Store.
+type Store interface {
+	Commit(ctx context.Context, c store.Commit) error
+	AppendResults(ctx context.Context, results []probes.Result) error
+	Maintain(ctx context.Context, now time.Time) error
+}
+
+// writer makes durable what the judge decides. Steps wait in memory, in order, until the store has them, however long it
+// fails; they are folded together, so that they need no more room than the incidents they speak of and their timeline.
+// Raw results are already judged: at most a bound of them waits, then the oldest are dropped, counted and reported.
+// It is safe for concurrent use.
+type writer struct {
+	clock   *clock
+	store   Store
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	freeze  func() (store.Commit, error) // the engine's state with all that is pending: see judge.freeze
+	stored  func()                       // after a step is durable
+	wake    chan struct{}
+
+	mu      sync.Mutex
+	pending store.Commit      // steps that are not durable yet, but for those being written
+	steps   int               // how many
+	writing int               // how many are being written
+	results [][]probes.Result // oldest first
+	held    int               // how many
+	bound   int               // of held
+	dropped int               // since the store last took results
+	trouble [2]trouble        // by lane
+	busy    time.Duration     // monotonic time at which the write under way began; -1: none
+}
+
+// lane tells apart the two things that are written.
+type lane int
+
+const (
+	incidents lane = iota
+	results
+)
+
+func (l lane) String() string { return [...]string{"incidents", "results"}[l] }
+
+// trouble is what is wrong with one lane.
+type trouble struct {
+	err   error         // nil: nothing
+	since time.Duration // monotonic time of the first failure
+	at    time.Duration // of the newest
+}
+
+func newWriter(c *clock, s Store, log *slog.Logger, m *metrics.Metrics, stored func()) *writer {
+	return &writer{clock: c, store: s, log: log, metrics: m, stored: stored, wake: make(chan struct{}, 1), bound: minResults, busy: -1}
+}
+
+// minResults and maxResults bound the raw results that wait for the store; between them the bound is five minutes' worth.
+const (
+	minResults = 1_000
+	maxResults = 100_000
+)
+
+// expect sets the bound on raw results by how many come in a second.
+func (w *writer) expect(perSecond float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bound = min(max(int(perSecond*300), minResults), maxResults)
+}
+
+// step takes a step of the engine. The judge calls it while nothing else is judged, so that steps stay in order.
+func (w *writer) step(s engine.Step) {
+	w.mu.Lock()
+	w.pending = merge(w.pending, store.Commit{At: s.At, Incidents: s.Incidents, Events: s.Events})
+	w.steps++
+	w.mu.Unlock()
+	w.rouse()
+}
+
+// result takes a raw result.
+func (w *writer) result(r probes.Result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := len(w.results) - 1
+	if last < 0 || len(w.results[last]) >= chunk {
+		w.results = append(w.results, make([]probes.Result, 0, 16))
+		last++
+	}
+	w.results[last] = append(w.results[last], r)
+	w.held++
+	w.shed()
+}
+
+// shed drops the oldest results over the bound. The caller holds mu.
+func (w *writer) shed() {
+	for w.held > w.bound && len(w.results) > 1 {
+		n := len(w.results[0])
+		w.results[0] = nil
+		w.results = w.results[1:]
+		w.held -= n
+		w.dropped += n
+		w.metrics.Dropped(n)
+	}
+}
+
+// merge returns two steps as one: the newest form of every incident and all events, in order.
+func merge(first, second store.Commit) store.Commit {
+	for _, i := range second.Incidents {
+		at := slices.IndexFunc(first.Incidents, func(o incident.Incident) bool { return o.ID == i.ID })
+		if at < 0 {
+			first.Incidents = append(first.Incidents, i)
+		} else {
+			first.Incidents[at] = i
+		}
+	}
+	first.Events = append(first.Events, second.Events...)
+	first.At = second.At
+	return first
+}
+
+// take hands over all pending steps as one. judge.freeze calls it, while nothing is judged.
+func (w *writer) take() store.Commit {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.pending
+	w.pending, w.writing, w.steps = store.Commit{}, w.writing+w.steps, 0
+	return c
+}
+
+// putBack returns steps that could not be written, before all that came since.
+func (w *writer) putBack(c store.Commit) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = merge(c, w.pending)
+	if w.pending.At.IsZero() {
+		w.pending.At = c.At
+	}
+	w.pending.State = nil
+	w.steps, w.writing = w.steps+w.writing, 0
+}
+
+func (w *writer) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes until ctx ends.
+func (w *writer) run(ctx context.Context) {
+	everyResults, everyState := time.NewTicker(resultsEvery), time.NewTicker(stateEvery)
+	defer everyResults.Stop()
+	defer everyState.Stop()
+	for ctx.Err() == nil {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+			err = w.writeSteps()
+		case <-everyState.C:
+			err = w.writeState()
+		case <-everyResults.C:
+			err = w.writeResults()
+		}
+		if err != nil {
+			w.retry(ctx)
+		}
+	}
+}
+
+// retry repeats what failed, ever more slowly, until the store takes it or ctx ends.
+func (w *writer) retry(ctx context.Context) {
+	wait := retryFirst
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if w.writeState() == nil && w.writeResults() == nil {
+			return
+		}
+		wait = min(2*wait, retryMost)
+	}
+}
+
+// finish writes all that is pending, once, when the agent stops.
+func (w *writer) finish() error { return errors.Join(w.writeState(), w.writeResults()) }
+
+// writeSteps makes pending steps durable.
+func (w *writer) writeSteps() error {
+	w.mu.Lock()
+	none := w.steps == 0
+	w.mu.Unlock()
+	if none {
+		return nil
+	}
+	return w.writeState()
+}
+
+// writeState makes the engine's state durable, and with it every pending step.
+func (w *writer) writeState() error {
+	c, err := w.freeze()
+	if err != nil {
+		w.log.Error("the state of the judgement cannot be saved; after a restart it begins anew with the stored incidents", "err", err)
+	}
+	if err := w.write(incidents, func(ctx context.Context) error { return w.store.Commit(ctx, c) }); err != nil {
+		w.putBack(c)
+		return err
+	}
+	w.mu.Lock()
+	w.writing = 0
+	w.mu.Unlock()
+	if len(c.Incidents) > 0 || len(c.Events) > 0 {
+		w.stored()
+	}
+	return nil
+}
+
+// writeResults writes raw results, a chunk at a time; steps that come meanwhile go first.
+func (w *writer) writeResults() error {
+	for {
+		list := w.oldest()
+		if len(list) == 0 {
+			return nil
+		}
+		if err := w.write(results, func(ctx context.Context) error { return w.store.AppendResults(ctx, list) }); err != nil {
+			w.mu.Lock()
+			w.results = slices.Insert(w.results, 0, list)
+			w.held += len(list)
+			w.shed()
+			w.mu.Unlock()
+			return err
+		}
+		w.tellDropped()
+		if err := w.writeSteps(); err != nil {
+			return err
+		}
+	}
+}
+
+// oldest takes out the oldest chunk of results; nil when there is none.
+func (w *writer) oldest() []probes.Result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.results) == 0 {
+		return nil
+	}
+	list := w.results[0]
+	w.results[0] = nil
+	w.results = w.results[1:]
+	w.held -= len(list)
+	return list
+}
+
+// tellDropped reports, once the store takes results again, how many it never got.
+func (w *writer) tellDropped() {
+	w.mu.Lock()
+	n := w.dropped
+	w.dropped = 0
+	w.mu.Unlock()
+	if n > 0 {
+		w.log.Warn("raw results were dropped while the store failed; they had been judged, but charts have a gap", "results", n)
+	}
+}
+
+var errSlowStore = errors.New("the store did not answer within " + writeTimeout.String())
+
+// write calls the store once and keeps account of whether it works.
+func (w *writer) write(l lane, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), writeTimeout, errSlowStore)
+	defer cancel()
+	began := w.clock.mono()
+	w.mu.Lock()
+	w.busy = began
+	w.mu.Unlock()
+	err := call(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = context.Cause(ctx)
+	}
+	w.mu.Lock()
+	before := w.trouble[l]
+	w.busy = -1
+	switch {
+	case err == nil:
+		w.trouble[l] = trouble{}
+	case before.err == nil:
+		w.trouble[l] = trouble{err, began, began}
+	default:
+		w.trouble[l].err, w.trouble[l].at = err, began
+	}
+	w.mu.Unlock()
+	switch {
+	case err != nil && before.err == nil:
+		w.log.Error("the store cannot be written; probing and judging go on, and it is tried again", "what", l.String(), "err", err)
+	case err == nil && before.err != nil:
+		w.log.Info("the store is written again", "what", l.String(), "after", (w.clock.mono() - before.since).Round(time.Millisecond))
+	}
+	if err != nil {
+		w.metrics.StoreError()
+	}
+	return err
+}
+
+// failure returns why the store cannot be written now, and for how long; "" when it can.
+func (w *writer) failure() (reason string, lasting time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.clock.mono()
+	var newest time.Duration
+	for _, t := range w.trouble {
+		if t.err == nil {
+			continue
+		}
+		lasting = max(lasting, now-t.since)
+		if reason == "" || t.at > newest {
+			reason, newest = t.err.Error(), t.at
+		}
+	}
+	if reason == "" && w.busy >= 0 && now-w.busy > writeTimeout {
+		return "the store does not answer", now - w.busy
+	}
+	return reason, lasting
+}
+
+// waiting returns how many steps and raw results wait for the store.
+func (w *writer) waiting() (steps, results int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.steps + w.writing, w.held
+}
+
+// maintain applies retention from time to time, until ctx ends.
+func (w *writer) maintain(ctx context.Context) {
+	for wait := maintainEvery / 60; ; wait = maintainEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if err := w.store.Maintain(ctx, w.clock.Now()); err != nil && ctx.Err() == nil {
+			w.log.Error("the store could not be tidied; it grows until it can", "err", err)
+		}
+	}
+}

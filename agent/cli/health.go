@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firstcall-agent/firstcall/agent/web"
+)
+
+func newHealth() *cobra.Command {
+	var c client
+	var ready bool
+	cmd := &cobra.Command{
+		Use: "health", Short: "Ask a running agent how it fares; for a container's health check", Args: cobra.NoArgs,
+		Long: "Asks a running agent how it fares. Exit code 0 when its judging loop moves (with --ready: when it is also configured\nand every probe ran once), 1 when not.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var s web.Status
+			if err := c.get(cmd.Context(), "/api/v1/status", &s); err != nil {
+				return err
+			}
+			h := s.Health
+			word := "healthy"
+			switch {
+			case !h.Alive:
+				word = "stuck"
+			case !h.Ready:
+				word = "alive, not ready"
+			}
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", word, s.Headline.Sentence); err != nil {
+				return err
+			}
+			if !h.Alive || ready && !h.Ready {
+				return exitError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+	c.add(cmd)
+	cmd.Flags().BoolVar(&ready, "ready", false, "want the agent ready, not only alive")
+	return cmd
+}

@@ -129,10 +129,10 @@ type Incident struct {
 	Why        string   `json:"why"`        // why this priority, by the contract, in numbers
 	Detail     []string `json:"detail"`     // what is measured, a line a finding
 
-	Started      time.Time  `json:"started"`      // start of the first failing result
-	Opened       time.Time  `json:"opened"`       // when it was confirmed and decided
-	Commencement time.Time  `json:"commencement"` // first supported instant at or after Opened; zero where the class opens no case
-	ReactionDue  time.Time  `json:"reaction_due"` // zero where the class opens no case
+	Started      time.Time  `json:"started"`               // start of the first failing result
+	Opened       time.Time  `json:"opened"`                // when it was confirmed and decided
+	Commencement time.Time  `json:"commencement,omitzero"` // first supported instant at or after Opened; zero where the class opens no case
+	ReactionDue  time.Time  `json:"reaction_due,omitzero"` // zero where the class opens no case
 	Updated      time.Time  `json:"updated"`
 	Ended        time.Time  `json:"ended,omitzero"`  // start of the first good result: the fault was rectified
 	Closed       time.Time  `json:"closed,omitzero"` // when that was confirmed and decided

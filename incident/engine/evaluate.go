@@ -87,6 +87,7 @@ func (e *Engine) judgeEntire(v policy.Verdict, all []condition) bool {
 		})
 		return true
 	}
+	survivor.Root = incident.Solution
 	for _, k := range down {
 		switch l := e.member(incident.Availability, k.c.Name); l {
 		case survivor:
@@ -96,7 +97,6 @@ func (e *Engine) judgeEntire(v policy.Verdict, all []condition) bool {
 			e.absorb(survivor, l, "the entire customer solution is inaccessible")
 		}
 	}
-	survivor.Root = incident.Solution
 	return true
 }
 
@@ -204,7 +204,9 @@ func (e *Engine) follow(l *live, all []condition, entire policy.Verdict, whole b
 		}
 	}
 	if len(active) == 0 {
-		e.rectify(l, rectified)
+		if !e.unheard(l) {
+			e.rectify(l, rectified)
+		}
 		return
 	}
 	e.leaveAndReturn(l, active)
@@ -230,6 +232,24 @@ func (e *Engine) follow(l *live, all []condition, entire policy.Verdict, whole b
 	e.update(l, t)
 }
 
+// unheard reports whether an incident cannot be called over yet: a deciding probe of a component that was down has not run since
+// the engine began, or has failed and is being looked at. It matters where the incident was taken from the store without the
+// state that led to it.
+func (e *Engine) unheard(l *live) bool {
+	for _, name := range l.Active {
+		c := e.byName[name]
+		if c == nil {
+			continue
+		}
+		for _, p := range c.deciding {
+			if p.last == nil || p.detector.Suspect() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // judgeSpeed follows the speed problem of one component. An outage of the component explains it.
 func (e *Engine) judgeSpeed(k condition, available condition) {
 	l := e.member(incident.Performance, k.c.Name)
@@ -241,7 +261,7 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 		return
 	}
 	if !k.problem() {
-		if l != nil && k.Since.IsZero() {
+		if l != nil && k.Since.IsZero() && !e.unheard(l) {
 			e.rectify(l, k.rectified)
 		}
 		return
@@ -260,7 +280,7 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 func (e *Engine) judgeOther(class incident.Class, k condition) {
 	l := e.member(class, k.c.Name)
 	if !k.problem() {
-		if l != nil {
+		if l != nil && !e.unheard(l) {
 			e.rectify(l, time.Time{})
 		}
 		return

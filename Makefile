@@ -1,0 +1,39 @@
+# make test   everything, real servers included (installs them when root on Debian)
+# make lint   formatting, linters, known vulnerabilities
+# make bench  speed and memory, written up in docs/benchmarks.md
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  = -s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=$(VERSION)
+TOOL     = $(GO) tool -modfile=.ci/tools.mod
+
+.PHONY: build test bench lint generate tidy cross demo
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
+
+test:
+	@.ci/servers $(GO)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./agent/bench
+
+lint:
+	@test -z "$$($(TOOL) gofumpt -l $$(git ls-files '*.go') | tee /dev/stderr)"
+	$(TOOL) golangci-lint run
+	.ci/vulnerabilities '$(TOOL)'
+
+generate:
+	$(GO) generate ./...
+
+tidy:
+	$(GO) mod tidy -diff
+
+cross:
+	for target in linux/amd64 linux/arm64 windows/amd64 darwin/arm64; do \
+		echo "build $$target" && \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$${target%/*}-$${target#*/}/ . || exit 1; \
+	done
+
+demo:
+	$(GO) run . demo

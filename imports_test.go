@@ -56,8 +56,11 @@ func TestImportsPointOneWay(t *testing.T) {
 			if layer(to) > layer(from) {
 				t.Errorf("%s imports %s, which stands above it", from, to)
 			}
-			if why := forbidden(from, to); why != "" {
+			if why := forbidden(from, to); why != "" && !suite(from) {
 				t.Errorf("%s imports %s: %s", from, to, why)
+			}
+			if suite(to) && !suite(from) {
+				t.Errorf("%s imports %s, which is for tests", from, to)
 			}
 		}
 	}
@@ -132,6 +135,11 @@ func forbidden(from, to string) string {
 		return "of the pure packages, the engine alone imports others"
 	}
 	return ""
+}
+
+// suite reports whether a package is there for tests: a contract suite such as desktest, or what lies below one.
+func suite(name string) bool {
+	return slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return strings.HasSuffix(part, "test") })
 }
 
 func layer(name string) int {

@@ -197,7 +197,7 @@ func (d *decoder) label(list []Probe, path, id string) {
 			continue // what it would be called is not known
 		}
 		if d.ownsName(p) {
-			p.Name, named = unused(sanitize(p.Name), seen, numbers), false
+			p.Name, named = unused(plainName(p.Name), seen, numbers), false
 		}
 		p.Name = cmp.Or(p.Name, p.Kind)
 		p.ID = id + "/" + p.Name
@@ -217,8 +217,8 @@ func (d *decoder) ownsName(p *Probe) bool {
 	return slices.ContainsFunc(d.specsOf(reflect.TypeOf(p.Probe)), func(s field.Spec) bool { return s.Key == "name" })
 }
 
-// sanitize makes a name of what a kind calls name.
-func sanitize(text string) string {
+// plainName makes a name of what a kind calls name.
+func plainName(text string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':

@@ -56,7 +56,7 @@ func TestDefaultsFillWhatIsNotGiven(t *testing.T) {
 		{"time zone", c.Tenant.Zone, time.UTC},
 		{"language", c.Tenant.Language, "en"},
 		{"reaction", c.Level().Reaction, [5]time.Duration{0, 15 * time.Minute, time.Hour, 3 * time.Hour, 12 * time.Hour}},
-		{"status_for", fmt.Sprint(c.ServiceLevel.StatusFor), "[P1 P2 P3]"},
+		{"status_for", fmt.Sprintf("%v", c.ServiceLevel.StatusFor), "[P1 P2 P3]"},
 		{"phone", c.OperationsCentre.Phone, "+45 33 36 63 00"},
 		{"essential", c.Components[0].Essential, true},
 		{"interval", p.Interval, 30 * time.Second},
@@ -298,4 +298,18 @@ func TestShort(t *testing.T) {
 			t.Errorf("short(%q) = %q, %v", text, short(d), err)
 		}
 	}
+}
+
+// TestManyDependenciesAreQuick would not end if the search for circles went every way instead of to every component.
+func TestManyDependenciesAreQuick(t *testing.T) {
+	var data strings.Builder
+	data.WriteString(head + "components:\n")
+	for i := range 300 {
+		fmt.Fprintf(&data, "  - { name: c%d, probes: [{ kind: hint }], depends_on: [", i)
+		for j := i + 1; j < min(300, i+30); j++ {
+			fmt.Fprintf(&data, "c%d, ", j)
+		}
+		data.WriteString("] }\n")
+	}
+	parsed(t, "firstcall.yaml", data.String())
 }

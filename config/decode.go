@@ -148,8 +148,9 @@ func isScalar(t reflect.Type) bool {
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // value decodes n into v, which is settable.
@@ -337,6 +338,7 @@ func (d *decoder) holdsSecret(t reflect.Type) bool {
 				return true
 			}
 		}
+	default:
 	}
 	return false
 }

@@ -12,7 +12,7 @@ const maxShown = 100
 
 // Fault is one thing that is wrong with a configuration. It holds no secret: values of secret and of unknown keys are left out
 // of Source, and values from the environment or from secret files are never part of Message.
-type Fault struct {
+type Fault struct { //nolint:errname // "fault" is the word for it everywhere: in the output, in the documents
 	File    string
 	Line    int    // 1-based; 0 when the fault is the file's as a whole
 	Column  int    // 1-based, in characters
@@ -62,7 +62,7 @@ func (f Fault) Text() string {
 }
 
 // Faults is everything that is wrong with a configuration, in the order of the file. Load and Parse return it as their error.
-type Faults []Fault
+type Faults []Fault //nolint:errname // as above
 
 // Error returns every fault as Text does, the first 100 of them; a caller adds Summary.
 func (f Faults) Error() string {

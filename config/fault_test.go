@@ -143,7 +143,7 @@ func TestLoadSaysThatTheFileIsNotThere(t *testing.T) {
 func TestNearest(t *testing.T) {
 	words := []string{"address", "timeout", "interval", "url", "name", "depends_on"}
 	for written, want := range map[string]string{
-		"adress": "address", "Address": "address", "time_out": "timeout", "intervall": "interval", "uri": "url", "nmae": "name",
+		"adddress": "address", "Address": "address", "time_out": "timeout", "intervall": "interval", "uri": "url", "naem": "name",
 		"depends-on": "depends_on", "x": "", "password": "", "": "", strings.Repeat("address", 20): "",
 	} {
 		if got, _ := nearest(written, words); got != want {

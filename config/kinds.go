@@ -140,5 +140,6 @@ func (d *decoder) gather(t reflect.Type, keys map[string]bool) {
 			}
 			d.gather(s.Type, keys)
 		}
+	default:
 	}
 }

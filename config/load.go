@@ -53,11 +53,11 @@ func parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 // different from any that can.
 func digest(data []byte, files []string) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "firstcall configuration %d\n", len(data))
+	_, _ = fmt.Fprintf(sum, "firstcall configuration %d\n", len(data))
 	sum.Write(data)
 	for _, file := range files {
 		content, err := readFile(file, maxSecret+1)
-		fmt.Fprintf(sum, "\n%q %d %t\n", file, len(content), err == nil)
+		_, _ = fmt.Fprintf(sum, "\n%q %d %t\n", file, len(content), err == nil)
 		sum.Write(content)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
@@ -76,14 +76,13 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	return io.ReadAll(io.LimitReader(file, limit))
 }
 
 // plain returns the reason of a file error without the operation and the path, which stand beside it already.
 func plain(err error) string {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathError.Err
 	}
 	return err.Error()

@@ -162,6 +162,7 @@ func (n *nesting) add(t *token.Token) string {
 		if n.flow == 0 && t.Prev != nil && n.enter(t.Prev.Position.Column) > maxKeys {
 			return fmt.Sprintf("more than %d keys in one mapping", maxKeys)
 		}
+	default:
 	}
 	if n.flow+len(n.block) > maxDepth {
 		return fmt.Sprintf("nested deeper than %d levels", maxDepth)

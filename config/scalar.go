@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
@@ -106,7 +105,7 @@ func (d *decoder) set(v reflect.Value, s scalar, path string, enum []string) {
 		d.setDuration(v, s, path)
 		return
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		d.setText(u, s, path)
 		return
 	}
@@ -137,7 +136,7 @@ func (d *decoder) setDuration(v reflect.Value, s scalar, path string) {
 		d.fault(path, hint, "%s %s", s, err)
 		return
 	}
-	v.Set(reflect.ValueOf(time.Duration(parsed)))
+	v.Set(reflect.ValueOf(parsed))
 }
 
 func (d *decoder) setText(u encoding.TextUnmarshaler, s scalar, path string) {
@@ -182,8 +181,9 @@ func setPlain(v reflect.Value, s scalar) (hint string, err error) {
 		}
 		v.SetFloat(f)
 		return "", nil
+	default:
+		return setWhole(v, s)
 	}
-	return setWhole(v, s)
 }
 
 func setWhole(v reflect.Value, s scalar) (hint string, err error) {

@@ -24,7 +24,7 @@ var later = map[string]string{
 // structs say of themselves.
 func (d *decoder) mapping(n ast.Node, path string, v reflect.Value) {
 	targets := []reflect.Value{v}
-	if k, ok := v.Addr().Interface().(kinded); ok {
+	if k, ok := reflect.TypeAssert[kinded](v.Addr()); ok {
 		targets = append(targets, d.kind(n, path, k)...)
 	}
 	entries, ok := d.entries(n, path)
@@ -191,7 +191,7 @@ func (d *decoder) defaults(path string, v reflect.Value, s field.Spec) {
 
 // validate asks a struct for faults that its tags cannot express, and leaves out what is reported already.
 func (d *decoder) validate(path string, t reflect.Value) {
-	v, ok := t.Addr().Interface().(field.Validator)
+	v, ok := reflect.TypeAssert[field.Validator](t.Addr())
 	if !ok {
 		return
 	}

@@ -13,6 +13,9 @@ import (
 // namespaceEnv marks the test binary's second run, inside a network namespace of its own.
 const namespaceEnv = "FIRSTCALL_TEST_NAMESPACE"
 
+// mappedEnv says that it is in a user namespace as well, because the test was not run by root.
+const mappedEnv = "FIRSTCALL_TEST_MAPPED"
+
 // inNamespace runs the calling test again in a process with a network namespace of its own, whose loopback is up and which leads
 // nowhere, and reports true there. Without root that needs user namespaces; where even these are refused it reports false and
 // calls denied with the reason.
@@ -28,6 +31,7 @@ func inNamespace(t *testing.T, denied func(reason error)) bool {
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
+		cmd.Env = append(cmd.Env, mappedEnv+"=1")
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}

@@ -19,7 +19,7 @@ type TLSProbe struct {
 	ServerName    string        `yaml:"server_name" doc:"Name that is asked for and that the certificate must be for; the host of address unless given."`
 	CAFile        string        `yaml:"ca_file" doc:"PEM file with the authorities that are trusted instead of the system's; read when the configuration is loaded."`
 	ExpiresWithin time.Duration `yaml:"expires_within" default:"21d" doc:"Less time left than this is a passed threshold (priority 4); 0 turns it off."`
-	MinVersion    string        `yaml:"min_version" default:"1.2" enum:"1.0,1.1,1.2,1.3" doc:"Oldest TLS version that is accepted."`
+	MinVersion    string        `yaml:"min_version" default:"1.2" enum:"1.0,1.1,1.2,1.3" doc:"Oldest TLS version that is accepted, in quotes."`
 
 	config *tls.Config
 }

@@ -4,9 +4,10 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/firstcall-agent/firstcall/config/field"
 )
 
 type common struct {

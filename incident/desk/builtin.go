@@ -78,6 +78,9 @@ func (d *builtin) Open(ctx context.Context, f Fields) (Case, error) {
 	if f.Key == "" || len(f.Key) > incident.MaxKey {
 		return Case{}, d.fail("open", f.Key, errEmptyKey)
 	}
+	if err := ctx.Err(); err != nil { // a store may finish what it was asked for once it has begun
+		return Case{}, d.fail("open", f.Key, err)
+	}
 	now := d.now().UTC()
 	c, err := d.storage.CreateDeskCase(ctx, incident.StoredCase{
 		Key: f.Key, Title: plain(f.Title, maxReason), Body: body(f), Priority: f.Priority, State: incident.CaseNew, Created: now,
@@ -257,7 +260,11 @@ func keepNewest(seqs []int64) []int64 {
 
 // change alters a stored case in one transaction.
 func (d *builtin) change(ctx context.Context, verb, number string, change func(*incident.StoredCase) error) error {
-	if err := d.storage.UpdateDeskCase(ctx, number, change); err != nil {
+	err := ctx.Err()
+	if err == nil {
+		err = d.storage.UpdateDeskCase(ctx, number, change)
+	}
+	if err != nil {
 		return d.fail(verb, number, err)
 	}
 	return nil

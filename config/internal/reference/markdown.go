@@ -160,8 +160,9 @@ func words(t reflect.Type, enum []string) string {
 		return "mapping to " + words(bare(t.Elem()), nil)
 	case shapeStruct:
 		return "mapping"
+	default:
+		return "text"
 	}
-	return "text"
 }
 
 func plural(word string) string {

@@ -156,6 +156,7 @@ func (b *builder) value(t reflect.Type, enum []string) object {
 		return object{"type": "object", "additionalProperties": b.value(t.Elem(), enum)}
 	case shapeStruct:
 		return b.named(t)
+	default:
 	}
 	if enum != nil {
 		return orVariable(object{"enum": enum})
@@ -197,6 +198,7 @@ func defaultOf(s field.Spec) any {
 			all[i] = defaultOf(field.Spec{Type: t.Elem(), Default: word})
 		}
 		return all
+	default:
 	}
 	return s.Default
 }

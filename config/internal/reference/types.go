@@ -57,8 +57,9 @@ func shapeOf(t reflect.Type) shape {
 		return shapeStruct
 	case reflect.String:
 		return shapeText
+	default:
+		return shapeWhole
 	}
-	return shapeWhole
 }
 
 // bare returns t without the pointer in front of it.

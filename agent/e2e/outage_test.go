@@ -208,7 +208,7 @@ components:
       - { name: rdp-expired, kind: rdp, address: %[8]q }
       - { name: rdp-silent, kind: rdp, address: %[2]q }
       - { name: rdp-silent-port, kind: tcp, address: %[2]q }
-      - { name: no-such-name, kind: dns, name: nowhere.invalid, server: "127.0.0.1:1" }
+      - { kind: dns, name: nowhere.invalid, server: "127.0.0.1:1" }
 `, web.URL(), silent.Address, closed, tls.HTTPS[0], expired.CertFile, rdp.Address, shadow.Address, oldRDP.Address))
 	want := func(name string, outcome probes.Outcome, reason probes.Reason) {
 		t.Helper()
@@ -235,6 +235,7 @@ components:
 	want("hang", probes.Down, probes.Timeout)
 	want("closed", probes.Down, probes.Refused)
 	want("expired", probes.Down, probes.BadCertificate)
+	want("nowhere.invalid", probes.Down, probes.Refused)
 	want("rdp-nla", probes.Up, probes.None)
 	want("rdp-expired", probes.Down, probes.BadCertificate)
 	want("rdp-silent", probes.Down, probes.Timeout)

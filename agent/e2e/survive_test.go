@@ -35,8 +35,8 @@ func TestKilled(t *testing.T) {
 	mail := servers.StartMailpit(t, servers.MailpitOptions{})
 	p := prepare(t, fmt.Sprintf(tenant+`
 defaults: { interval: 100ms, timeout: 100ms }
-detection: { rechecks: 1, recheck_within: 20ms, recover: 2 }
-policy: { settle: 100ms, momentary: 1s, momentary_count: 1000 }
+detection: { rechecks: 1, recheck_within: 100ms, recover: 2 }
+policy: { settle: 100ms, momentary: 1s, momentary_count: 100, momentary_window: 1m }
 components:
   - { name: web-client, probes: [{ kind: http, url: %q }] }
   - { name: backend, probes: [{ kind: http, url: %q }] }
@@ -69,9 +69,15 @@ desks:
 	p.eventually(90*time.Second, "everything is settled", func() bool {
 		return len(p.open()) == 0 && !slices.ContainsFunc(p.cases(), func(c incident.Case) bool { return !c.Settled })
 	})
-	desk.LoseEvery(0)
 	all := p.incidents()
-	t.Logf("%d kills, %d incidents, %d cases at the desk, %d requests", kills, len(all), len(desk.Cases()), len(desk.Calls()))
+	lost := 0
+	for _, call := range desk.Calls() {
+		if call.Lost {
+			lost++
+		}
+	}
+	t.Logf("%d kills, %d incidents, %d cases at the desk, %d requests, %d answers lost", kills, len(all), len(desk.Cases()), len(desk.Calls()), lost)
+	desk.LoseEvery(0)
 	if len(all) < 20 {
 		t.Errorf("only %d incidents: the test proves little", len(all))
 	}

@@ -288,21 +288,9 @@ func (d *builtin) show(c incident.StoredCase) Case {
 	return shown
 }
 
-// body is the whole text of a case: the story, the contact person at the customer, the evidence.
+// body is the whole text of a case, without what could disturb a screen, bounded.
 func body(f Fields) string {
-	var b strings.Builder
-	b.WriteString(f.Body)
-	if who := f.Customer; who != (incident.Contact{}) {
-		parts := slices.DeleteFunc([]string{who.Name, who.Email, who.Phone}, func(s string) bool { return s == "" })
-		b.WriteString("\n\nContact at the customer: " + strings.Join(parts, ", "))
-	}
-	for i, line := range f.Published {
-		if i == 0 {
-			b.WriteString("\n\nEvidence:")
-		}
-		b.WriteString("\n- " + line)
-	}
-	lines := strings.Split(b.String(), "\n")
+	lines := strings.Split(f.Body, "\n")
 	for i, line := range lines {
 		lines[i] = plain(line, maxReason)
 	}

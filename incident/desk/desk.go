@@ -26,11 +26,11 @@ var ErrUnknownOutcome = errors.New("outcome unknown")
 type Fields struct {
 	Key       string // the deterministic case key; never empty
 	Title     string // "P1 acme: backend is inaccessible"
-	Body      string // the whole story so far, several lines
+	Body      string // the whole story so far, several lines; contact and evidence are in it
 	Priority  incident.Priority
-	Customer  incident.Contact  // the contact person at the customer, which the contract wants in the case
+	Customer  incident.Contact  // the contact person at the customer, once more for desks with a field for it
 	Incident  incident.Incident // for desks that carry structured data
-	Published []string          // evidence, a line each
+	Published []string          // evidence, a line each, once more for desks with fields for it
 }
 
 // Note is an addition to a case's story.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,4 +216,41 @@ func TestKilledAgainAndAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The clock is set back by an hour: nothing waits for it to come round again, and nothing is opened twice.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var offset atomic.Int64
+		w.o.Now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+		w.soc.faults = func(a string, n int) fault {
+			if a == "open" && n <= 2 {
+				return fail
+			}
+			return fine
+		}
+		w.customer.faults = func(n int) fault {
+			if n <= 6 {
+				return refuse
+			}
+			return fine
+		}
+		w.run()
+		i := w.outage("web-client", incident.P2)
+		w.wait(2 * time.Second)
+		offset.Store(-int64(time.Hour))
+		w.wait(45 * time.Second)
+		w.soc.only(t)
+		w.wait(20 * time.Second)
+		offset.Store(-int64(2 * time.Hour))
+		w.wait(30 * time.Second)
+		if got := w.customer.kinds(); got != "opened" {
+			t.Errorf("customer got %s", got)
+		}
+		w.recover(i)
+		w.wait(time.Minute)
+		w.settled(i.ID)
+		w.stop()
+	})
 }

@@ -22,7 +22,7 @@ func (j *job) create(ctx context.Context) error {
 	if !j.can.Find { // the desk itself drops doubles
 		return j.open(ctx)
 	}
-	if j.r.o.Now().Before(j.look[j.i.ID]) {
+	if soon(j.r.o.Now(), j.look[j.i.ID], waitEvery) {
 		return errWait
 	}
 	found, err := j.find(ctx)

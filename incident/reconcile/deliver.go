@@ -36,7 +36,7 @@ func (l *noticeLoop) round(ctx context.Context) {
 		}
 		sent := 0
 		for _, n := range next {
-			if ctx.Err() != nil || l.r.o.Now().Before(n.NextTry) {
+			if ctx.Err() != nil || soon(l.r.o.Now(), n.NextTry, maxBackoff) {
 				continue
 			}
 			ok, err := l.deliver(ctx, n)

@@ -67,10 +67,13 @@ func (l *deskLoop) tend(ctx context.Context, i incident.Incident) {
 	}
 	c := caseAt(cases, l.Name)
 	now := l.r.o.Now()
-	if c.Incident == "" || c.Settled || now.Before(c.NextTry) { // none is wanted yet, nothing is left, or not now
+	if c.Incident == "" || c.Settled || soon(now, c.NextTry, maxBackoff) { // none is wanted yet, nothing is left, or not now
 		return
 	}
 	j := &job{deskLoop: l, can: l.Desk.Desk.Capabilities(), i: i, c: c, durable: cloned(c)}
+	if j.c.Attempted.After(now) { // the clock was set back: the whole wait begins anew
+		j.c.Attempted = now
+	}
 	switch err = j.step(ctx); {
 	case errors.As(err, new(storeError)):
 	case ctx.Err() != nil, errors.Is(err, errWait): // what is durable says where to go on
@@ -87,6 +90,9 @@ func (l *deskLoop) tend(ctx context.Context, i incident.Incident) {
 
 // step takes the case as far towards what it should be as it can go now. Each part is durable before the next.
 func (j *job) step(ctx context.Context) error {
+	if err := j.save(ctx); err != nil {
+		return err
+	}
 	if j.c.Ref == "" {
 		if err := j.create(ctx); err != nil || j.c.Ref == "" {
 			return err

@@ -98,7 +98,7 @@ func (j *job) settling(ctx context.Context) error {
 		}
 		return nil
 	}
-	if j.i.Resolution != incident.Absorbed || !now.Before(j.i.Closed.Add(absorbWait)) {
+	if j.i.Resolution != incident.Absorbed || !soon(now, j.i.Closed.Add(absorbWait), absorbWait) {
 		return nil
 	}
 	number, err := j.r.caseNumber(ctx, j.i.AbsorbedBy, j.Name)

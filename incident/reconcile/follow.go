@@ -22,7 +22,7 @@ func (j *job) read(ctx context.Context) error {
 	now := j.r.o.Now()
 	first := j.c.State == incident.CaseWanted
 	written := first || j.c.Priority == incident.NoPriority // and not yet read back
-	if !written && j.i.Open() && now.Before(j.look[j.i.ID]) {
+	if !written && j.i.Open() && soon(now, j.look[j.i.ID], pollEvery) {
 		return nil
 	}
 	var events []incident.Event

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,12 +75,17 @@ func TestStatusCountsFromCommencement(t *testing.T) {
 
 // While the mail server is down statuses are superseded, nothing else; after its return everything comes, in order.
 func TestMailServerDown(t *testing.T) {
-	for name, f := range map[string]fault{"refuses": refuse, "hangs": hang} {
-		t.Run(name, func(t *testing.T) {
+	for n := range 12 {
+		name, f := "refuses", refuse
+		if n%2 == 1 {
+			name, f = "hangs", hang
+		}
+		down := 100*time.Minute + time.Duration(n*3/2)*time.Second
+		t.Run(fmt.Sprintf("%s for %s", name, down), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.o.Jitter = func() float64 { return 0 }
-				back := time.Now().Add(100 * time.Minute)
+				back := time.Now().Add(down)
 				w.customer.faults = func(int) fault {
 					if time.Now().Before(back) {
 						return f
@@ -246,6 +252,57 @@ func TestConfiguredNoMore(t *testing.T) {
 		}
 		if c := other.only(t); c.State != incident.CaseResolved {
 			t.Errorf("the new desk's case is %s", c.State)
+		}
+		w.stop()
+	})
+}
+
+// A notifier that is configured anew is told of what lasts, not of what is long over.
+func TestNewNotifierHearsNoHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run()
+		over, lasts := w.outage("web-client", incident.P2), w.outage("backend", incident.P2)
+		w.wait(time.Minute)
+		w.recover(over)
+		w.wait(time.Minute)
+		w.stop()
+		added := &fakeNotifier{}
+		w.o.Notifiers = append(w.o.Notifiers, Notifier{Name: "added", Notifier: added})
+		w.run()
+		w.wait(2 * time.Minute)
+		if added.kinds() != "opened" || added.sent[0].Thread != lasts.ID {
+			t.Errorf("it got %v", added.sent)
+		}
+		w.stop()
+	})
+}
+
+// The case of a class that opens none stays unopened, and only those concerned are told.
+func TestWhoIsToldOfWhat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		functional := &fakeNotifier{}
+		w.o.Notifiers = append(w.o.Notifiers, Notifier{Name: "partner", Notifier: functional, To: []Recipient{{RoleFunctional, incident.Contact{Name: "Perfion support", Email: "s@partner.example"}}}})
+		w.run()
+		for _, class := range []incident.Class{incident.Function, incident.Agent} {
+			i := w.outage("web-client", incident.NoPriority)
+			i.ID, i.Class = incident.Key("acme", class, "web-client", time.Now()), class
+			w.store.mu.Lock()
+			w.store.incidents, w.store.events = nil, nil
+			w.store.mu.Unlock()
+			w.commit(i, incident.EventOpened, "opened")
+			w.wait(10 * time.Minute)
+			w.recover(i)
+			w.wait(time.Minute)
+			told := "customer " + w.customer.kinds() + ", on-call " + w.oncall.kinds() + ", functional " + functional.kinds()
+			want := "customer , on-call , functional opened resolved"
+			if class == incident.Agent {
+				want = "customer , on-call opened resolved, functional opened resolved"
+			}
+			if told != want || len(w.soc.cases) != 0 {
+				t.Errorf("%s: %s, %d cases", class, told, len(w.soc.cases))
+			}
 		}
 		w.stop()
 	})

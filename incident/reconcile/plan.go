@@ -3,7 +3,6 @@ package reconcile
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -84,7 +83,7 @@ const caseNotifier = "case notes"
 
 func (r *Reconciler) planning() planning {
 	set := planning{primary: r.primary(), statusEvery: r.o.StatusEvery, statusFor: r.o.StatusFor}
-	mailed := len(r.desks) > 0 && r.desks[0].Desk.Desk.Capabilities().MailsCustomer
+	mailed := r.mailed()
 	for _, n := range r.o.Notifiers {
 		for _, route := range routesOf(n) {
 			// one sender, never two: where the desk mails the customer it does so from the case's notes
@@ -259,7 +258,7 @@ func (r route) status(s situation, set planning, told time.Time) (k int64, due t
 // waitsForNumber reports whether the notice that ends an absorbed incident waits, a while, for the number of the case that
 // goes on.
 func (r route) waitsForNumber(s situation) bool {
-	return r.audience == toCustomer && s.incident.Resolution == incident.Absorbed && s.into == "" && s.now.Before(s.incident.Closed.Add(absorbWait))
+	return r.audience == toCustomer && s.incident.Resolution == incident.Absorbed && s.into == "" && soon(s.now, s.incident.Closed.Add(absorbWait), absorbWait)
 }
 
 // pick returns, of the due notices of one notifier, the next of each incident and audience in the order of their due times, and
@@ -330,5 +329,5 @@ func noticeName(n incident.Notice) string {
 	if n.Kind == incident.NoticeStatus {
 		return fmt.Sprintf("status %d", n.Seq)
 	}
-	return strings.ToLower(string(n.Kind))
+	return string(n.Kind)
 }

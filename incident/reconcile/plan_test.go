@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,13 @@ func checkPlanned(t *rapid.T, s situation) {
 			t.Fatalf("nothing to send of %v", due)
 		}
 		for _, n := range next {
+			if n.Kind == incident.NoticeStatus && slices.ContainsFunc(due, func(o incident.Notice) bool {
+				a, _ := audienceOf(n, planned.routes)
+				b, _ := audienceOf(o, planned.routes)
+				return o.Kind == incident.NoticeResolved && a.notifier == b.notifier && a.audience == b.audience
+			}) {
+				t.Fatalf("%s is sent though the end is known", n.ID)
+			}
 			r, _ := audienceOf(n, planned.routes)
 			key := r.notifier + string(r.audience)
 			if was, ok := last[key]; ok && (was.Kind == incident.NoticeResolved || inOrder(was, n) > 0) {

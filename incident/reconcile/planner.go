@@ -200,7 +200,7 @@ func (r *Reconciler) mailed() bool {
 // were not told to those who were told of the beginning.
 func (p *planner) sweep(ctx context.Context) error {
 	now := p.r.o.Now()
-	if !p.swept.IsZero() && now.Before(p.swept.Add(sweepEvery)) {
+	if soon(now, p.swept.Add(sweepEvery), sweepEvery) {
 		return nil
 	}
 	all, err := p.r.o.Store.Incidents(ctx, store.IncidentFilter{Limit: 200})
@@ -226,7 +226,7 @@ func (p *planner) sweep(ctx context.Context) error {
 			if err := p.r.add(ctx, s); err != nil {
 				return err
 			}
-			if absorbedLately := s.incident.Resolution == incident.Absorbed && s.now.Before(s.incident.Closed.Add(absorbWait)); absorbedLately {
+			if lately := soon(s.now, s.incident.Closed.Add(absorbWait), absorbWait); lately && s.incident.Resolution == incident.Absorbed {
 				continue
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -29,7 +30,6 @@ type Store interface {
 	Incidents(ctx context.Context, f store.IncidentFilter) ([]incident.Incident, error)
 	Incident(ctx context.Context, id string) (incident.Incident, error)
 	Timeline(ctx context.Context, id string, after int64) ([]incident.Event, error)
-	AppendEvents(ctx context.Context, events ...incident.Event) error
 	Cases(ctx context.Context, id string) ([]incident.Case, error)
 	SaveCase(ctx context.Context, c incident.Case, events ...incident.Event) error
 	Notices(ctx context.Context, id string) ([]incident.Notice, error)
@@ -117,7 +117,8 @@ type Options struct {
 
 // Times that bound the work.
 const (
-	tick        = time.Second      // how often the difference is looked at without a Kick
+	tick        = time.Second      // how often the difference is looked at without a Kick, while an incident is unsettled
+	idleTick    = 10 * time.Second // the same while none is: a Kick comes with every new one
 	callTimeout = 10 * time.Second // of one call to a desk or notifier
 	pollEvery   = 15 * time.Second // how often people's work at a desk is read back
 	waitEvery   = 5 * time.Second  // how often a case that may exist is searched while its desk's lag runs
@@ -142,6 +143,7 @@ type Reconciler struct {
 	oldest  time.Duration
 	missed  []incident.Incident // closed before the reconciler ever saw them
 	storeUp bool
+	idle    atomic.Bool // the newest look at the store found nothing to do
 }
 
 // New returns a Reconciler; Run starts it.
@@ -197,16 +199,21 @@ func (r *Reconciler) Run(ctx context.Context) {
 	all.Wait()
 }
 
-// loop runs a round at once, at every wake and at least every tick.
+// loop runs a round at once, at every wake and at least every tick; less often while there is nothing to do.
 func (r *Reconciler) loop(ctx context.Context, wake <-chan struct{}, round func(context.Context)) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	for ctx.Err() == nil {
 		round(ctx)
+		if r.idle.Load() {
+			timer.Reset(idleTick)
+		} else {
+			timer.Reset(tick)
+		}
 		select {
 		case <-ctx.Done():
 		case <-wake:
-		case <-ticker.C:
+		case <-timer.C:
 		}
 	}
 }
@@ -284,6 +291,7 @@ func (r *Reconciler) work(ctx context.Context) ([]incident.Incident, error) {
 	list, err := r.o.Store.Incidents(ctx, store.IncidentFilter{Unsettled: true, Limit: allRows})
 	r.storeFailed(ctx, err)
 	if err != nil {
+		r.idle.Store(false)
 		return nil, err
 	}
 	r.mu.Lock()
@@ -293,6 +301,7 @@ func (r *Reconciler) work(ctx context.Context) ([]incident.Incident, error) {
 		}
 	}
 	r.mu.Unlock()
+	r.idle.Store(len(list) == 0)
 	slices.SortStableFunc(list, func(a, b incident.Incident) int {
 		switch {
 		case a.Priority.Above(b.Priority):

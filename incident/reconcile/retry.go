@@ -27,6 +27,12 @@ func backoff(failures int, jitter float64) time.Duration {
 	return d - time.Duration(jitter*float64(d)/2)
 }
 
+// soon reports whether at lies ahead, and no further than it can have been set ahead. Further off, the clock was set back since,
+// and what waits for it must not wait for as long as the clock was set back.
+func soon(now, at time.Time, most time.Duration) bool {
+	return now.Before(at) && at.Sub(now) <= most
+}
+
 // unknown reports whether a write that returned err may have happened all the same.
 func unknown(err error) bool {
 	return errors.Is(err, desk.ErrUnknownOutcome) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
@@ -63,15 +69,27 @@ func tidy(text string, limit int) string {
 		if !unicode.IsPrint(r) {
 			r = utf8.RuneError
 		}
-		if b.Len()+utf8.RuneLen(r)+1 > limit-len("...") {
-			b.WriteString("...")
-			break
-		}
 		if space {
 			b.WriteByte(' ')
 			space = false
 		}
 		b.WriteRune(r)
+		if b.Len() > limit {
+			return strings.TrimSpace(whole(b.String()[:limit-len("...")])) + "..."
+		}
 	}
 	return b.String()
+}
+
+// whole drops the piece of a rune at the end of a text that was cut.
+func whole(text string) string {
+	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
+		if last := text[len(text)-n:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRuneInString(last) {
+				return text[:len(text)-n]
+			}
+			return text
+		}
+	}
+	return text
 }

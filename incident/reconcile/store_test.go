@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
-// The real store, the whole way of one incident.
-func TestOnTheBuiltInStore(t *testing.T) {
+// The real store and the built-in desk, the whole way of one incident.
+func TestOnTheBuiltInStoreAndDesk(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "firstcall.db")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -19,6 +20,11 @@ func TestOnTheBuiltInStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		soc, err := (&desk.Builtin{}).Build(desk.Env{Name: "soc", Tenant: "acme", Storage: s, Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.o.Desks = []Desk{{"soc", soc}}
 		w.o.Store, w.o.StatusEvery = s, 2*time.Minute
 		w.run()
 		commit := func(i incident.Incident, kind incident.EventKind) {
@@ -32,7 +38,10 @@ func TestOnTheBuiltInStore(t *testing.T) {
 		i := w.outage("web-client", incident.P2)
 		commit(i, incident.EventOpened)
 		w.wait(time.Minute)
-		w.soc.person("SOC-1", "jens", incident.CaseHeld, "answer?")
+		number := w.theCaseIn(s, i.ID).Number
+		if err := soc.(desk.Operable).Act(t.Context(), number, desk.Hold, "jens", "answer?"); err != nil {
+			t.Fatal(err)
+		}
 		w.wait(70 * time.Second)
 		i.Priority, i.Highest = incident.P1, incident.P1
 		commit(i, incident.EventRaised)
@@ -45,8 +54,13 @@ func TestOnTheBuiltInStore(t *testing.T) {
 		if err != nil || len(left) > 0 {
 			t.Errorf("left %v, %v", left, err)
 		}
-		if c := w.soc.only(t); c.State != incident.CaseResolved || c.Priority != incident.P1 {
-			t.Errorf("case %+v", c.Case)
+		c, err := soc.Get(t.Context(), number)
+		if err != nil || c.State != incident.CaseResolved || c.Priority != incident.P1 || number != "FC-2000-000001" {
+			t.Errorf("case %+v, %v", c, err)
+		}
+		row := w.theCaseIn(s, i.ID)
+		if !row.Settled || len(row.Holds) != 1 || row.Holds[0].To.IsZero() || row.ResolvedBy != incident.ActorAgent || row.AcknowledgedBy != "jens" {
+			t.Errorf("row %+v", row)
 		}
 		if got := w.customer.kinds(); got != "opened held status.1 raised resolved" {
 			t.Errorf("customer got %s", got)

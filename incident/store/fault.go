@@ -32,7 +32,11 @@ func (s *Store) fault(what string, err error) error {
 	if name == "" {
 		name = "the store in memory"
 	}
-	switch se.Code() & 0xff {
+	code := se.Code()
+	if code == sqlite3.SQLITE_IOERR_SHMSIZE { // no room for the index of the write-ahead log
+		code = sqlite3.SQLITE_FULL
+	}
+	switch code & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("store: %w: cannot %s: make room on the disk of %s; nothing of it was stored, and the store goes on when there is space (%w)",
 			ErrDiskFull, what, name, err)
@@ -45,7 +49,7 @@ func (s *Store) fault(what string, err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("store: cannot %s: give this user the right to read and write %s and its directory (%w)", what, name, err)
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("store: cannot %s: the disk of %s fails: check it and the system's log; nothing of it was stored (%w)", what, name, err)
+		return fmt.Errorf("store: cannot %s: the disk of %s fails, or a quota is used up: check it and the system's log; nothing of it was stored (%w)", what, name, err)
 	}
 	return fmt.Errorf("store: cannot %s: %s: %w", what, name, err)
 }

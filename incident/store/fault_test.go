@@ -319,7 +319,7 @@ func TestRawRowsAndBytesAreBounded(t *testing.T) {
 	for name, o := range map[string]Options{"rows": {RawRows: 1000}, "bytes": {RawBytes: 20_000}} {
 		t.Run(name, func(t *testing.T) {
 			s := openAt(t, filepath.Join(t.TempDir(), "firstcall.db"), o)
-			for n := range 200 {
+			for n := range 60 {
 				if err := s.AppendResults(t.Context(), httpResults(0, 50, at.Add(time.Duration(n)*time.Second))); err != nil {
 					t.Fatal(err)
 				}
@@ -341,12 +341,12 @@ func TestRawRowsAndBytesAreBounded(t *testing.T) {
 				t.Errorf("%d results in %d bytes are kept; at most %d in %d are wanted, and not far less", results, bytes, limit.RawRows, limit.RawBytes)
 			}
 			all, err := s.Results(t.Context(), "component-0/http", time.Time{}, time.Time{}, 0)
-			if err != nil || len(all) == 0 || !all[len(all)-1].Start.Equal(at.Add(199*time.Second)) {
+			if err != nil || len(all) == 0 || !all[len(all)-1].Start.Equal(at.Add(59*time.Second)) {
 				t.Errorf("the newest result is not among those kept (%v)", err)
 			}
 			hours, err := s.Rollups(t.Context(), "component-0/http", time.Time{}, time.Time{})
-			if err != nil || len(hours) != 1 || hours[0].Counts[probes.Up] != 200 {
-				t.Errorf("roll-ups %+v (%v), want all 200 results in one", hours, err)
+			if err != nil || len(hours) != 1 || hours[0].Counts[probes.Up] != 60 {
+				t.Errorf("roll-ups %+v (%v), want all 60 results in one", hours, err)
 			}
 		})
 	}

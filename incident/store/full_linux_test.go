@@ -20,8 +20,16 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := openAt(t, filepath.Join(dir, "firstcall.db"), Options{})
-	ballast := filepath.Join(dir, "ballast")
+	path, ballast := filepath.Join(dir, "firstcall.db"), filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 2<<20-20<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), "sqlite:"+path, Options{})
+	mention(t, err, ErrDiskFull, path, "make room")
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s := openAt(t, path, Options{})
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}

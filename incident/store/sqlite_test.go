@@ -14,6 +14,10 @@ func TestFile(t *testing.T) {
 	})
 }
 
+func TestModel(t *testing.T) {
+	storetest.Model(t, open(t, "sqlite:"+filepath.Join(t.TempDir(), "firstcall.db")))
+}
+
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, "sqlite::memory:") })
 }

@@ -136,8 +136,8 @@ func writersAtOnce(t *testing.T, s *store.Store) {
 			return nil
 		})
 		group.Go(func() error {
-			for range 25 {
-				all, err := s.Incidents(ctx, store.IncidentFilter{Limit: 1000})
+			for range 10 {
+				all, err := s.Incidents(ctx, store.IncidentFilter{Limit: 10})
 				if err != nil {
 					return err
 				}

@@ -40,7 +40,6 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	} {
 		t.Run(name, func(t *testing.T) { check(t, open(t)) })
 	}
-	t.Run("model", func(t *testing.T) { model(t, open) })
 }
 
 var day = time.Date(2026, 2, 4, 0, 0, 0, 0, time.UTC)

@@ -27,6 +27,23 @@ func openAt(t *testing.T, path string, o Options) *Store {
 	return s
 }
 
+// httpResults makes the results of a round of probes that are up, as an HTTPS probe reports them.
+func httpResults(first, n int, start time.Time) []probes.Result {
+	all := make([]probes.Result, n)
+	for i := range all {
+		all[i] = probes.Result{
+			Probe: fmt.Sprintf("component-%d/http", first+i), Start: start.Add(time.Duration(i) * time.Millisecond),
+			Duration: 118*time.Millisecond + time.Duration(i*7919), Outcome: probes.Up,
+			Phases: []probes.Phase{
+				{Name: probes.PhaseDNS, Duration: 1234567}, {Name: probes.PhaseConnect, Duration: 11234567}, {Name: probes.PhaseTLS, Duration: 31234567},
+				{Name: probes.PhaseFirstByte, Duration: 61234567}, {Name: probes.PhaseTransfer, Duration: 2234567},
+			},
+			Certificate: &probes.Certificate{Subject: "CN=acme", Fingerprint: "00"},
+		}
+	}
+	return all
+}
+
 // step is a small commit.
 func step(n int) Commit {
 	id := fmt.Sprint("fc-", n)

@@ -67,7 +67,7 @@ func victim(path string) error {
 // acknowledged.
 func kill(t *testing.T, path string, steps int, moment time.Duration) int {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), victimPath+"="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -152,7 +152,9 @@ func agree(t *testing.T, s *Store, least int) {
 func TestLockAgainstAnotherProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "firstcall.db")
 	openAt(t, path, Options{})
-	cmd := exec.Command(os.Args[0])
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), victimPath+"="+path)
 	said, err := cmd.CombinedOutput()
 	if want := fmt.Sprintf("process %d", os.Getpid()); err == nil || !strings.Contains(string(said), want) {

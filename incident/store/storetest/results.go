@@ -93,6 +93,22 @@ func resultsLimit(t *testing.T, s *store.Store) {
 	if n := len(must[[]probes.Result](t)(s.Results(ctx, "a", time.Time{}, time.Time{}, 0))); n != 3006 {
 		t.Errorf("%d results without a limit, want 3006", n)
 	}
+
+	// Results between those of the last 100 s, which come when those were folded.
+	ok(t, s.Maintain(ctx, day.Add(time.Hour)))
+	var between []probes.Result
+	for n := 2900; n < 3000; n++ {
+		between = append(between, good("a", day.Add(time.Duration(n)*time.Second+500*time.Millisecond), 7))
+	}
+	ok(t, s.AppendResults(ctx, between))
+	everywhere(t, s, func(t *testing.T) {
+		got := must[[]probes.Result](t)(s.Results(ctx, "a", time.Time{}, time.Time{}, 50))
+		for i := 1; i < len(got); i++ {
+			if gap := got[i].Start.Sub(got[i-1].Start); len(got) != 50 || gap != 500*time.Millisecond {
+				t.Fatalf("%d results, of which %s follows %s; want 50, one every 500 ms", len(got), got[i].Start, got[i-1].Start)
+			}
+		}
+	})
 }
 
 func resultsRefused(t *testing.T, s *store.Store) {

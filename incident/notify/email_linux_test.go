@@ -1,3 +1,5 @@
+//go:build servers
+
 package notify_test
 
 import (

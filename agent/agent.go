@@ -12,8 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,7 +103,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 // assemble builds the parts, from right to left.
 func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
-	a.metrics = metrics.New(a.o.Version, a.snapshot)
+	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)
 	a.lag = newLag(a.clock, a.log, a.jumped)
 	a.writer = newWriter(a.clock, a.store, a.log, a.metrics, a.kick)
 	a.judge = newJudge(a.clock, a.writer, func(list []engine.Recheck) { a.schedule.recheck(list) })
@@ -306,12 +304,4 @@ func (a *Agent) URL() string {
 		scheme = "https"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port) + "/"
-}
-
-// tuneMemory makes the collector run a little more often than Go's default, unless the user chose: the agent holds much that
-// lives long and makes little garbage, so that a third of the memory costs next to no time.
-func tuneMemory() {
-	if _, chosen := os.LookupEnv("GOGC"); !chosen {
-		debug.SetGCPercent(50)
-	}
 }

@@ -58,7 +58,7 @@ type bench struct {
 func newBench() *bench {
 	b := &bench{start: time.Now()}
 	c := newClock()
-	m := metrics.New("test", func() metrics.Snapshot { return metrics.Snapshot{} })
+	m := metrics.New("test", time.Time{}, func() metrics.Snapshot { return metrics.Snapshot{} })
 	b.schedule = newSchedule(c, newLag(c, quiet, func(string) {}), quiet, m, func(m measured) {
 		b.mu.Lock()
 		defer b.mu.Unlock()

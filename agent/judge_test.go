@@ -64,6 +64,7 @@ func (e *counting) View(now time.Time) engine.View { return engine.View{At: now}
 type disk struct {
 	mu      sync.Mutex
 	err     error         // of every write, while set
+	torn    error         // of writes of results only, while set
 	slow    time.Duration // of every write
 	commits []store.Commit
 	results []probes.Result
@@ -93,6 +94,12 @@ func (d *disk) Commit(ctx context.Context, c store.Commit) error {
 }
 
 func (d *disk) AppendResults(ctx context.Context, r []probes.Result) error {
+	d.mu.Lock()
+	torn := d.torn
+	d.mu.Unlock()
+	if torn != nil {
+		return torn
+	}
 	return d.write(ctx, func() { d.results = append(d.results, r...) })
 }
 
@@ -122,7 +129,7 @@ type court struct {
 func newCourt() *court {
 	c := &court{engine: &counting{}, disk: &disk{}}
 	clock := newClock()
-	m := metrics.New("test", func() metrics.Snapshot { return metrics.Snapshot{} })
+	m := metrics.New("test", time.Time{}, func() metrics.Snapshot { return metrics.Snapshot{} })
 	w := newWriter(clock, c.disk, quiet, m, func() { c.kicks.Add(1) })
 	c.judge = newJudge(clock, w, func(list []engine.Recheck) { c.rechecks = append(c.rechecks, list...) })
 	w.freeze = c.freeze
@@ -275,6 +282,30 @@ func TestAStepIsDurableAtOnceAndThenKicks(t *testing.T) {
 	})
 }
 
+func TestStepsAreWrittenAtOnceWhileRawResultsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		c.disk.torn = errors.New("no room in the table of results")
+		c.run(t, func() {
+			for i := range 60 {
+				c.hand(j, probes.Down, fmt.Sprint(i))
+				synctest.Wait()
+				if steps, _ := c.writer.waiting(); steps != 0 {
+					t.Fatalf("%d steps wait while only raw results fail", steps)
+				}
+				time.Sleep(time.Second)
+			}
+			c.disk.mu.Lock()
+			c.disk.torn = nil
+			c.disk.mu.Unlock()
+			time.Sleep(10 * time.Second)
+		})
+		if n := len(c.disk.results); n != 60 || !slices.IsSortedFunc(c.disk.results, func(a, b probes.Result) int { return a.Start.Compare(b.Start) }) {
+			t.Errorf("%d results in the store; want 60, in order", n)
+		}
+	})
+}
+
 func TestRawResultsAreBoundedWhenTheStoreFailsForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, j := newCourt(), testJob("p", time.Second, up)
@@ -297,6 +328,9 @@ func TestRawResultsAreBoundedWhenTheStoreFailsForLong(t *testing.T) {
 		kept := len(c.disk.results)
 		if kept < 4000 || kept > 6000 {
 			t.Errorf("%d results were kept; want the newest five minutes", kept)
+		}
+		if !slices.IsSortedFunc(c.disk.results, func(a, b probes.Result) int { return a.Start.Compare(b.Start) }) {
+			t.Error("raw results are out of order")
 		}
 		if first := c.disk.results[0].Start; time.Since(first) > 6*time.Minute {
 			t.Errorf("the oldest kept result is of %s ago", time.Since(first))

@@ -67,10 +67,11 @@ func (a *Agent) reload() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d := a.desks.Load()
-	d.cancel()
-	<-d.done // never two at once: a case could be opened twice
-	a.startDesks(fresh)
+	if d := a.desks.Load(); d != nil { // the agent runs
+		d.cancel()
+		<-d.done // never two at once: a case could be opened twice
+		a.startDesks(fresh)
+	}
 	return true, nil
 }
 

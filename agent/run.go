@@ -22,6 +22,27 @@ type measured struct {
 	lagging    bool
 }
 
+// idleFor is how long a goroutine waits for a next run before it ends. Reusing it saves growing a new stack, a twentieth of
+// the whole cost of an HTTP probe.
+const idleFor = 250 * time.Millisecond
+
+// work makes one run, and further ones that fall due soon after.
+func (s *schedule) work(e entry) {
+	timer := time.NewTimer(idleFor)
+	defer timer.Stop()
+	for {
+		s.measure(e)
+		timer.Reset(idleFor)
+		select {
+		case e = <-s.idle:
+		case <-timer.C:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
 // measure makes one run: in its own goroutine, with its own deadline, whatever the probe does.
 func (s *schedule) measure(e entry) {
 	j := e.job

@@ -88,6 +88,7 @@ type schedule struct {
 	cancel context.CancelFunc
 	runs   sync.WaitGroup
 	wake   chan struct{}
+	idle   chan entry // goroutines that wait for a next run
 
 	mu       sync.Mutex
 	queue    entries
@@ -98,7 +99,7 @@ type schedule struct {
 }
 
 func newSchedule(c *clock, l *lag, log *slog.Logger, m *metrics.Metrics, deliver func(measured)) *schedule {
-	s := &schedule{clock: c, lag: l, log: log, metrics: m, deliver: deliver, wake: make(chan struct{}, 1), jobs: map[string]*job{}}
+	s := &schedule{clock: c, lag: l, log: log, metrics: m, deliver: deliver, wake: make(chan struct{}, 1), idle: make(chan entry), jobs: map[string]*job{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -343,7 +344,11 @@ func (s *schedule) hindrance(j *job) metrics.MissReason {
 
 func (s *schedule) start(e entry) {
 	s.underway++
-	s.runs.Go(func() { s.measure(e) })
+	select {
+	case s.idle <- e:
+	default:
+		s.runs.Go(func() { s.work(e) })
+	}
 }
 
 // ended takes note that a run returned.

@@ -194,20 +194,36 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// retry repeats what failed, ever more slowly, until the store takes it or ctx ends.
+// retry repeats what failed, ever more slowly, until the store takes it or ctx ends. Where only raw results fail, steps are
+// still written at once.
 func (w *writer) retry(ctx context.Context) {
 	wait := retryFirst
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-w.wake:
+			if w.works(incidents) {
+				_ = w.writeSteps() // repeated below
+			}
+			continue
+		case <-timer.C:
 		}
 		if w.writeState() == nil && w.writeResults() == nil {
 			return
 		}
 		wait = min(2*wait, retryMost)
+		timer.Reset(wait)
 	}
+}
+
+// works reports whether the newest write of a lane was made.
+func (w *writer) works(l lane) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.trouble[l].err == nil
 }
 
 // finish writes all that is pending, once, when the agent stops.

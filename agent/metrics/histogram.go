@@ -3,7 +3,10 @@ package metrics
 import (
 	"math"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // schema 3 gives eight buckets per power of two: each bound is 1.09 times the one before, so a quantile is right within 9 %.
@@ -55,6 +58,29 @@ func (h *histogram) observe(d time.Duration) {
 		return
 	}
 	h.buckets = slices.Insert(h.buckets, i, bucket{index: index, count: 1})
+}
+
+// metric returns the histogram as Prometheus wants it.
+func (h *histogram) metric(d *prometheus.Desc, created time.Time, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstNativeHistogram(d, h.count, h.sum, h.positive(), nil, h.zero, schema, 0, created, labels...)
+}
+
+// guarded is a histogram that is safe for concurrent use.
+type guarded struct {
+	mu sync.Mutex
+	histogram
+}
+
+func (g *guarded) observe(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.histogram.observe(d)
+}
+
+func (g *guarded) metric(d *prometheus.Desc, created time.Time) prometheus.Metric {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.histogram.metric(d, created)
 }
 
 // positive returns the buckets in the form that client_golang wants.

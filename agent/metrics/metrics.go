@@ -43,7 +43,8 @@ type Metrics struct {
 	series   atomic.Pointer[[]*Series]
 
 	missed        *prometheus.CounterVec
-	delay         prometheus.Histogram
+	created       time.Time
+	delay         guarded
 	cases         *prometheus.CounterVec
 	notices       *prometheus.CounterVec
 	storeErrors   prometheus.Counter
@@ -61,20 +62,17 @@ const (
 	MissLimit   MissReason = "limit"   // as many runs as the process has descriptors for were under way
 )
 
-// New returns a registry with everything in it; snapshot is called at every scrape and must be quick.
-func New(version string, snapshot func() Snapshot) *Metrics {
+// New returns a registry with everything in it. created is when counting began; snapshot is called at every scrape and must be
+// quick.
+func New(version string, created time.Time, snapshot func() Snapshot) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		snapshot: snapshot,
+		created:  created,
 		missed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "firstcall_probe_missed_total",
 			Help: "Runs of probes that were left out because the agent was late, the run before had not ended, a run was stuck, or too many runs were under way.",
 		}, []string{"reason"}),
-		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:                        "firstcall_schedule_delay_seconds",
-			Help:                        "How much later than due runs of probes began. A native histogram.",
-			NativeHistogramBucketFactor: 1.2,
-		}),
 		cases: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "firstcall_cases_total",
 			Help: "Calls to service desks, by desk, action and result (ok, failed, or unknown: it may have happened).",
@@ -101,7 +99,7 @@ func New(version string, snapshot func() Snapshot) *Metrics {
 	for _, reason := range []MissReason{MissLate, MissRunning, MissStuck, MissLimit} {
 		m.missed.WithLabelValues(string(reason))
 	}
-	m.registry.MustRegister(m.missed, m.delay, m.cases, m.notices, m.storeErrors, m.droppedResult, build, collector{m},
+	m.registry.MustRegister(m.missed, m.cases, m.notices, m.storeErrors, m.droppedResult, build, collector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -118,7 +116,7 @@ func (m *Metrics) Missed(reason MissReason, n int) {
 }
 
 // Delayed counts how much later than due a run began.
-func (m *Metrics) Delayed(d time.Duration) { m.delay.Observe(d.Seconds()) }
+func (m *Metrics) Delayed(d time.Duration) { m.delay.observe(d) }
 
 // Case counts a call to a desk.
 func (m *Metrics) Case(desk, action, result string) {
@@ -142,6 +140,8 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
+	descDelay = prometheus.NewDesc("firstcall_schedule_delay_seconds", "How much later than due runs of probes began. A native histogram.", nil, nil)
+
 	descAgent        = gauge("firstcall_agent_info", "Whom the agent watches, from where, and whether it may open cases (mode full) or not (alert-only); always 1.", "tenant", "vantage", "mode")
 	descOpen         = gauge("firstcall_incident_open", "Open incidents by component at the root, class and priority (- for what opens no case).", "component", "class", "priority")
 	descBlind        = gauge("firstcall_blind", "1 while the agent's own network is broken and it says nothing about the customer.")
@@ -161,7 +161,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descRuns, descDurations, descSuccess, descDuration, descExpiry, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
+		descRuns, descDurations, descSuccess, descDuration, descExpiry, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
 		descStoreFailing, descCasePending, descCaseOldest, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
 	} {
 		ch <- d
@@ -175,6 +175,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			s.collect(ch)
 		}
 	}
+	ch <- c.m.delay.metric(descDelay, c.m.created)
 	c.collectAgent(ch, c.m.snapshot())
 }
 

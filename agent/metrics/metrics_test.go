@@ -24,7 +24,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // filled returns metrics in which every name has a value.
 func filled() *Metrics {
-	m := New("1.2.3", func() Snapshot {
+	m := New("1.2.3", start, func() Snapshot {
 		return Snapshot{
 			Tenant: "acme", Vantage: "here", Blind: true, Lagging: true, Lag: time.Second, StoreSteps: 2, StoreResults: 3,
 			CasePending: 1, OldestPending: 2 * time.Second, Heartbeat: start, Digest: "0123456789abcdef", ReloadOK: true, Loaded: start,
@@ -100,7 +100,7 @@ func TestPromlintIsClean(t *testing.T) {
 }
 
 func TestSeriesShowsWhatItObserved(t *testing.T) {
-	m := New("dev", func() Snapshot { return Snapshot{} })
+	m := New("dev", start, func() Snapshot { return Snapshot{} })
 	s := NewSeries("web/http", "http", start)
 	m.SetSeries([]*Series{s})
 	observe := func(o probes.Outcome, reason probes.Reason, lagging bool) {
@@ -242,7 +242,7 @@ func BenchmarkObserveResult(b *testing.B) {
 }
 
 func BenchmarkGather5000(b *testing.B) {
-	m := New("dev", func() Snapshot { return Snapshot{} })
+	m := New("dev", start, func() Snapshot { return Snapshot{} })
 	all := make([]*Series, 5000)
 	for i := range all {
 		all[i] = NewSeries(fmt.Sprintf("component-%d/http", i), "http", start)

@@ -124,7 +124,7 @@ func (s *Series) collect(ch chan<- prometheus.Metric) {
 	}
 	for i := range s.phases {
 		p := &s.phases[i]
-		ch <- prometheus.MustNewConstNativeHistogram(descDurations, p.count, p.sum, p.positive(), nil, p.zero, schema, 0, s.created, s.id, p.name)
+		ch <- p.metric(descDurations, s.created, s.id, p.name)
 	}
 	if len(s.runs) > 0 {
 		ch <- prometheus.MustNewConstMetric(descDuration, prometheus.GaugeValue, s.duration.Seconds(), s.id)

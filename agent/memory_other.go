@@ -1,0 +1,6 @@
+//go:build !linux
+
+package agent
+
+// dropOwnPages does nothing here.
+func dropOwnPages() {}

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,81 +21,115 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/desk"
 )
 
+// listLimit is the most that the API returns in one call.
+const listLimit = 1000
+
+// casesCommand is what the commands on cases share.
+type casesCommand struct {
+	client
+	output string
+}
+
 func newCases() *cobra.Command {
-	var c client
-	var output string
+	var c casesCommand
 	cmd := &cobra.Command{
-		Use: "cases", Short: "List, show and work on cases of a running agent", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use: "cases", Short: "List, show and work on cases of a running agent",
+		Long: "Lists, shows and works on the cases of a running agent. Work is done on cases of the built-in desk; a case of another\n" +
+			"ticket system is worked on there, and is only shown here.",
+		Example: "  firstcall cases list\n  firstcall cases ack FC-2026-000001\n  firstcall cases hold FC-2026-000001 waits for a restart by the customer",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return oneOf("--output", c.output, "text", "json")
+		},
 	}
 	c.add(cmd)
-	cmd.PersistentFlags().StringVarP(&output, "output", "o", "text", "form of the answer: text, json")
-	cmd.AddCommand(newCasesList(&c, &output), newCasesShow(&c, &output))
-	for _, a := range []struct {
-		action desk.Action
-		args   string
-		short  string
-	}{
-		{desk.Acknowledge, "NUMBER", "Say that somebody works on the case"},
-		{desk.Hold, "NUMBER REASON...", "Put the case on hold: it waits for the customer, and the time is deducted from downtime"},
-		{desk.Resume, "NUMBER", "End the hold"},
-		{desk.AddNote, "NUMBER TEXT...", "Add a note"},
-		{desk.Resolve, "NUMBER [REASON...]", "Resolve the case; measuring goes on"},
+	cmd.PersistentFlags().StringVarP(&c.output, "output", "o", "text", "`FORM` of the answer: text, json")
+	complete(cmd, "output", "text", "json")
+	cmd.AddCommand(newCasesList(&c), newCasesShow(&c))
+	for _, a := range []operation{
+		{desk.Acknowledge, "NUMBER", "Say that somebody works on the case", "acknowledged", cobra.ExactArgs(1)},
+		{desk.Hold, "NUMBER REASON...", "Put the case on hold: it waits for the customer, and the time is deducted from downtime", "put on hold", cobra.MinimumNArgs(2)},
+		{desk.Resume, "NUMBER", "End the hold", "resumed", cobra.ExactArgs(1)},
+		{desk.AddNote, "NUMBER TEXT...", "Add a note", "noted", cobra.MinimumNArgs(2)},
+		{desk.Resolve, "NUMBER [REASON...]", "Resolve the case; measuring goes on", "resolved", cobra.MinimumNArgs(1)},
 	} {
-		cmd.AddCommand(newCasesAct(&c, a.action, a.args, a.short))
+		cmd.AddCommand(newCasesAct(&c, a))
 	}
 	return cmd
 }
 
-func newCasesList(c *client, output *string) *cobra.Command {
+func newCasesList(c *casesCommand) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the open cases", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path := "/api/v1/cases?open=true"
-			if all {
-				path = "/api/v1/cases"
+			query := "?limit=" + strconv.Itoa(listLimit)
+			if !all {
+				query += "&open=true"
 			}
 			var answer web.Cases
-			if err := c.get(cmd.Context(), path, &answer); err != nil {
+			if err := c.get(cmd.Context(), "/api/v1/cases"+query, &answer); err != nil {
 				return err
 			}
-			if *output == "json" {
+			if c.output == "json" {
 				return printJSON(cmd.OutOrStdout(), answer)
 			}
-			return printCases(cmd.OutOrStdout(), answer.Cases)
+			var incidents web.Incidents
+			if err := c.get(cmd.Context(), "/api/v1/incidents"+query, &incidents); err != nil {
+				return err
+			}
+			return printCases(cmd.OutOrStdout(), answer.Cases, incidents.Incidents)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list resolved ones too")
 	return cmd
 }
 
-func printCases(w io.Writer, cases []incident.Case) error {
+func printCases(w io.Writer, cases []incident.Case, incidents []incident.Incident) error {
 	if len(cases) == 0 {
 		_, err := fmt.Fprintln(w, "no cases")
 		return err
 	}
+	titles := map[string]string{}
+	for _, i := range incidents {
+		titles[i.ID] = i.Title
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "NUMBER\tPRIORITY\tSTATE\tCREATED\tDESK\tINCIDENT")
+	row(tw, "NUMBER", "PRIORITY", "STATE", "CREATED", "DESK", "WHAT")
 	for _, k := range cases {
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(k.Number), k.Priority, stateWord(k), clockTime(k.Created), k.Desk, k.Incident)
+		title := titles[k.Incident]
+		if title == "" {
+			title = k.Incident
+		}
+		row(tw, orDash(k.Number), k.Priority.String(), stateWord(k), clockTime(k.Created), k.Desk, title)
+	}
+	if len(cases) == listLimit {
+		row(tw, fmt.Sprintf("the newest %d; the status page has older ones", listLimit))
 	}
 	return tw.Flush()
 }
 
-func newCasesShow(c *client, output *string) *cobra.Command {
+// row writes one line of a table.
+func row(w io.Writer, cells ...string) {
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t"))
+}
+
+func newCasesShow(c *casesCommand) *cobra.Command {
 	return &cobra.Command{
-		Use: "show NUMBER", Short: "Show one case with its timeline", Args: cobra.ExactArgs(1),
+		Use: "show NUMBER", Short: "Show one case with its timeline", Args: cobra.ExactArgs(1), ValidArgsFunction: c.numbers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var found web.CaseStory
 			if err := c.get(cmd.Context(), "/api/v1/cases/"+url.PathEscape(args[0]), &found); err != nil {
-				return err
+				return noCase(args[0], err)
 			}
 			var story web.Story
 			if err := c.get(cmd.Context(), "/api/v1/incidents/"+url.PathEscape(found.Incident.ID), &story); err != nil {
 				return err
 			}
-			if *output == "json" {
+			if c.output == "json" {
 				return printJSON(cmd.OutOrStdout(), story)
 			}
 			return printStory(cmd.OutOrStdout(), found.Case, story)
@@ -103,52 +140,63 @@ func newCasesShow(c *client, output *string) *cobra.Command {
 func printStory(w io.Writer, k incident.Case, s web.Story) error {
 	i := s.Incident
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, value string) { _, _ = fmt.Fprintf(tw, "%s\t%s\n", name, value) }
-	row("case", k.Number+" at "+k.Desk)
-	row("title", fmt.Sprintf("%s %s: %s", i.Priority, i.Tenant, i.Title))
-	row("why", i.Why)
-	row("state", stateWord(k))
-	row("since", clockTime(i.Started))
-	row("commencement", clockTime(i.Commencement))
-	row("reaction due", clockTime(i.ReactionDue))
+	row(tw, "case", k.Number+" at "+k.Desk)
+	row(tw, "title", fmt.Sprintf("%s %s: %s", i.Priority, i.Tenant, i.Title))
+	row(tw, "why", i.Why)
+	row(tw, "state", stateWord(k))
+	row(tw, "since", clockTime(i.Started))
+	row(tw, "commencement", clockTime(i.Commencement))
+	row(tw, "reaction due", clockTime(i.ReactionDue))
 	if k.AcknowledgedBy != "" {
-		row("acknowledged", clockTime(k.Acknowledged)+" by "+k.AcknowledgedBy)
+		row(tw, "acknowledged", clockTime(k.Acknowledged)+" by "+k.AcknowledgedBy)
 	}
 	if !i.Open() {
-		row("rectified", clockTime(i.Ended)+", "+string(i.Resolution))
+		row(tw, "rectified", clockTime(i.Ended)+", "+string(i.Resolution))
 	}
-	row("downtime", fmt.Sprintf("%s, net of holds %s", s.Downtime.Gross.Round(time.Second), s.Downtime.Net.Round(time.Second)))
+	row(tw, "downtime", fmt.Sprintf("%s, net of holds %s", s.Downtime.Gross.Round(time.Second), s.Downtime.Net.Round(time.Second)))
 	for _, d := range i.Detail {
-		row("measured", d)
+		row(tw, "measured", d)
+	}
+	if k.LastError != "" {
+		row(tw, "desk", k.LastError)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintln(w)
+	if s.Earlier > 0 {
+		_, _ = fmt.Fprintf(w, "%d earlier steps are left out\n", s.Earlier)
+	}
 	for _, e := range s.Timeline {
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", clockTime(e.At), e.Kind, e.Actor, e.Text)
+		row(tw, clockTime(e.At), string(e.Kind), e.Actor, e.Text)
 	}
 	return tw.Flush()
 }
 
-func newCasesAct(c *client, action desk.Action, args, short string) *cobra.Command {
+// operation is a command that acts on a case.
+type operation struct {
+	action desk.Action
+	args   string
+	short  string
+	done   string // what was done to the case
+	check  cobra.PositionalArgs
+}
+
+func newCasesAct(c *casesCommand, o operation) *cobra.Command {
 	var actor string
-	want := cobra.MinimumNArgs(1)
-	switch {
-	case !strings.Contains(args, " "):
-		want = cobra.ExactArgs(1)
-	case !strings.Contains(args, "["):
-		want = cobra.MinimumNArgs(2)
-	}
 	cmd := &cobra.Command{
-		Use: string(action) + " " + args, Short: short, Args: want,
+		Use: string(o.action) + " " + o.args, Short: o.short, Args: o.check, ValidArgsFunction: c.numbers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number := args[0]
 			body := map[string]string{"actor": actor, "reason": strings.Join(args[1:], " ")}
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/v1/cases/"+url.PathEscape(number)+"/"+string(action), body, nil); err != nil {
-				return err
+			var answer map[string]any
+			if err := c.do(cmd.Context(), http.MethodPost, "/api/v1/cases/"+url.PathEscape(number)+"/"+string(o.action), body, &answer); err != nil {
+				return noCase(number, err)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s by %s\n", number, action, actor)
+			if c.output == "json" {
+				return printJSON(cmd.OutOrStdout(), answer)
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s by %s\n", number, o.done, actor)
 			return err
 		},
 	}
@@ -156,13 +204,44 @@ func newCasesAct(c *client, action desk.Action, args, short string) *cobra.Comma
 	return cmd
 }
 
-// me returns the name of whoever runs the command.
-func me() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
+// noCase says, of the error of a call for one case, that there is none, where that is so.
+func noCase(number string, err error) error {
+	if errors.Is(err, errAbsent) {
+		return fmt.Errorf("there is no case %q: 'firstcall cases list --all' lists them", number)
 	}
-	if name := os.Getenv("USER"); name != "" {
-		return name
+	return err
+}
+
+// numbers completes the first argument with the numbers of open cases.
+func (c *casesCommand) numbers(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second) // a person waits at the prompt
+	defer cancel()
+	var answer web.Cases
+	if c.get(ctx, "/api/v1/cases?open=true", &answer) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var numbers []cobra.Completion
+	for _, k := range answer.Cases {
+		if k.Number != "" {
+			numbers = append(numbers, cobra.CompletionWithDesc(printable(k.Number), printable(k.Priority.String()+" "+stateWord(k)+" "+k.Incident)))
+		}
+	}
+	return numbers, cobra.ShellCompDirectiveNoFileComp
+}
+
+// me returns the name of whoever runs the command. The agent's own name would tell nobody who it was, and is refused.
+func me() string {
+	names := []string{os.Getenv("SUDO_USER")}
+	if u, err := user.Current(); err == nil {
+		names = append(names, u.Username)
+	}
+	for _, name := range append(names, os.Getenv("USER")) {
+		if name != "" && !strings.EqualFold(name, incident.ActorAgent) {
+			return name
+		}
 	}
 	return "operator"
 }
@@ -172,18 +251,4 @@ func stateWord(k incident.Case) string {
 		return "wanted"
 	}
 	return string(k.State)
-}
-
-func clockTime(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05 UTC")
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,25 +19,38 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/config/secret"
 )
 
-// client speaks with a running agent.
+const (
+	defaultURL    = "http://127.0.0.1:9797"
+	clientTimeout = 30 * time.Second // for one call
+	answerLimit   = 16 << 20         // bytes that are read of one answer
+	tokenLimit    = 64 << 10         // bytes that are read of a token file, as of any secret file
+)
+
+// client speaks with a running agent. Every flag has a variable of the environment beside it. They are looked up when a call is
+// made, not as defaults of the flags: help prints defaults, and an address may hold a password.
 type client struct {
-	url       string
-	tokenFile string
+	url, tokenFile, caFile string
 }
 
-// answerLimit bounds what is read of one answer.
-const answerLimit = 16 << 20
-
 func (c *client) add(cmd *cobra.Command) {
-	def := "http://127.0.0.1:9797"
-	if env := os.Getenv("FIRSTCALL_URL"); env != "" {
-		def = env
+	cmd.PersistentFlags().StringVar(&c.url, "url", "", "`ADDRESS` of the running agent; else FIRSTCALL_URL, else "+defaultURL)
+	cmd.PersistentFlags().StringVar(&c.tokenFile, "token-file", "", "`FILE` with the agent's web.token, where it has one; else FIRSTCALL_TOKEN_FILE")
+	cmd.PersistentFlags().StringVar(&c.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's; else FIRSTCALL_CA_FILE")
+}
+
+// address returns where the agent is.
+func (c *client) address() (*url.URL, error) {
+	raw := cmp.Or(c.url, os.Getenv("FIRSTCALL_URL"), defaultURL)
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, usage("--url: %s is not the address of an agent: want %s or the like", secret.RedactURL(raw), defaultURL)
 	}
-	cmd.PersistentFlags().StringVar(&c.url, "url", def, "address of the running agent; FIRSTCALL_URL sets the default")
-	cmd.PersistentFlags().StringVar(&c.tokenFile, "token-file", os.Getenv("FIRSTCALL_TOKEN_FILE"), "file with the agent's web.token, where it has one; FIRSTCALL_TOKEN_FILE sets the default")
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u, nil
 }
 
 func (c *client) get(ctx context.Context, path string, into any) error {
@@ -43,81 +59,153 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 
 // do makes one call. Answers other than 2xx become an error made of what the agent said.
 func (c *client) do(ctx context.Context, method, path string, body, into any) error {
-	base, err := url.Parse(c.url)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return usage("--url: %s is not the address of an agent: want http://127.0.0.1:9797 or the like", secret.RedactURL(c.url))
+	base, err := c.address()
+	if err != nil {
+		return err
 	}
-	var payload io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		payload = bytes.NewReader(data)
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.url, "/")+path, payload)
+	req, err := c.request(ctx, base, method, path, body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if err := c.authorize(req); err != nil {
+	h, err := c.http()
+	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	defer h.CloseIdleConnections()
+	resp, err := h.Do(req)
 	if err != nil {
-		return c.explain(err)
+		return explain(base, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
-		return fmt.Errorf("the agent at %s broke off its answer: %w", secret.RedactURL(c.url), err)
+		return fmt.Errorf("the agent at %s broke off its answer: %w", shown(base), secret.RedactError(err))
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return c.refused(resp.StatusCode, data)
+		return refused(base, resp, data)
 	}
 	if into == nil {
 		return nil
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("%s does not answer as a firstcall agent does: %w", secret.RedactURL(c.url), err)
+		return fmt.Errorf("%s does not answer as a firstcall agent does: is something else listening there?", shown(base))
 	}
 	return nil
 }
 
-func (c *client) authorize(req *http.Request) error {
-	if c.tokenFile == "" {
+func (c *client) request(ctx context.Context, base *url.URL, method, path string, body any) (*http.Request, error) {
+	var payload io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		payload = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base.String()+path, payload)
+	if err != nil {
+		return nil, secret.RedactError(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, c.authorize(req, base)
+}
+
+// authorize adds the token; where the address carries a user and a password, those have the Authorization header.
+func (c *client) authorize(req *http.Request, base *url.URL) error {
+	name := cmp.Or(c.tokenFile, os.Getenv("FIRSTCALL_TOKEN_FILE"))
+	if name == "" {
 		return nil
 	}
-	token, err := os.ReadFile(c.tokenFile)
+	token, err := readBounded(name, tokenLimit)
 	if err != nil {
 		return usage("--token-file: %w", err)
 	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	text := strings.TrimSpace(string(token))
+	if text == "" {
+		return usage("--token-file: %s is empty: it must hold the text of the agent's web.token", name)
+	}
+	if base.User != nil {
+		req.Header.Set(web.TokenHeader, text)
+	} else {
+		req.Header.Set("Authorization", "Bearer "+text)
+	}
 	return nil
 }
 
-// explain says what to do where no agent answers.
-func (c *client) explain(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return fmt.Errorf("no agent answers at %s: is 'firstcall run' running there? --url names another: %w", secret.RedactURL(c.url), op.Err)
+// http returns the client that makes the call.
+func (c *client) http() (*http.Client, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	if name := cmp.Or(c.caFile, os.Getenv("FIRSTCALL_CA_FILE")); name != "" {
+		pem, err := readBounded(name, 1<<20)
+		if err != nil {
+			return nil, usage("--ca-file: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, usage("--ca-file: %s holds no certificate: want PEM, beginning with -----BEGIN CERTIFICATE-----", name)
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return fmt.Errorf("the agent did not answer: %w", secret.RedactError(err))
+	return &http.Client{Transport: t}, nil
 }
 
+func readBounded(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// shown returns an address fit to print.
+func shown(u *url.URL) string { return secret.RedactURL(u.String()) }
+
+// explain says what to do where no answer came.
+func explain(base *url.URL, err error) error {
+	var dial *net.OpError
+	var record tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
+	switch at := shown(base); {
+	case errors.As(err, &authority):
+		return fmt.Errorf("the certificate of %s is signed by an authority that is not known here: name its PEM file with --ca-file", at)
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("the agent at %s does not speak TLS: write http:// instead of https://", at)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the agent at %s did not answer in time: its log may say why", at)
+	case errors.As(err, &dial) && dial.Op == "dial" && !errors.Is(err, context.Canceled):
+		return fmt.Errorf("no agent answers at %s: start one with 'firstcall run', or name another with --url or FIRSTCALL_URL (%w)", at, dial.Err)
+	default:
+		return fmt.Errorf("the agent at %s did not answer: %w", at, secret.RedactError(err))
+	}
+}
+
+// errAbsent is wrapped by the error of a call for what the agent does not have.
+var errAbsent = errors.New("not found")
+
 // refused turns an answer that is not 2xx into an error.
-func (c *client) refused(status int, data []byte) error {
+func refused(base *url.URL, resp *http.Response, data []byte) error {
 	var answer struct{ Error, Hint string }
-	if json.Unmarshal(data, &answer) != nil || answer.Error == "" {
-		return fmt.Errorf("%s answered %d %s", secret.RedactURL(c.url), status, http.StatusText(status))
+	known := json.Unmarshal(data, &answer) == nil && answer.Error != ""
+	at := shown(base)
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized && known:
+		return fmt.Errorf("the agent at %s wants its token, and it is missing or wrong: name the file that holds web.token with --token-file or FIRSTCALL_TOKEN_FILE", at)
+	case status == http.StatusUnauthorized:
+		return fmt.Errorf("the agent at %s wants a user and a password (web.config_file): give them in the address, FIRSTCALL_URL=%s://USER:PASSWORD@%s", at, base.Scheme, base.Host)
+	case status == http.StatusBadRequest && base.Scheme == "http" && bytes.Contains(data, []byte("HTTPS server")):
+		return fmt.Errorf("the agent at %s speaks TLS: write https:// instead of http://", at)
+	case !known:
+		return fmt.Errorf("%s answered %d %s: is a firstcall agent listening there?", at, status, http.StatusText(status))
+	case status == http.StatusNotFound:
+		return fmt.Errorf("%s: %w", printable(answer.Error), errAbsent)
+	case answer.Hint != "":
+		return fmt.Errorf("%s; %s", printable(answer.Error), printable(answer.Hint))
 	}
-	if answer.Hint != "" {
-		return fmt.Errorf("%s; %s", answer.Error, answer.Hint)
-	}
-	return errors.New(answer.Error)
+	return errors.New(printable(answer.Error))
 }

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"os"
+	"runtime"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/firstcall-agent/firstcall/agent/demo"
 )
@@ -17,23 +19,41 @@ func newDemo() *cobra.Command {
 		Use: "demo", Short: "Show the main job on a stand-in solution: outage, case, mails, recovery", Args: cobra.NoArgs,
 		Long: "Starts a stand-in solution on loopback, the real agent against it with short intervals, and a story of about 45 seconds:\n" +
 			"one component down, everything down, recovery. The case and its mails are shown as they happen; the status page stays\n" +
-			"up until Ctrl-C. Where the output is not a terminal the demo ends with the story.",
+			"up until Ctrl-C. Where the output is not a terminal the demo ends with the story. Nothing is left behind.\n\n" +
+			"Ctrl-C is how the demo is meant to end: exit code 0.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.Flags().Changed("log.level") {
-				logs.level = "error"
-			}
 			log, err := logs.logger(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			if f, ok := cmd.OutOrStdout().(*os.File); !cmd.Flags().Changed("once") && (!ok || !isatty.IsTerminal(f.Fd())) {
-				once = true
+			o := demo.Options{Out: cmd.OutOrStdout(), Log: log, Listen: listen, Version: version(), Once: true}
+			if f, ok := cmd.OutOrStdout().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+				o.Once = false
+				o.Color = colorful()
+				o.Width, _, _ = term.GetSize(int(f.Fd()))
 			}
-			return demo.Run(cmd.Context(), demo.Options{Out: cmd.OutOrStdout(), Log: log, Listen: listen, Once: once, Version: version()})
+			if cmd.Flags().Changed("once") {
+				o.Once = once
+			}
+			return endedDemo(cmd.Context(), demo.Run(cmd.Context(), o))
 		},
 	}
-	logs.add(cmd)
-	cmd.Flags().StringVar(&listen, "web.listen-address", "", "address of the status page; 127.0.0.1:9797, or a free port, unless given")
+	logs.add(cmd, "error")
+	cmd.Flags().StringVar(&listen, "web.listen-address", "", "`ADDRESS` of the status page; 127.0.0.1:9797, or a free port, unless given")
 	cmd.Flags().BoolVar(&once, "once", false, "end with the story")
 	return cmd
+}
+
+// colorful reports whether a terminal shows colours, and the user wants them (no-color.org). Old consoles of Windows would show
+// the codes instead.
+func colorful() bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && (runtime.GOOS != "windows" || os.Getenv("WT_SESSION") != "")
+}
+
+// endedDemo is ended for the demo, which people end with Ctrl-C.
+func endedDemo(ctx context.Context, err error) error {
+	if brokenOff(ctx, err) {
+		return nil
+	}
+	return err
 }

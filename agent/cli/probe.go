@@ -2,10 +2,10 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,90 +18,151 @@ import (
 func newProbe() *cobra.Command {
 	var file, output string
 	cmd := &cobra.Command{
-		Use: "probe NAME", Short: "Run one configured probe once, as a Nagios plugin does", Args: cobra.ExactArgs(1),
-		Long: "Runs one configured probe once and prints its result in the Nagios plugin form.\n" +
-			"NAME is a probe's id (component/probe or component/instance/probe), or an ending of it that is unique.\n" +
-			"Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (wrong usage, or the agent's own host is at fault).",
+		Use: "probe NAME", Short: "Run one configured probe once, as a Nagios plugin does",
+		Long: "Runs one configured probe once and prints its result in the Nagios plugin form: one line with the state, what was\n" +
+			"seen, and performance data (seconds by phase; the limit warns, the timeout is critical).\n\n" +
+			"NAME is a probe's id (component/probe or component/instance/probe), or a beginning or an ending of it that fits no\n" +
+			"other. Exit code: 0 OK, 1 WARNING (a latency limit, or another threshold, is passed), 2 CRITICAL, 3 UNKNOWN (wrong\n" +
+			"usage, wrong configuration, or the agent's own host is at fault).",
+		Example: "  firstcall probe web-client --config.file acme.yaml\n  firstcall probe backend/app01/http -o json",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "nagios" && output != "json" {
-				return exitError{nagiosUnknown, fmt.Errorf("--output: no form %q: want nagios or json", output)}
+			if err := oneOf("--output", output, "nagios", "json"); err != nil {
+				return nagiosFault(cmd, err)
 			}
-			c, err := load(file, cmd.ErrOrStderr())
+			c, err := config.Load(file)
 			if err != nil {
-				return exitError{nagiosUnknown, err}
+				return nagiosFault(cmd, loadFault(file, err))
 			}
-			p, err := find(c, args[0])
+			p, err := find(c, args)
 			if err != nil {
-				return exitError{nagiosUnknown, err}
+				return nagiosFault(cmd, err)
 			}
-			ctx, cancel := context.WithTimeoutCause(cmd.Context(), p.Timeout, fmt.Errorf("no answer within %s", p.Timeout))
-			defer cancel()
-			r := p.Probe.Probe(ctx)
-			r.Probe = p.ID
+			r := runOnce(cmd.Context(), p)
 			if output == "json" {
-				if err := printJSON(cmd.OutOrStdout(), r); err != nil {
-					return err
-				}
-			} else if _, err := fmt.Fprintln(cmd.OutOrStdout(), nagios(p, r)); err != nil {
-				return err
+				err = printJSON(cmd.OutOrStdout(), r)
+			} else {
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), nagios(p, r))
 			}
-			if code := nagiosCode(r.Outcome); code != 0 {
+			if code := nagiosCode(r.Outcome); err == nil && code != 0 {
 				return exitError{code: code}
 			}
-			return nil
+			return err
 		},
 	}
 	addConfigFlag(cmd, &file)
-	cmd.Flags().StringVarP(&output, "output", "o", "nagios", "form of the result: nagios, json")
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cmd.Flags().StringVarP(&output, "output", "o", "nagios", "`FORM` of the result: nagios, json")
+	complete(cmd, "output", "nagios", "json")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return nagiosFault(cmd, wrongFlag(cmd, err)) })
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		c, err := config.Load(file)
-		if err != nil {
+		if err != nil || len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		var ids []string
-		for _, p := range c.AllProbes() {
-			ids = append(ids, p.ID)
-		}
-		return ids, cobra.ShellCompDirectiveNoFileComp
+		return ids(c.AllProbes()), cobra.ShellCompDirectiveNoFileComp
 	}
 	return cmd
 }
 
-// find returns the probe with that id, or the only one whose id ends with /name.
-func find(c *config.Config, name string) (*config.Probe, error) {
+// runOnce makes one run and judges it by the probe's latency limits: what the agent judges over a window is all that one run
+// can say.
+func runOnce(ctx context.Context, p *config.Probe) probes.Result {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, fmt.Errorf("no answer within %s", p.Timeout))
+	defer cancel()
+	r := p.Probe.Probe(ctx)
+	r.Probe = p.ID
+	if r.Outcome != probes.Up {
+		return r
+	}
+	for _, phase := range append([]probes.Phase{{Name: probes.PhaseTotal, Duration: r.Duration}}, r.Phases...) {
+		if limit, ok := p.Limits[phase.Name]; ok && phase.Duration > limit {
+			r.Outcome, r.Reason = probes.Degraded, probes.Slow
+			r.Detail = fmt.Sprintf("%s took %s, over its limit of %s", phase.Name, phase.Duration.Round(time.Millisecond/10), limit)
+			break
+		}
+	}
+	return r
+}
+
+// find returns the probe with the id args[0], or the only one whose id ends with /name or begins with name/.
+func find(c *config.Config, args []string) (*config.Probe, error) {
+	all := c.AllProbes()
+	if len(args) != 1 {
+		return nil, fmt.Errorf("want the name of one probe, not %d arguments: %s", len(args), oneOfIDs(all))
+	}
+	name := args[0]
 	var fit []*config.Probe
-	var ids []string
-	for _, p := range c.AllProbes() {
+	for _, p := range all {
 		if p.ID == name {
 			return p, nil
 		}
 		if strings.HasSuffix(p.ID, "/"+name) || strings.HasPrefix(p.ID, name+"/") {
 			fit = append(fit, p)
 		}
-		ids = append(ids, p.ID)
 	}
 	switch len(fit) {
 	case 1:
 		return fit[0], nil
 	case 0:
-		slices.Sort(ids)
-		return nil, fmt.Errorf("there is no probe %q: want one of %s", name, strings.Join(ids, ", "))
+		return nil, fmt.Errorf("there is no probe %q: want %s", name, oneOfIDs(all))
 	}
-	ids = ids[:0]
-	for _, p := range fit {
-		ids = append(ids, p.ID)
-	}
-	return nil, fmt.Errorf("%q fits several probes: want one of %s", name, strings.Join(ids, ", "))
+	return nil, fmt.Errorf("%q fits %d probes: want %s", name, len(fit), oneOfIDs(fit))
 }
 
-const nagiosUnknown = 3
+func ids(list []*config.Probe) []string {
+	names := make([]string, len(list))
+	for i, p := range list {
+		names[i] = p.ID
+	}
+	slices.Sort(names)
+	return names
+}
+
+// oneOfIDs names the first of many probes.
+func oneOfIDs(list []*config.Probe) string {
+	const most = 12
+	names := ids(list)
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("or one of %d more", more))
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// The limits of the Nagios plugin form.
+const (
+	nagiosUnknown = 3
+	nagiosText    = 1000 // bytes of the text; a plugin's whole output is cut at 4 KiB by old servers
+)
 
 func nagiosCode(o probes.Outcome) int {
 	return map[probes.Outcome]int{probes.Up: 0, probes.Degraded: 1, probes.Down: 2, probes.Unknown: nagiosUnknown}[o]
 }
 
-// nagios prints a result as one line: state, text, a bar, performance data (label=value;warn;crit). A latency limit is the
-// warning level, the timeout the critical one.
+// nagiosFault says on standard output, which is all that a Nagios server reads, why nothing could be measured.
+func nagiosFault(cmd *cobra.Command, err error) error {
+	_, _ = fmt.Fprintln(cmd.OutOrStdout(), "FIRSTCALL UNKNOWN - "+nagiosLine(err.Error()))
+	return exitError{code: nagiosUnknown}
+}
+
+// loadFault is load's error on one line.
+func loadFault(file string, err error) error {
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(faults) == 0 {
+		return err
+	}
+	if len(faults) == 1 {
+		return faults[0]
+	}
+	return fmt.Errorf("%w; and %d more: 'firstcall run --config.file %s --config.check' shows all", faults[0], len(faults)-1, file)
+}
+
+// nagiosLine makes a text fit for the line: no bar, which begins the performance data, and bounded.
+func nagiosLine(text string) string {
+	return shortened(strings.ReplaceAll(printable(text), "|", "/"), nagiosText)
+}
+
+// nagios prints a result as one line, "state - text | performance data", as the Monitoring Plugins Development Guidelines have
+// it: label=value[unit];warn;crit;min, separated by spaces. A latency limit is the warning level, the timeout the critical one.
 func nagios(p *config.Probe, r probes.Result) string {
 	word := map[probes.Outcome]string{probes.Up: "OK", probes.Degraded: "WARNING", probes.Down: "CRITICAL", probes.Unknown: "UNKNOWN"}[r.Outcome]
 	text := r.Detail
@@ -112,7 +173,7 @@ func nagios(p *config.Probe, r probes.Result) string {
 		text = string(r.Reason) + ": " + text
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "FIRSTCALL %s - %s: %s | %s", word, p.ID, strings.ReplaceAll(text, "|", "/"), perf(p, probes.PhaseTotal, r.Duration))
+	fmt.Fprintf(&b, "FIRSTCALL %s - %s | %s", word, nagiosLine(p.ID+": "+text), perf(p, probes.PhaseTotal, r.Duration))
 	for _, phase := range r.Phases {
 		b.WriteString(" " + perf(p, phase.Name, phase.Duration))
 	}
@@ -122,16 +183,15 @@ func nagios(p *config.Probe, r probes.Result) string {
 func perf(p *config.Probe, phase string, d time.Duration) string {
 	warn, crit := "", ""
 	if limit, ok := p.Limits[phase]; ok {
-		warn = fmt.Sprintf("%g", limit.Seconds())
+		warn = seconds(limit, -1)
 	}
 	if phase == probes.PhaseTotal {
-		crit = fmt.Sprintf("%g", p.Timeout.Seconds())
+		crit = seconds(p.Timeout, -1)
 	}
-	return strings.TrimRight(fmt.Sprintf("%s=%.6fs;%s;%s", phase, d.Seconds(), warn, crit), ";")
+	return fmt.Sprintf("%s=%ss;%s;%s;0", phase, seconds(d, 6), warn, crit)
 }
 
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+// seconds writes a duration in plain decimal digits: the guidelines know no exponent.
+func seconds(d time.Duration, digits int) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', digits, 64)
 }

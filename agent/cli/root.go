@@ -9,11 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -50,65 +46,56 @@ func usage(format string, args ...any) error {
 
 // Main runs the command line and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, release := untilSignal(context.Background())
+	defer release()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	return exitCode(ctx, root.ExecuteContext(ctx), stderr)
+}
+
+// exitCode says what is wrong, once, and returns the exit code.
+func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	var exit exitError
+	code := exitFailed
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &exit):
-		if exit.err != nil {
-			_, _ = fmt.Fprintln(stderr, exit.err)
+		code = exit.code
+		if exit.err == nil {
+			return code
 		}
-		return exit.code
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case brokenOff(ctx, err):
+		_, _ = fmt.Fprintln(stderr, "firstcall: interrupted")
 		return exitInterrupted
 	}
 	_, _ = fmt.Fprintln(stderr, "firstcall:", err)
-	return exitFailed
+	return code
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "firstcall",
-		Short:         "Probes a customer's solution and has the case open before the customer calls",
-		Long:          "firstcall probes a customer's hosted solution, tells a total outage from a latency regression, and has one case\nopen at the Operations Centre, at the contract's priority, before the customer notices.",
+		Use:   "firstcall",
+		Short: "Probes a customer's solution and has the case open before the customer calls",
+		Long: "firstcall probes a customer's hosted solution, tells a total outage from a latency regression, and has one case\n" +
+			"open at the Operations Centre, at the contract's priority, before the customer notices.\n\n" +
+			"Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted. 'probe' alone follows the\nNagios plugin form.",
+		Example:       "  firstcall demo\n  firstcall run --config.file acme.yaml\n  firstcall cases list",
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; '%s --help' lists the flags", err, cmd.CommandPath())
-	})
+	root.SetVersionTemplate("firstcall {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exitError{exitUsage, wrongFlag(cmd, err)} })
+	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(newRun(), newProbe(), newCases(), newHealth(), newDemo(), newVersion())
-	for _, c := range root.Commands() {
-		wrapArgs(c)
-	}
+	root.InitDefaultCompletionCmd("completion") // now, so that its arguments are checked as every other command's
+	checkArgs(root)
 	return root
-}
-
-// wrapArgs makes wrong arguments an error of usage.
-func wrapArgs(c *cobra.Command) {
-	for _, sub := range c.Commands() {
-		wrapArgs(sub)
-	}
-	check := c.Args
-	if check == nil {
-		return
-	}
-	c.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usage("%w; '%s --help' tells how it is called", err, cmd.CommandPath())
-		}
-		return nil
-	}
 }
 
 // version returns what this binary calls itself.
@@ -140,27 +127,4 @@ func newVersion() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// logFlags are the flags of every command that logs.
-type logFlags struct{ level, format string }
-
-func (l *logFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&l.level, "log.level", "info", "least severe messages that are logged: debug, info, warn, error")
-	cmd.Flags().StringVar(&l.format, "log.format", "text", "how messages are logged: text, json")
-}
-
-func (l *logFlags) logger(w io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(l.level)); err != nil {
-		return nil, usage("--log.level: no level %q: want debug, info, warn or error", l.level)
-	}
-	o := &slog.HandlerOptions{Level: level}
-	switch l.format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	}
-	return nil, usage("--log.format: no format %q: want text or json", l.format)
 }

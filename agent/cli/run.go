@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/spf13/cobra"
 
 	"github.com/firstcall-agent/firstcall/agent"
@@ -17,7 +18,7 @@ import (
 const defaultConfig = "firstcall.yaml"
 
 func addConfigFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "config.file", defaultConfig, "configuration file")
+	cmd.Flags().StringVar(file, "config.file", defaultConfig, "configuration `FILE`")
 }
 
 // load reads the configuration. Every fault it has is printed with its place, and the error asks for the exit code of usage.
@@ -27,7 +28,7 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 		return c, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, usage("there is no configuration file %s: name it with --config.file, or try 'firstcall demo'", file)
+		return nil, usage("there is no configuration file %s: name yours with --config.file; 'firstcall demo' needs none", file)
 	}
 	var faults config.Faults
 	if !errors.As(err, &faults) {
@@ -37,44 +38,64 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 	return nil, usage("%s", faults.Summary())
 }
 
+// runFlags are the flags of run.
+type runFlags struct {
+	file, listen     string
+	check, alertOnly bool
+	logs             logFlags
+}
+
 func newRun() *cobra.Command {
-	var file, listen string
-	var check, alertOnly bool
-	var logs logFlags
+	var f runFlags
 	cmd := &cobra.Command{
 		Use: "run", Short: "Probe, judge, and open cases until stopped", Args: cobra.NoArgs,
+		Long: "Probes, judges, and opens cases until it is stopped.\n\n" +
+			"SIGTERM stops it in good order, within some ten seconds, and the exit code is 0. So does Ctrl-C, with exit code\n" +
+			"130; a second Ctrl-C ends it at once, and nothing that was decided is lost. SIGHUP reads the configuration again,\n" +
+			"as does a change of the file.",
 		Example: "  firstcall run --config.file acme.yaml\n  firstcall run --config.file acme.yaml --config.check",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := logs.logger(cmd.ErrOrStderr())
+			log, err := f.logs.logger(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			c, err := load(file, cmd.ErrOrStderr())
+			c, err := load(f.file, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			if check {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: tenant %s, %d components, %d probes\n", file, c.Tenant.ID, len(c.Components), len(c.AllProbes()))
+			if err := toolkit.Validate(c.Web.ConfigFile); err != nil {
+				return usage("%s: web.config_file: %s: %w", f.file, c.Web.ConfigFile, err)
+			}
+			if f.check {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: tenant %s, %d components, %d probes\n", f.file, c.Tenant.ID, len(c.Components), len(c.AllProbes()))
 				return err
 			}
-			abs, err := filepath.Abs(file)
+			abs, err := filepath.Abs(f.file)
 			if err != nil {
 				return err
 			}
 			err = agent.Run(cmd.Context(), agent.Options{
-				Config: c, ConfigFile: abs, AlertOnly: alertOnly, Version: version(), Log: log, ListenOverride: listen,
+				Config: c, ConfigFile: abs, AlertOnly: f.alertOnly, Version: version(), Log: log, ListenOverride: f.listen,
 				OnReady: func(url string) { log.Info("the status page is up", "url", url) },
 			})
-			if errors.Is(err, context.Canceled) {
-				err = nil // asked to stop, and stopped
-			}
-			return err
+			return ended(cmd.Context(), err)
 		},
 	}
-	addConfigFlag(cmd, &file)
-	logs.add(cmd)
-	cmd.Flags().BoolVar(&check, "config.check", false, "check the configuration, print every fault, and end")
-	cmd.Flags().BoolVar(&alertOnly, "alert-only", false, "tell the on-call engineer and open no case: no desk is built")
-	cmd.Flags().StringVar(&listen, "web.listen-address", "", "address of the status page, instead of web.listen")
+	addConfigFlag(cmd, &f.file)
+	f.logs.add(cmd, "info")
+	cmd.Flags().BoolVar(&f.check, "config.check", false, "check the configuration, print every fault, and end")
+	cmd.Flags().BoolVar(&f.alertOnly, "alert-only", false, "tell the on-call engineer and open no case: no desk is built")
+	cmd.Flags().StringVar(&f.listen, "web.listen-address", "", "`ADDRESS` of the status page, instead of web.listen")
 	return cmd
+}
+
+// ended turns the end of an agent into the end of the command: it was asked to stop and stopped, or something failed.
+func ended(ctx context.Context, err error) error {
+	if err != nil && !brokenOff(ctx, err) {
+		return err
+	}
+	if interrupted(ctx) {
+		return exitError{code: exitInterrupted}
+	}
+	return nil
 }

@@ -9,38 +9,43 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/firstcall-agent/firstcall/agent"
 	"github.com/firstcall-agent/firstcall/config"
-	"github.com/firstcall-agent/firstcall/incident/desk"
 )
 
 //go:embed demo.yaml
 var configuration []byte
 
-// Options tell how the demo is shown. The zero value of Listen takes the usual port, or any where that is taken.
+// Options tell how the demo is shown. Out is required.
 type Options struct {
 	Out     io.Writer
-	Log     *slog.Logger // the agent's own messages
-	Listen  string
-	Once    bool // end after the story instead of keeping the page up
+	Width   int          // of Out in characters; 0: 120
+	Color   bool         // Out is a terminal that shows colours
+	Log     *slog.Logger // the agent's own messages; nil: none
+	Listen  string       // of the status page; "": the usual address, or any where that is taken
+	Once    bool         // end after the story instead of keeping the page up
 	Version string
+
+	hurry bool // shorten the pauses between scenes; for tests
 }
 
-// Run shows the demo until the story is over (Once) or ctx ends.
-func Run(ctx context.Context, o Options) error {
+// Run shows the demo until the story is over (Once) or ctx ends, which is its usual end and no error. Nothing is left behind:
+// no goroutine, no file.
+func Run(ctx context.Context, o Options) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
+	t := newTeller(newScreen(o.Out, o.Width, o.Color))
+	s := &solution{}
+	defer s.wait() // after cancel
 	defer cancel()
-	t := &teller{out: o.Out, start: time.Now()}
-	s, err := startSolution(ctx)
-	if err != nil {
+	if err := s.start(ctx); err != nil {
 		return err
 	}
-	smtpAddr, err := startMail(ctx, t.mail)
+	smtpAddr, err := s.startMail(ctx, t.arrived)
 	if err != nil {
 		return err
 	}
@@ -48,7 +53,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("the demo needs a directory for its store: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	listen := o.Listen
 	if listen == "" {
 		listen = freeListen()
@@ -59,36 +64,42 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("the embedded configuration is wrong: %w", err)
 	}
+	return perform(ctx, cancel, o, c, s, t)
+}
+
+// perform runs the agent and tells the story beside it.
+func perform(ctx context.Context, cancel context.CancelFunc, o Options, c *config.Config, s *solution, t *teller) error {
 	ready := make(chan string, 1)
-	ended := make(chan error, 1)
-	var running *agent.Agent
-	running, err = agent.New(ctx, agent.Options{
-		Config: c, Version: o.Version, Log: o.Log, OnReady: func(url string) { ready <- url },
-	})
+	a, err := agent.New(ctx, agent.Options{Config: c, Version: o.Version, Log: o.Log, OnReady: func(url string) { ready <- url }})
 	if err != nil {
-		return err
+		return ofCourse(err)
 	}
-	go func() { ended <- running.Run(ctx) }()
-	var tale sync.WaitGroup
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
 	select {
 	case err := <-ended:
-		return err
-	case url := <-ready:
-		_, _ = fmt.Fprintf(o.Out, "status page: %s\n\n", url)
-		t.introduce()
-		tale.Go(func() { t.follow(ctx, url) })
-		tale.Go(func() {
-			t.tell(ctx, s, running)
-			if o.Once {
-				cancel()
-			}
-		})
+		return ofCourse(err)
+	case t.base = <-ready:
 	}
+	t.screen.page(t.base)
+	var tale sync.WaitGroup
+	tale.Go(func() { t.follow(ctx) })
+	tale.Go(func() {
+		t.tell(ctx, s, a, o)
+		if o.Once {
+			cancel()
+		}
+	})
 	err = <-ended
 	cancel()
 	tale.Wait()
+	return ofCourse(err)
+}
+
+// ofCourse drops the error that says that the demo was ended.
+func ofCourse(err error) error {
 	if errors.Is(err, context.Canceled) {
-		err = nil
+		return nil
 	}
 	return err
 }
@@ -105,45 +116,13 @@ func (s *solution) environment(more map[string]string) func(string) (string, boo
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 
-// tell plays the story.
-func (t *teller) tell(ctx context.Context, s *solution, a *agent.Agent) {
-	everything := []*standin{s.backend1, s.backend2, s.web, s.rdp}
-	set := func(m mode, of ...*standin) {
-		for _, one := range of {
-			one.set(m)
-		}
+// freeListen returns the usual address of the status page, or one that is free where that is taken.
+func freeListen() string {
+	const usual = "127.0.0.1:9797"
+	l, err := net.Listen("tcp", usual)
+	if err != nil {
+		return "127.0.0.1:0"
 	}
-	for _, scene := range []struct {
-		after time.Duration
-		say   string
-		do    func()
-	}{
-		{4 * time.Second, "the Web Client's application pool stops: it answers 503", func() { set(failing, s.web) }},
-		{5 * time.Second, "an engineer at the Operations Centre takes the case", func() { t.act(ctx, a, desk.Acknowledge, "") }},
-		{5 * time.Second, "now everything hangs: both backends, the Web Client, Remote Desktop", func() { set(hanging, everything...) }},
-		{14 * time.Second, "the case waits for an answer of the customer", func() { t.act(ctx, a, desk.Hold, "waiting for the customer's word on a restart") }},
-		{4 * time.Second, "the customer agreed: on with it", func() { t.act(ctx, a, desk.Resume, "") }},
-		{3 * time.Second, "the host was restarted: everything answers again", func() { set(well, everything...) }},
-	} {
-		if !wait(ctx, scene.after) {
-			return
-		}
-		t.scene(scene.say)
-		scene.do()
-	}
-	if wait(ctx, 8*time.Second) {
-		t.scene("the end of the story. The status page stays up; Ctrl-C ends the demo")
-	}
-}
-
-// wait returns false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	_ = l.Close()
+	return usual
 }

@@ -19,8 +19,8 @@ import (
 // letter is a mail that the customer's contact got.
 type letter struct{ to, subject, text string }
 
-// startMail starts the customer's mailbox on loopback; every mail that arrives is handed to arrived.
-func startMail(ctx context.Context, arrived func(letter)) (addr string, err error) {
+// startMail starts the customer's mailbox on loopback; every mail that arrives is handed to arrived. It ends with ctx.
+func (s *solution) startMail(ctx context.Context, arrived func(letter)) (addr string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("the demo's mailbox cannot listen on loopback: %w", err)
@@ -30,8 +30,8 @@ func startMail(ctx context.Context, arrived func(letter)) (addr string, err erro
 	srv.ReadTimeout, srv.WriteTimeout = 10*time.Second, 10*time.Second
 	srv.MaxMessageBytes = 1 << 20
 	srv.ErrorLog = log.New(io.Discard, "", 0)
-	context.AfterFunc(ctx, func() { _ = srv.Close() })
-	go func() { _ = srv.Serve(l) }()
+	context.AfterFunc(ctx, func() { _, _ = l.Close(), srv.Close() }) // both: it may not have begun to serve
+	s.running.Go(func() { _ = srv.Serve(l) })
 	return l.Addr().String(), nil
 }
 

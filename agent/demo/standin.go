@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -41,11 +42,14 @@ func (s *standin) now() mode  { return mode(s.mode.Load()) }
 // customer's.
 type solution struct {
 	backend1, backend2, web, rdp, witness *standin
+	running                               sync.WaitGroup
 }
 
-// startSolution starts every stand-in; they end with ctx.
-func startSolution(ctx context.Context) (*solution, error) {
-	s := &solution{}
+// wait returns when every stand-in has ended, which they do with their context.
+func (s *solution) wait() { s.running.Wait() }
+
+// start starts every stand-in; they end with ctx.
+func (s *solution) start(ctx context.Context) error {
 	var err error
 	page := func(text string) func(context.Context, net.Listener, *standin) {
 		return func(ctx context.Context, l net.Listener, s *standin) { servePage(ctx, l, s, text) }
@@ -62,19 +66,19 @@ func startSolution(ctx context.Context) (*solution, error) {
 		{&s.witness, "witness", page("here\n")},
 	} {
 		if one.serve == nil {
-			if one.serve, err = rdpServer(); err != nil {
-				return nil, err
+			if one.serve, err = s.rdpServer(); err != nil {
+				return err
 			}
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return nil, fmt.Errorf("the demo's %s cannot listen on loopback: %w", one.name, err)
+			return fmt.Errorf("the demo's %s cannot listen on loopback: %w", one.name, err)
 		}
 		*one.at = &standin{name: one.name, addr: l.Addr().String()}
 		context.AfterFunc(ctx, func() { _ = l.Close() })
-		go one.serve(ctx, l, *one.at)
+		s.running.Go(func() { one.serve(ctx, l, *one.at) })
 	}
-	return s, nil
+	return nil
 }
 
 // servePage answers every request with text, while the stand-in is well.
@@ -102,13 +106,13 @@ func servePage(ctx context.Context, l net.Listener, s *standin, text string) {
 
 // rdpServer returns what answers the first steps of a Remote Desktop connection: the X.224 negotiation ([MS-RDPBCGR] 2.2.1.1
 // and 2.2.1.2) and TLS, as far as a probe goes.
-func rdpServer() (func(context.Context, net.Listener, *standin), error) {
+func (s *solution) rdpServer() (func(context.Context, net.Listener, *standin), error) {
 	cert, err := selfSigned("demo-app01")
 	if err != nil {
 		return nil, err
 	}
 	conf := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	return func(ctx context.Context, l net.Listener, s *standin) {
+	return func(ctx context.Context, l net.Listener, of *standin) {
 		for {
 			c, err := l.Accept()
 			if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
@@ -117,7 +121,7 @@ func rdpServer() (func(context.Context, net.Listener, *standin), error) {
 			if err != nil {
 				continue
 			}
-			go answerRDP(ctx, c, s, conf)
+			s.running.Go(func() { answerRDP(ctx, c, of, conf) })
 		}
 	}, nil
 }

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -24,6 +26,7 @@ type State struct {
 	Regression *incident.Finding   `json:"regression,omitempty"`
 	Windows    map[string][]Sample `json:"windows,omitempty"` // by phase
 	LastGood   time.Time           `json:"last_good,omitzero"`
+	Answered   time.Time           `json:"answered,omitzero"` // start of the newest run that was answered
 }
 
 // Verdict is what one result changed.
@@ -36,9 +39,17 @@ type Verdict struct {
 // Changed reports whether a finding started or ended.
 func (v Verdict) Changed() bool { return len(v.Started)+len(v.Ended) > 0 }
 
-// New returns a Detector for the probe with that id, going on from state.
+// New returns a Detector for the probe with that id, going on from state. What state says of limits that are no longer
+// configured is dropped.
 func New(probe string, set Settings, limits []Limit, state State) *Detector {
-	return &Detector{probe: probe, set: set, limits: limits, s: state}
+	d := &Detector{probe: probe, set: set, limits: limits, s: state}
+	maps.DeleteFunc(d.s.Windows, func(phase string, _ []Sample) bool {
+		return !slices.ContainsFunc(limits, func(l Limit) bool { return l.Phase == phase })
+	})
+	if len(limits) == 0 {
+		d.s.Regression = nil
+	}
+	return d
 }
 
 // State returns what the Detector remembers. The value shares memory with the Detector.
@@ -46,7 +57,8 @@ func (d *Detector) State() State { return d.s }
 
 // Observe judges the next result of the probe.
 //
-// A result that the agent took while it was lagging is used only in the target's favour; an unknown one not at all.
+// A result that the agent took while it was lagging is used only in the target's favour; an unknown one not at all. Neither is
+// one of a long run that a run begun later has already contradicted.
 func (d *Detector) Observe(r probes.Result) Verdict {
 	var v Verdict
 	if r.Lagging && r.Outcome == probes.Down && !r.Recheck {
@@ -56,6 +68,9 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 		return v
 	}
 	down := r.Outcome == probes.Down
+	if down && r.Start.Before(d.s.Answered) || !down && d.s.Outage.began(r.Start) {
+		return v
+	}
 	d.advance(&d.s.Outage, incident.Outage, down, r, &v)
 	if down {
 		if len(v.Started) > 0 {
@@ -63,7 +78,10 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 		}
 		return v
 	}
-	d.s.LastGood = r.End()
+	d.s.LastGood, d.s.Answered = r.End(), r.Start
+	if len(v.Ended) > 0 {
+		d.s.Regression = nil // it answers again; how fast has yet to be seen
+	}
 	d.advance(&d.s.Functional, incident.Functional, r.Reason.IsFunctional(), r, &v)
 	d.advance(&d.s.Threshold, incident.Threshold, r.Reason == probes.Capacity, r, &v)
 	if !r.Lagging {
@@ -133,6 +151,28 @@ func (d *Detector) Forget() {
 	d.s.Threshold.forget()
 	d.s.Functional.forget()
 	d.s.Windows = nil
+}
+
+// ForgetRegression drops a latency regression: nothing rests on it yet, and the results that showed it are too old to be used.
+func (d *Detector) ForgetRegression() { d.s.Regression, d.s.Windows = nil, nil }
+
+// Rewind makes the state fit a clock that was set back to now while the agent did not run: nothing lies in the future.
+func (d *Detector) Rewind(now time.Time) {
+	if d.Doubt().After(now) {
+		d.Forget()
+	}
+	times := []*time.Time{&d.s.LastGood, &d.s.Answered, &d.s.Outage.FirstBad}
+	for _, f := range []*incident.Finding{d.s.Outage.Finding, d.s.Regression} {
+		if f != nil {
+			times = append(times, &f.Since)
+		}
+	}
+	for _, t := range times {
+		if t.After(now) {
+			*t = now
+		}
+	}
+	maps.DeleteFunc(d.s.Windows, func(_ string, window []Sample) bool { return window[len(window)-1].At.After(now) })
 }
 
 // Retract drops a confirmed outage: it turned out that the agent could not see.

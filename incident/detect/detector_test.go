@@ -177,7 +177,7 @@ func TestStateRoundTrip(t *testing.T) {
 		if err := json.Unmarshal(data, &st); err != nil {
 			t.Fatal(err)
 		}
-		s2, e2, _ := feed(New("web", settings, nil, st), letters[cut:])
+		s2, e2, _ := feed(New("web", settings, nil, st), strings.Repeat("?", cut)+letters[cut:])
 		if len(s1)+len(s2) != len(wantStarted) || len(e1)+len(e2) != len(wantEnded) {
 			t.Errorf("cut at %d: %d started, %d ended; want %d, %d", cut, len(s1)+len(s2), len(e1)+len(e2), len(wantStarted), len(wantEnded))
 		}
@@ -208,5 +208,102 @@ func BenchmarkObserve(b *testing.B) {
 	for b.Loop() {
 		r.Start = r.Start.Add(10 * time.Second)
 		d.Observe(r)
+	}
+}
+
+// TestLateResults states that a long run says nothing where one that began after it has already said the opposite.
+func TestLateResults(t *testing.T) {
+	at := func(start, took time.Duration, o probes.Outcome) probes.Result {
+		return probes.Result{Start: t0.Add(start), Duration: took, Outcome: o}
+	}
+	d := New("web", settings, nil, State{})
+	d.Observe(at(0, time.Second, probes.Up))
+	for s := range 4 {
+		d.Observe(at(time.Duration(10+s)*time.Second, time.Second, probes.Down))
+	}
+	for range 3 {
+		if v := d.Observe(at(9*time.Second, 30*time.Second, probes.Up)); v.Changed() || v.Recheck > 0 {
+			t.Fatalf("an answer to a question from before the outage ends it: %+v", v)
+		}
+	}
+	for range 3 {
+		d.Observe(at(40*time.Second, time.Second, probes.Up))
+	}
+	if d.Outage() != nil {
+		t.Fatal("the outage is over")
+	}
+	if v := d.Observe(at(39*time.Second, 30*time.Second, probes.Down)); d.Suspect() || v.Recheck > 0 {
+		t.Error("a run that began before the recovery began an outage anew")
+	}
+}
+
+// TestRegressionStays states that a regression ends only by measurement: not because the window is empty, but with the outage
+// that came after it and with its limit.
+func TestRegressionStays(t *testing.T) {
+	limits := []Limit{{Phase: "total", Max: time.Second}}
+	slow := func() *Detector {
+		d := New("web", settings, limits, State{})
+		for i := range 5 {
+			d.Observe(probes.Result{Start: t0.Add(time.Duration(i) * time.Second), Duration: 2 * time.Second, Outcome: probes.Up})
+		}
+		if len(d.Findings()) != 1 {
+			t.Fatal("no regression")
+		}
+		return d
+	}
+	d := slow()
+	d.Forget()
+	for i := range 4 {
+		if v := d.Observe(probes.Result{Start: t0.Add(time.Duration(60+i) * time.Second), Duration: time.Millisecond, Outcome: probes.Up}); v.Changed() {
+			t.Fatalf("ended by %d results", i+1)
+		}
+	}
+	if v := d.Observe(probes.Result{Start: t0.Add(70 * time.Second), Duration: time.Millisecond, Outcome: probes.Up}); len(v.Ended) != 1 {
+		t.Fatal("five results are enough")
+	}
+	d = slow()
+	for i := range 7 {
+		o := probes.Down
+		if i > 3 {
+			o = probes.Up
+		}
+		d.Observe(probes.Result{Start: t0.Add(time.Duration(60+i) * time.Second), Outcome: o, Recheck: true})
+	}
+	if len(d.Findings()) != 0 {
+		t.Errorf("after an outage: %+v", d.Findings())
+	}
+	if all := New("web", settings, nil, slow().State()).Findings(); len(all) != 0 {
+		t.Errorf("without the limit: %+v", all)
+	}
+	other := New("web", settings, []Limit{{Phase: "tls", Max: time.Second}}, slow().State())
+	if len(other.State().Windows) != 0 || len(other.Findings()) != 1 {
+		t.Error("with another limit the regression stays until that is judged, its samples do not")
+	}
+	d = slow()
+	d.ForgetRegression()
+	if len(d.Findings()) != 0 {
+		t.Error("a forgotten regression must go")
+	}
+}
+
+// TestRewind states that a state from the future neither keeps an outage from ending nor one from beginning.
+func TestRewind(t *testing.T) {
+	for _, letters := range []string{"uuuu", "uudrrr", "uuud"} {
+		before := New("web", settings, nil, State{})
+		feed(before, strings.Repeat("?", 1000)+letters)
+		d := New("web", settings, nil, before.State())
+		d.Rewind(t0)
+		feed(d, "?uuu")
+		if d.Outage() != nil || d.Suspect() {
+			t.Errorf("%s: no recovery", letters)
+		}
+		feed(d, "?????drrr")
+		if d.Outage() == nil {
+			t.Errorf("%s: no outage", letters)
+		}
+	}
+	d := New("web", settings, []Limit{{Phase: "total", Max: 1}}, State{Regression: &incident.Finding{Since: t0.Add(time.Hour)}})
+	if d.Rewind(t0); !d.Findings()[0].Since.Equal(t0) {
+		t.Error("slow since the future")
 	}
 }

@@ -27,6 +27,7 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 	if r.Recheck || len(d.limits) == 0 {
 		return // re-probes come in bursts: they would weigh more than time does
 	}
+	judged := false
 	var over, held *measured
 	for _, l := range d.limits {
 		took, ok := r.Phase(l.Phase)
@@ -37,6 +38,7 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 		if m == nil {
 			continue
 		}
+		judged = true
 		switch {
 		case m.median > l.Max:
 			over = m
@@ -53,7 +55,7 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 		v.Started = append(v.Started, *d.s.Regression)
 	case f != nil && over != nil:
 		f.Explanation = over.explain()
-	case f != nil && held == nil:
+	case f != nil && held == nil && judged:
 		f.Ended = r.Start
 		v.Ended = append(v.Ended, *f)
 		d.s.Regression = nil
@@ -79,13 +81,14 @@ func (d *Detector) measure(l Limit, s Sample) *measured {
 	window := append(d.s.Windows[l.Phase], s)
 	oldest := s.At.Add(-d.set.LimitWindow)
 	// A probe that runs seldom is judged on its newest samples, however old.
-	for len(window) > d.set.LimitPoints && (window[0].At.Before(oldest) || len(window) > maxSamples) {
-		window = window[1:]
+	drop := 0
+	for n := len(window); n-drop > d.set.LimitPoints && (window[drop].At.Before(oldest) || n-drop > maxSamples); drop++ {
 	}
+	window = slices.Delete(window, 0, drop)
 	if d.s.Windows == nil {
 		d.s.Windows = map[string][]Sample{}
 	}
-	d.s.Windows[l.Phase] = slices.Clip(window)
+	d.s.Windows[l.Phase] = window
 	if len(window) < d.set.LimitPoints {
 		return nil
 	}

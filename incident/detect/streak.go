@@ -68,5 +68,10 @@ func (s *Streak) good(r probes.Result, need int) (ended *incident.Finding, reche
 	return nil, 0
 }
 
+// began reports whether the bad run is going on and a run begun at that instant is older than it: its end says nothing.
+func (s *Streak) began(start time.Time) bool {
+	return (s.suspect() || s.confirmed()) && start.Before(s.FirstBad)
+}
+
 // forget drops what is not confirmed.
 func (s *Streak) forget() { s.Bad, s.Good = 0, 0 }

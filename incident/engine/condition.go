@@ -16,8 +16,12 @@ type condition struct {
 	policy.Situation
 	confirmed time.Time // when the finding was confirmed that made it so
 	reason    probes.Reason
-	lines     []string  // what is measured, a line a finding
-	rectified time.Time // where the status is Fine: start of the first good result after the last problem
+	lines     []string  // what is measured, a line a finding; of outages see Engine.lines
+	rectified time.Time // start of the first good result after the problem that ended just now
+	fresh     bool      // of speed, thresholds and functional failures: seen since the engine began
+
+	// Of the newest runs that show every single instance down: the earliest and the latest; zero: there is none.
+	oldest, newest time.Time
 }
 
 func (k condition) problem() bool { return k.Status != policy.Fine }
@@ -31,7 +35,7 @@ func (e *Engine) down(instance []*probe) []*incident.Finding {
 			continue
 		}
 		if !e.proven(f) {
-			e.pending = true
+			e.pending, e.unproven = true, true
 			continue
 		}
 		all = append(all, f)
@@ -51,49 +55,73 @@ func (e *Engine) proven(f *incident.Finding) bool {
 	return true
 }
 
+func earliest(found []*incident.Finding) *incident.Finding {
+	return slices.MinFunc(found, func(a, b *incident.Finding) int { return a.Since.Compare(b.Since) })
+}
+
 // availability returns how a component stands as to its instances. It notes the outages that ended, so it is called once a
 // step for every component.
 func (e *Engine) availability(c *component) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
-	var newest time.Time
+	var last time.Time // start of the newest instance's outage
 	for _, instance := range c.instances {
 		found := e.down(instance)
 		if len(found) == 0 {
 			continue
 		}
 		k.Down++
-		first := slices.MinFunc(found, func(a, b *incident.Finding) int { return a.Since.Compare(b.Since) })
+		at := e.newest(found)
+		if k.Down == 1 || at.Before(k.oldest) {
+			k.oldest = at
+		}
+		if at.After(k.newest) {
+			k.newest = at
+		}
+		first := earliest(found)
 		if k.Since.IsZero() || first.Since.Before(k.Since) {
 			k.Since, k.reason = first.Since, first.Reason
 		}
-		if first.Since.After(newest) {
-			newest = first.Since
+		if first.Since.After(last) {
+			last = first.Since
 		}
 		for _, f := range found {
 			if f.At.After(k.confirmed) {
 				k.confirmed = f.At
 			}
-			k.lines = append(k.lines, line(*f))
 		}
 	}
 	switch {
 	case k.Down > 0 && k.Down == k.Instances:
-		k.Status, k.Since = policy.Inaccessible, newest
+		k.Status, k.Since = policy.Inaccessible, last
 	case k.Down > 0:
 		k.Status = policy.RedundancyLost
 	}
 	e.noteOutage(&k)
-	if k.problem() {
-		k.lines = append(k.lines, e.evidence(c)...)
-	}
 	return k
+}
+
+// lines says what is measured of the conditions. It is not kept in them: nobody asks while an outage goes on.
+func (e *Engine) lines(all ...condition) []string {
+	var list []string
+	for _, k := range all {
+		list = append(list, k.lines...)
+		if k.Status != policy.Inaccessible && k.Status != policy.RedundancyLost && k.Status != policy.Flapping {
+			continue
+		}
+		for _, instance := range k.c.instances {
+			for _, f := range e.down(instance) {
+				list = append(list, line(*f))
+			}
+		}
+		list = append(list, e.evidence(k.c)...)
+	}
+	return list
 }
 
 // noteOutage keeps the memory of momentary outages and turns a component that is fine now, but was not repeatedly, into one
 // that flaps.
 func (e *Engine) noteOutage(k *condition) {
-	m := e.s.Components[k.c.Name]
-	r := e.set.Readings
+	m, r := k.c.memory, e.set.Readings
 	if k.Down > 0 {
 		if m.DownSince.IsZero() {
 			m.DownSince = k.Since
@@ -106,10 +134,9 @@ func (e *Engine) noteOutage(k *condition) {
 		m.DownSince = time.Time{}
 	}
 	m.Short = since(m.Short, e.now.Add(-r.MomentaryWindow))
-	if k.Down > 0 || len(m.Short) == 0 {
-		return
-	}
-	if len(m.Short) >= r.MomentaryCount || e.holds(incident.Availability, k.c.Name) {
+	// Once a problem, they stay one until a whole window is quiet, so that its case does not come and go.
+	m.Flaps = len(m.Short) > 0 && (len(m.Short) >= r.MomentaryCount || m.Flaps && e.member(incident.Availability, k.c.Name) != nil)
+	if k.Down == 0 && m.Flaps {
 		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(m.Short), m.Short[0], probes.None
 		k.confirmed = m.Short[len(m.Short)-1]
 		k.lines = []string{fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(m.Short), r.MomentaryWindow, clock(m.Short[len(m.Short)-1]))}
@@ -120,12 +147,18 @@ func (e *Engine) noteOutage(k *condition) {
 // speed returns how a component stands as to its latency.
 func (e *Engine) speed(c *component) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
-	m, r := e.s.Components[c.Name], e.set.Readings
+	m, r := c.memory, e.set.Readings
+	hidden := false
 	for _, p := range c.deciding {
 		for _, f := range p.detector.Findings() {
 			if f.Kind != incident.Regression {
 				continue
 			}
+			if p.detector.Outage() != nil {
+				hidden = true // nobody knows how fast it would be
+				continue
+			}
+			k.fresh = k.fresh || p.fresh != probes.Unknown
 			if k.Since.IsZero() || f.Since.Before(k.Since) {
 				k.Since, k.reason = f.Since, f.Reason
 			}
@@ -138,7 +171,7 @@ func (e *Engine) speed(c *component) condition {
 	slow := !k.Since.IsZero()
 	if slow && m.SlowSince.IsZero() {
 		m.SlowSince = k.Since
-	} else if !slow && !m.SlowSince.IsZero() {
+	} else if !slow && !hidden && !m.SlowSince.IsZero() {
 		k.rectified = e.now
 		m.SlowSince = time.Time{}
 		if !e.inMaintenance(c.Name) {
@@ -156,6 +189,7 @@ func (e *Engine) speed(c *component) condition {
 	case k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name):
 		k.Status = policy.SlowPeriodic
 		if !slow {
+			k.fresh = true
 			k.Since, k.confirmed = m.Slow[0], m.Slow[len(m.Slow)-1]
 			k.lines = []string{fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(k.confirmed))}
 		}
@@ -175,6 +209,7 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 					continue
 				}
 				k.Status = policy.LimitPassed
+				k.fresh = k.fresh || p.fresh != probes.Unknown
 				if k.Since.IsZero() || f.Since.Before(k.Since) {
 					k.Since, k.reason, k.confirmed = f.Since, f.Reason, f.At
 				}

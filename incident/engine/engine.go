@@ -38,11 +38,20 @@ type Engine struct {
 	conditions []condition  // of the newest evaluation, reused
 	components []*component // parents before their children
 	byName     map[string]*component
+	holders    map[holding]*live
 	s          state
 	step       *stepBuilder
+	dark       time.Time // since when no witness answers
 	lastSweep  time.Time
-	lastLook   time.Time // newest request to the witnesses while blind
-	pending    bool      // something is confirmed that no incident speaks of yet
+	lastLook   time.Time // newest request to the witnesses
+	unproven   bool      // an outage is confirmed that does not rest on proven sight
+	pending    bool      // a decision waits for the next good result, or for a suspicion to end
+}
+
+// holding is what at most one open incident speaks of.
+type holding struct {
+	class     incident.Class
+	component string
 }
 
 // probe is a deciding, evidence or witness probe.
@@ -55,11 +64,18 @@ type probe struct {
 	last      *probes.Result
 	lastGood  time.Time
 	ended     time.Time // first good result after its newest outage
+	asked     time.Time // when the engine last wanted it looked at, see look
+
+	// The newest result that says anything, since the engine began or the agent slept or was blind: Unknown while there is none.
+	fresh   probes.Outcome
+	freshAt time.Time // its start
 }
 
 type component struct {
 	policy.Component
 	order     int // of the configuration
+	at        int // in Engine.components, and in the conditions of an evaluation
+	memory    *memory
 	parents   []*component
 	instances [][]*probe
 	deciding  []*probe
@@ -73,7 +89,7 @@ type state struct {
 	Open       []*live                 `json:"open,omitempty"`
 	Seen       map[string]time.Time    `json:"seen,omitempty"`       // by probe: Since of the outage that rests on proven sight
 	Sight      time.Time               `json:"sight,omitzero"`       // start of the newest run that proves that the agent sees
-	Dark       time.Time               `json:"dark,omitzero"`        // since when no witness answers
+	Begun      map[string]time.Time    `json:"begun,omitempty"`      // start of the newest incident, by class and root
 	BlindSince time.Time               `json:"blind_since,omitzero"` // zero: not blind
 	Now        time.Time               `json:"now,omitzero"`
 }
@@ -85,6 +101,7 @@ const stateVersion = 1
 type memory struct {
 	DownSince time.Time   `json:"down_since,omitzero"` // of the outage or lost redundancy that lasts
 	Short     []time.Time `json:"short,omitempty"`     // ends of momentary outages, oldest first
+	Flaps     bool        `json:"flaps,omitempty"`     // they are a problem until there is none left in the window
 	SlowSince time.Time   `json:"slow_since,omitzero"`
 	Slow      []time.Time `json:"slow,omitempty"` // ends of speed problems, oldest first
 }
@@ -93,97 +110,9 @@ type memory struct {
 type live struct {
 	incident.Incident
 	Active    []string  `json:"active"`
-	Quiet     bool      `json:"quiet,omitempty"`    // nothing fails now: it ends when it has been quiet for a whole window
-	Rectified time.Time `json:"rectified,omitzero"` // start of the first good result after the newest problem
-}
-
-// New returns an Engine that goes on from state, which may be nil. open holds the incidents that the store has as open: where
-// state is lost or older they are taken from there, so that every opened case is resolved in the end. The Step holds what
-// follows from a configuration that no longer has what the state speaks of.
-func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engine, Step, error) {
-	if s.Zone == nil {
-		s.Zone = time.UTC
-	}
-	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}}
-	if len(saved) > 0 {
-		if err := json.Unmarshal(saved, &e.s); err != nil {
-			return nil, Step{}, fmt.Errorf("the engine's saved state cannot be read: %w", err)
-		}
-		if e.s.Version > stateVersion {
-			return nil, Step{}, fmt.Errorf("the engine's saved state is of version %d, this firstcall knows %d: run the newer one", e.s.Version, stateVersion)
-		}
-	}
-	e.s.Version = stateVersion
-	if e.s.Components == nil {
-		e.s.Components = map[string]*memory{}
-	}
-	if e.s.Seen == nil {
-		e.s.Seen = map[string]time.Time{}
-	}
-	for _, i := range open {
-		if !slices.ContainsFunc(e.s.Open, func(l *live) bool { return l.ID == i.ID }) {
-			e.s.Open = append(e.s.Open, &live{Incident: i, Active: slices.Clone(i.Components)})
-		}
-	}
-	e.build()
-	e.now = e.s.Now
-	e.begin(now)
-	e.dropUnconfigured()
-	e.evaluate()
-	return e, e.finish(), nil
-}
-
-// build lays out components and probes, parents first, and gives every detector its saved state.
-func (e *Engine) build() {
-	for i, pc := range e.set.Solution.Components {
-		c := &component{Component: pc, order: i}
-		for n, inst := range pc.Instances {
-			var list []*probe
-			for _, pp := range inst.Probes {
-				p := e.addProbe(pp.ID, c, n)
-				p.deciding = pp.Deciding
-				list = append(list, p)
-				if p.deciding {
-					c.deciding = append(c.deciding, p)
-				}
-			}
-			c.instances = append(c.instances, list)
-		}
-		e.byName[c.Name] = c
-		if e.s.Components[c.Name] == nil {
-			e.s.Components[c.Name] = &memory{}
-		}
-	}
-	for _, id := range e.set.Solution.Witnesses {
-		e.addProbe(id, nil, 0)
-	}
-	placed := map[string]bool{}
-	var place func(name string)
-	place = func(name string) {
-		c := e.byName[name]
-		if c == nil || placed[name] {
-			return
-		}
-		placed[name] = true
-		for _, parent := range c.DependsOn {
-			place(parent)
-			if p := e.byName[parent]; p != nil {
-				c.parents = append(c.parents, p)
-			}
-		}
-		e.components = append(e.components, c)
-	}
-	for _, pc := range e.set.Solution.Components {
-		place(pc.Name)
-	}
-}
-
-func (e *Engine) addProbe(id string, c *component, instance int) *probe {
-	p := &probe{id: id, component: c, instance: instance}
-	p.detector = detect.New(id, e.set.Detection, e.set.Limits[id], e.s.Detectors[id])
-	p.lastGood = p.detector.State().LastGood
-	e.probes[id] = p
-	return p
+	Quiet     bool      `json:"quiet,omitempty"`     // nothing fails now: it ends when it has been quiet for a whole window
+	Rectified time.Time `json:"rectified,omitzero"`  // start of the first good result after the newest problem
+	Stateless bool      `json:"stateless,omitempty"` // taken from the store: what led to it is not known
 }
 
 // Observe takes the next result. Results of one probe come in the order in which they ended.
@@ -193,7 +122,11 @@ func (e *Engine) Observe(r probes.Result) Step {
 	if p == nil {
 		return e.finish() // of a configuration that is no longer in force
 	}
+	first := p.deciding && isLocal(&r) && !isLocal(p.last)
 	p.last = &r
+	if first {
+		e.sweep(p) // does it fail alone?
+	}
 	good := answers(&r)
 	if good {
 		p.lastGood = r.End()
@@ -209,6 +142,7 @@ func (e *Engine) Observe(r probes.Result) Step {
 		return e.finish()
 	}
 	wasSuspect := p.detector.Suspect()
+	turned := p.hear(&r)
 	v := p.detector.Observe(r)
 	if v.Recheck > 0 {
 		e.step.recheck(p.id, v.Recheck, e.set.Detection.RecheckWithin)
@@ -224,7 +158,8 @@ func (e *Engine) Observe(r probes.Result) Step {
 	if p.deciding && !wasSuspect && (nowSuspect || confirmed) {
 		e.lookAround(p)
 	}
-	if v.Changed() || wasSuspect != nowSuspect || e.pending {
+	down := p.detector.Outage() != nil
+	if v.Changed() || turned && down || e.pending && (good || down || wasSuspect && !nowSuspect) {
 		e.evaluate()
 	}
 	return e.finish()
@@ -233,23 +168,22 @@ func (e *Engine) Observe(r probes.Result) Step {
 // Tick lets time pass where no result comes: windows end, regressions become sustained, held decisions fall due.
 func (e *Engine) Tick(now time.Time) Step {
 	e.begin(now)
-	e.checkSight()
-	if e.blind() && e.now.Sub(e.lastLook) >= blindLook {
-		e.lastLook = e.now
-		for _, id := range e.set.Solution.Witnesses {
-			e.step.recheck(id, 1, 0)
-		}
+	if e.checkSight() {
+		e.lookForSight()
+		return e.finish()
 	}
 	e.evaluate()
+	if e.unproven {
+		e.askWitnesses()
+	}
+	e.lookAgain()
 	return e.finish()
 }
 
 // Forget tells the engine that the agent slept or that its clock jumped: what is not confirmed is dropped, what is stays.
 func (e *Engine) Forget(now time.Time, _ string) Step {
 	e.begin(now)
-	for _, p := range e.probes {
-		p.detector.Forget()
-	}
+	e.forget()
 	e.evaluate()
 	return e.finish()
 }
@@ -277,19 +211,3 @@ func (e *Engine) begin(now time.Time) {
 }
 
 func (e *Engine) finish() Step { return e.step.Step }
-
-// dropUnconfigured closes open incidents of which no component is configured any more.
-func (e *Engine) dropUnconfigured() {
-	for _, l := range slices.Clone(e.s.Open) {
-		l.Active = slices.DeleteFunc(l.Active, func(name string) bool { return e.byName[name] == nil })
-		if l.Class == incident.Agent || slices.ContainsFunc(l.Components, func(name string) bool { return e.byName[name] != nil }) {
-			continue
-		}
-		e.closeIncident(l, incident.Removed, e.now, "no component of this incident is configured any more")
-	}
-	for name := range e.s.Components {
-		if e.byName[name] == nil {
-			delete(e.s.Components, name)
-		}
-	}
-}

@@ -8,12 +8,13 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // evaluate compares what is measured with the incidents that are open and makes the incidents follow. While the agent is blind
 // nothing is opened and nothing is closed.
 func (e *Engine) evaluate() {
-	e.pending = false
+	e.pending, e.unproven = false, false
 	if e.blind() {
 		return
 	}
@@ -32,8 +33,8 @@ func (e *Engine) evaluate() {
 
 // judgeAvailability handles outages: a fault of the entire solution first, then parents before their children.
 func (e *Engine) judgeAvailability(all []condition) {
-	entire, whole := e.entireSolution(all)
-	held := whole && !e.judgeEntire(entire, all)
+	entire := e.entireSolution(all)
+	held := entire.rises && !e.judgeEntire(entire, all) || entire.doubtful && e.settling(latest(all))
 	for _, k := range all {
 		if !held && k.problem() && e.member(incident.Availability, k.c.Name) == nil {
 			e.place(k, all)
@@ -41,36 +42,65 @@ func (e *Engine) judgeAvailability(all []condition) {
 	}
 	e.joinChildren(all)
 	for _, l := range e.openOf(incident.Availability) {
-		e.follow(l, all, entire, whole)
+		e.follow(l, all, entire)
 	}
 }
 
-// entireSolution reports whether every essential component is inaccessible, and the situation that this is. A component in
-// maintenance is not inaccessible unexpectedly, so it keeps the solution from being so.
-func (e *Engine) entireSolution(all []condition) (policy.Verdict, bool) {
+// whole is how the entire solution stands. The zero value is one of which something works.
+type whole struct {
+	policy.Verdict
+	down     bool // every essential component is inaccessible
+	rises    bool // and it is priority 1: nothing of that is in maintenance, so expected, and nothing is doubtful
+	doubtful bool // it would rise, but for a doubt
+}
+
+// entireSolution judges the essential components together.
+func (e *Engine) entireSolution(all []condition) whole {
 	essential := 0
-	var first time.Time
-	for _, k := range all {
+	var first, last time.Time
+	oldest, maintained := e.now, false
+	for i := range all {
+		k := &all[i]
 		if !k.c.Essential {
 			continue
 		}
-		if k.Status != policy.Inaccessible || e.inMaintenance(k.c.Name) {
-			return policy.Verdict{}, false
+		if k.Status != policy.Inaccessible {
+			return whole{}
 		}
 		essential++
 		if first.IsZero() || k.Since.Before(first) {
 			first = k.Since
 		}
+		if k.Since.After(last) {
+			last = k.Since
+		}
+		if k.oldest.Before(oldest) {
+			oldest = k.oldest
+		}
+		maintained = maintained || e.inMaintenance(k.c.Name)
 	}
-	return policy.EntireSolution(essential, first), essential > 0
+	if essential == 0 {
+		return whole{}
+	}
+	w := whole{Verdict: policy.EntireSolution(essential, first), down: true}
+	w.doubtful = !maintained && oldest.Before(last)
+	w.rises = !maintained && !w.doubtful
+	if w.doubtful {
+		for _, k := range all {
+			if k.c.Essential {
+				e.look(k, last)
+			}
+		}
+	}
+	return w
 }
 
 // judgeEntire makes one incident of everything that is down; false means that it still waits. The earliest case lives on and
 // rises: the SOC has it already.
-func (e *Engine) judgeEntire(v policy.Verdict, all []condition) bool {
+func (e *Engine) judgeEntire(w whole, all []condition) bool {
 	var down []condition
 	for _, k := range all {
-		if k.Status == policy.Inaccessible && !e.inMaintenance(k.c.Name) {
+		if k.Status == policy.Inaccessible && !k.doubtful() && !e.inMaintenance(k.c.Name) {
 			down = append(down, k)
 		}
 	}
@@ -78,12 +108,12 @@ func (e *Engine) judgeEntire(v policy.Verdict, all []condition) bool {
 		return l.Root == incident.Solution || slices.ContainsFunc(down, func(k condition) bool { return slices.Contains(l.Active, k.c.Name) })
 	})
 	if survivor == nil {
-		if e.waits(slices.MaxFunc(down, func(a, b condition) int { return a.confirmed.Compare(b.confirmed) })) {
+		if e.waits(latest(down)) {
 			return false
 		}
 		first := slices.MinFunc(down, func(a, b condition) int { return a.Since.Compare(b.Since) })
-		survivor = e.open(incident.Availability, incident.Solution, first.Since, names(down), verdictText{
-			priority: v.Priority, title: v.Title, why: v.Why, lines: lines(down), reason: string(first.reason),
+		e.open(incident.Availability, incident.Solution, first.Since, names(down), verdictText{
+			priority: w.Priority, title: w.Title, why: w.Why, lines: func() []string { return e.lines(down...) }, reason: string(first.reason),
 		})
 		return true
 	}
@@ -100,50 +130,58 @@ func (e *Engine) judgeEntire(v policy.Verdict, all []condition) bool {
 	return true
 }
 
+func latest(all []condition) condition {
+	return slices.MaxFunc(all, func(a, b condition) int { return a.confirmed.Compare(b.confirmed) })
+}
+
 // place finds the incident that explains a new problem, or opens one.
 func (e *Engine) place(k condition, all []condition) {
+	k, ok := e.certain(k)
+	if !ok {
+		return
+	}
 	if parent := e.downParent(k.c, all); parent != nil && k.Status != policy.Flapping {
 		if l := e.member(incident.Availability, parent.c.Name); l != nil {
 			e.join(l, k)
-			return
 		}
-		if e.inMaintenance(parent.c.Name) {
-			return // explained by a parent whose outage is expected
-		}
+		return // a parent without an incident is expected to be down, or waits to be placed, or is in doubt: so is what it explains
 	}
-	if e.inMaintenance(k.c.Name) {
-		return
-	}
-	if e.waits(k) {
+	if e.inMaintenance(k.c.Name) || e.waits(k) {
 		return
 	}
 	v := policy.Judge(k.Situation, e.set.Readings)
 	e.open(incident.Availability, k.c.Name, k.Since, []string{k.c.Name}, verdictText{
-		priority: v.Priority, title: v.Title, why: v.Why, lines: k.lines, reason: string(k.reason), quiet: k.Status == policy.Flapping,
+		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return e.lines(k) }, reason: string(k.reason),
+		quiet: k.Status == policy.Flapping,
 	})
 }
 
-// waits reports whether the opening of an incident should wait a little for other probes that failed just now, so that one
-// case is opened at the right priority instead of several.
+// waits reports whether the opening of an incident should wait a little for other components, or another instance of this one,
+// whose probes failed just now, so that one case is opened at the right priority instead of several.
 func (e *Engine) waits(k condition) bool {
-	until := k.confirmed.Add(e.set.Readings.Settle)
-	if !e.now.Before(until) {
+	return e.isNew(k) && slices.ContainsFunc(e.components, func(c *component) bool {
+		return (c != k.c || k.Status == policy.RedundancyLost) && slices.ContainsFunc(c.deciding, func(p *probe) bool { return p.detector.Suspect() })
+	}) && e.settling(k)
+}
+
+// isNew reports whether an outage was confirmed so short a time ago that its opening may wait.
+func (e *Engine) isNew(k condition) bool { return e.now.Before(k.confirmed.Add(e.set.Readings.Settle)) }
+
+// settling makes the opening of an outage wait while it is new; false: it is not.
+func (e *Engine) settling(k condition) bool {
+	if !e.isNew(k) {
 		return false
 	}
-	for _, c := range e.components {
-		for _, p := range c.deciding {
-			if p.detector.Suspect() && c != k.c {
-				e.pending = true
-				e.step.wake(until)
-				return true
-			}
-		}
-	}
-	return false
+	e.pending = true
+	e.step.wake(k.confirmed.Add(e.set.Readings.Settle))
+	return true
 }
 
 // downParent returns the nearest component that k depends on and that is inaccessible, or nil.
 func (e *Engine) downParent(c *component, all []condition) *condition {
+	if len(c.parents) == 0 {
+		return nil
+	}
 	seen := map[*component]bool{}
 	queue := slices.Clone(c.parents)
 	for len(queue) > 0 {
@@ -153,10 +191,8 @@ func (e *Engine) downParent(c *component, all []condition) *condition {
 			continue
 		}
 		seen[p] = true
-		for i := range all {
-			if all[i].c == p && all[i].Status == policy.Inaccessible {
-				return &all[i]
-			}
+		if all[p.at].Status == policy.Inaccessible {
+			return &all[p.at]
 		}
 		queue = append(queue, p.parents...)
 	}
@@ -189,52 +225,76 @@ func (e *Engine) joinChildren(all []condition) {
 }
 
 // follow brings an open incident up to what is measured now: who is still down, at which priority, or that it is over.
-func (e *Engine) follow(l *live, all []condition, entire policy.Verdict, whole bool) {
+func (e *Engine) follow(l *live, all []condition, entire whole) {
 	var active []condition
-	var rectified time.Time
-	for _, k := range all {
-		if !slices.Contains(l.Components, k.c.Name) {
+	for i := range all {
+		k := &all[i]
+		if e.member(incident.Availability, k.c.Name) != l {
 			continue
 		}
 		if k.problem() {
-			active = append(active, k)
+			active = append(active, *k)
 		}
-		if k.rectified.After(rectified) {
-			rectified = k.rectified
+		if k.rectified.After(l.Rectified) {
+			l.Rectified = k.rectified
 		}
 	}
+	if (len(active) == 0 || l.Stateless) && e.unheard(l) {
+		return
+	}
+	l.Stateless = false
 	if len(active) == 0 {
-		if !e.unheard(l) {
-			e.rectify(l, rectified)
-		}
+		e.rectify(l)
 		return
 	}
 	e.leaveAndReturn(l, active)
-	t := verdictText{lines: lines(active), reason: string(active[0].reason), quiet: true}
-	if whole && l.Root == incident.Solution {
-		t.priority, t.title, t.why, t.quiet = entire.Priority, entire.Title, entire.Why, false
-	} else {
-		worst := slices.MinFunc(active, func(a, b condition) int {
-			return int(policy.Judge(a.Situation, e.set.Readings).Priority) - int(policy.Judge(b.Situation, e.set.Readings).Priority)
-		})
-		if !slices.Contains(names(active), l.Root) {
-			l.Root = worst.c.Name
-		}
-		v := policy.Judge(worst.Situation, e.set.Readings)
-		t.priority, t.title, t.why = v.Priority, v.Title, v.Why
-		if len(active) > 1 {
-			t.title += " (with " + strings.Join(without(names(active), worst.c.Name), ", ") + ")"
-		}
-		for _, k := range active {
-			t.quiet = t.quiet && k.Status == policy.Flapping
-		}
-	}
-	e.update(l, t)
+	e.update(l, e.sayNow(l, active, all, entire))
 }
 
-// unheard reports whether an incident cannot be called over yet: a deciding probe of a component that was down has not run since
-// the engine began, or has failed and is being looked at. It matters where the incident was taken from the store without the
-// state that led to it.
+// sayNow returns what an incident shall say of its components that have a problem.
+func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictText {
+	t := verdictText{reason: string(active[0].reason), lines: func() []string { return e.lines(active...) }}
+	if entire.down && l.Root == incident.Solution {
+		t.priority, t.title, t.why = entire.Priority, entire.Title, entire.Why
+		return t
+	}
+	worst := active[0]
+	t.quiet = true
+	for _, k := range active {
+		if policy.Rank(k.Situation, e.set.Readings).Above(policy.Rank(worst.Situation, e.set.Readings)) {
+			worst = k
+		}
+		t.quiet = t.quiet && k.Status == policy.Flapping
+	}
+	e.setRoot(l, active, worst, all)
+	v := policy.Judge(worst.Situation, e.set.Readings)
+	t.priority, t.title, t.why = v.Priority, v.Title, v.Why
+	if len(active) > 1 {
+		t.title += " (with " + short(without(names(active), worst.c.Name)) + ")"
+	}
+	if worst.doubtful() {
+		e.look(worst, worst.Since)
+		t.doubtful = true
+	}
+	return t
+}
+
+// setRoot keeps the root of an incident where the problem is: in the gravest of those that are left, and in what explains it.
+func (e *Engine) setRoot(l *live, active []condition, worst condition, all []condition) {
+	if !slices.ContainsFunc(active, func(k condition) bool { return k.c.Name == l.Root }) {
+		l.Root = worst.c.Name
+	}
+	for range e.components {
+		parent := e.downParent(e.byName[l.Root], all)
+		if parent == nil || e.member(incident.Availability, parent.c.Name) != l {
+			return
+		}
+		l.Root = parent.c.Name
+	}
+}
+
+// unheard reports whether an incident cannot be called over yet: a deciding probe of a component that was down has failed and is
+// being looked at; or, where the incident was taken from the store without what led to it, has not said anything.
 func (e *Engine) unheard(l *live) bool {
 	for _, name := range l.Active {
 		c := e.byName[name]
@@ -242,7 +302,9 @@ func (e *Engine) unheard(l *live) bool {
 			continue
 		}
 		for _, p := range c.deciding {
-			if p.last == nil || p.detector.Suspect() {
+			f := p.detector.Outage()
+			if l.Stateless && p.fresh == probes.Unknown || f != nil && !e.proven(f) || p.detector.Suspect() && e.now.Sub(p.detector.Doubt()) < lookLong {
+				e.pending = true
 				return true
 			}
 		}
@@ -250,30 +312,31 @@ func (e *Engine) unheard(l *live) bool {
 	return false
 }
 
-// judgeSpeed follows the speed problem of one component. An outage of the component explains it.
+// judgeSpeed follows the speed problem of one component. An outage of it explains that, as it does where only those instances
+// were slow that are down now.
 func (e *Engine) judgeSpeed(k condition, available condition) {
 	l := e.member(incident.Performance, k.c.Name)
-	outage := e.member(incident.Availability, k.c.Name)
-	if available.Down > 0 && outage != nil {
-		if l != nil {
+	if l != nil && !k.rectified.IsZero() {
+		l.Rectified = k.rectified
+	}
+	if available.Status == policy.Inaccessible || available.Down > 0 && !k.problem() {
+		if outage := e.member(incident.Availability, k.c.Name); l != nil && outage != nil {
 			e.absorb(outage, l, k.c.Name+" is down, which explains that it was slow")
 		}
 		return
 	}
 	if !k.problem() {
 		if l != nil && k.Since.IsZero() && !e.unheard(l) {
-			e.rectify(l, k.rectified)
+			e.rectify(l)
 		}
 		return
 	}
-	v := policy.Judge(k.Situation, e.set.Readings)
-	t := verdictText{priority: v.Priority, title: v.Title, why: v.Why, lines: k.lines, reason: string(k.reason), quiet: k.Status == policy.SlowPeriodic}
-	switch {
-	case l != nil:
-		e.update(l, t)
-	case available.Down == 0 && !e.inMaintenance(k.c.Name):
-		e.open(incident.Performance, k.c.Name, k.Since, []string{k.c.Name}, t)
+	v, said := policy.Judge(k.Situation, e.set.Readings), k.lines
+	t := verdictText{
+		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason),
+		quiet: k.Status == policy.SlowPeriodic,
 	}
+	e.openOrUpdate(incident.Performance, l, k, t)
 }
 
 // judgeOther follows thresholds and functional failures of one component.
@@ -281,20 +344,24 @@ func (e *Engine) judgeOther(class incident.Class, k condition) {
 	l := e.member(class, k.c.Name)
 	if !k.problem() {
 		if l != nil && !e.unheard(l) {
-			e.rectify(l, time.Time{})
+			e.rectify(l)
 		}
 		return
 	}
-	v := policy.Judge(k.Situation, e.set.Readings)
-	t := verdictText{priority: v.Priority, title: v.Title, why: v.Why, lines: k.lines, reason: string(k.reason)}
+	v, said := policy.Judge(k.Situation, e.set.Readings), k.lines
+	t := verdictText{priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason)}
 	if class == incident.Function {
 		t.priority, t.title = incident.NoPriority, k.c.Name+" has a functional failure"
 		t.why = "functional, not infrastructure: the application itself answers that the request is wrong, so no case is opened at the Operations Centre"
 	}
+	e.openOrUpdate(class, l, k, t)
+}
+
+func (e *Engine) openOrUpdate(class incident.Class, l *live, k condition, t verdictText) {
 	switch {
 	case l != nil:
 		e.update(l, t)
-	case !e.inMaintenance(k.c.Name):
+	case k.fresh && !e.inMaintenance(k.c.Name):
 		e.open(class, k.c.Name, k.Since, []string{k.c.Name}, t)
 	}
 }
@@ -307,12 +374,13 @@ func names(all []condition) []string {
 	return list
 }
 
-func lines(all []condition) []string {
-	var list []string
-	for _, k := range all {
-		list = append(list, k.lines...)
+// short lists names; a title has no room for more than a few.
+func short(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
-	return list
+	return strings.Join(names, ", ")
 }
 
 func without(all []string, name string) []string {

@@ -2,11 +2,12 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 )
 
 // verdictText is what an incident shall say now.
@@ -14,23 +15,31 @@ type verdictText struct {
 	priority   incident.Priority
 	title, why string
 	reason     string
-	lines      []string
+	lines      func() []string // what is measured, a line a finding
 	quiet      bool
+	doubtful   bool // good enough to stay as it is, not to rise
 }
 
 // maxLines bounds what an incident says of its findings; a person reads no more, and a case field holds no more.
 const maxLines = 40
 
-// open begins an incident. Its identity follows from what it is about and when it began.
-func (e *Engine) open(class incident.Class, root string, started time.Time, components []string, t verdictText) *live {
-	if components == nil {
-		components = []string{root}
+// open begins an incident. Its identity follows from what it is about and when it began; one that goes on where another was
+// absorbed into something else since is a new one, and begins now.
+func (e *Engine) open(class incident.Class, root string, started time.Time, components []string, t verdictText) {
+	key := string(class) + "/" + root
+	started = started.UTC()
+	if before, ok := e.s.Begun[key]; ok && !started.Truncate(time.Millisecond).After(before.Truncate(time.Millisecond)) {
+		started = e.now
+		if at := before.Add(time.Millisecond); at.After(started) {
+			started = at
+		}
 	}
+	e.s.Begun[key] = started
 	l := &live{
 		Incident: incident.Incident{
 			ID: incident.Key(e.set.Solution.Tenant, class, root, started), Tenant: e.set.Solution.Tenant,
 			Class: class, Root: root, Components: slices.Clone(components),
-			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Why: t.why, Detail: bounded(t.lines),
+			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Why: t.why, Detail: bounded(t.lines()),
 			Started: started, Opened: e.now, Updated: e.now,
 		},
 		Active: slices.Clone(components), Quiet: t.quiet,
@@ -40,20 +49,23 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 		l.ReactionDue = e.set.Level.ReactionDue(t.priority, l.Commencement)
 	}
 	e.s.Open = append(e.s.Open, l)
+	e.hold(l)
 	e.step.put(l.Incident)
 	e.step.event(l.Incident, incident.EventOpened, t.title+": "+t.why)
-	return l
 }
 
 // update makes an open incident say what is measured now. Priority rises in place; it falls only with the reason recorded.
 func (e *Engine) update(l *live, t verdictText) {
-	same := l.Priority == t.priority && l.Title == t.title
-	l.Quiet = t.quiet
+	same := l.Priority == t.priority && l.Title == t.title && (l.Why == t.why || t.quiet)
 	if same {
+		l.Quiet = t.quiet
+	}
+	if same || t.doubtful && t.priority.Above(l.Priority) {
 		return
 	}
+	l.Quiet = t.quiet
 	was := l.Priority
-	l.Priority, l.Title, l.Why, l.Detail, l.Updated = t.priority, t.title, t.why, bounded(t.lines), e.now
+	l.Priority, l.Title, l.Why, l.Detail, l.Updated = t.priority, t.title, t.why, bounded(t.lines()), e.now
 	switch {
 	case t.priority.Above(was):
 		if t.priority.Above(l.Highest) {
@@ -73,36 +85,48 @@ func (e *Engine) update(l *live, t verdictText) {
 
 // join adds a component whose problem the incident explains.
 func (e *Engine) join(l *live, k condition) {
-	text := fmt.Sprintf("%s is down too, since %s", k.c.Name, clock(k.Since))
-	if l.Root != incident.Solution {
+	text := fmt.Sprintf("%s too, since %s", policy.Judge(k.Situation, e.set.Readings).Title, clock(k.Since))
+	if e.dependsOn(k.c, l.Root) {
 		text += "; " + l.Root + " explains it"
 	}
 	l.Components = addName(l.Components, k.c.Name)
 	l.Active = addName(l.Active, k.c.Name)
-	l.Detail, l.Updated = bounded(append(slices.Clone(l.Detail), k.lines...)), e.now
+	e.hold(l)
+	l.Rectified = time.Time{}
+	l.Detail, l.Updated = bounded(append(slices.Clone(l.Detail), e.lines(k)...)), e.now
 	e.step.event(l.Incident, incident.EventJoined, text)
 	e.step.put(l.Incident)
 }
 
 // leaveAndReturn records which components of an incident answer again, and which of them do not once more.
 func (e *Engine) leaveAndReturn(l *live, active []condition) {
-	now := names(active)
-	for _, name := range slices.Clone(l.Active) {
-		if !slices.Contains(now, name) {
-			l.Active = without(l.Active, name)
+	before, now := set(l.Active), set(names(active))
+	l.Active = slices.DeleteFunc(l.Active, func(name string) bool { return !now[name] })
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if !now[name] {
 			l.Updated = e.now
-			e.step.event(l.Incident, incident.EventLeft, fmt.Sprintf("%s answers again; still down: %s", name, strings.Join(now, ", ")))
+			e.step.event(l.Incident, incident.EventLeft, fmt.Sprintf("%s answers again; what remains: %s", name, short(names(active))))
 			e.step.put(l.Incident)
 		}
 	}
 	for _, k := range active {
-		if k.rectified.After(l.Rectified) {
-			l.Rectified = k.rectified
-		}
-		if !slices.Contains(l.Active, k.c.Name) {
+		if !before[k.c.Name] {
 			e.join(l, k)
 		}
 	}
+}
+
+func set(names []string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, name := range names {
+		m[name] = true
+	}
+	return m
+}
+
+// dependsOn reports whether a component depends on the named one, however indirectly.
+func (e *Engine) dependsOn(c *component, name string) bool {
+	return slices.ContainsFunc(c.parents, func(p *component) bool { return p.Name == name || e.dependsOn(p, name) })
 }
 
 // absorb closes loser into survivor: one root cause, one case.
@@ -118,19 +142,17 @@ func (e *Engine) absorb(survivor, loser *live, because string) {
 			survivor.Started = loser.Started
 		}
 	}
-	survivor.Updated = e.now
+	survivor.Updated, survivor.Rectified = e.now, time.Time{}
 	e.step.event(survivor.Incident, incident.EventAbsorbed, fmt.Sprintf("took in %s (%s): %s", loser.ID, loser.Title, because))
 	e.step.put(survivor.Incident)
 	loser.AbsorbedBy = survivor.ID
+	defer e.hold(survivor) // what it took over is the loser's until that is closed
 	e.closeIncident(loser, incident.Absorbed, e.now, fmt.Sprintf("absorbed by %s (%s): %s", survivor.ID, survivor.Title, because))
 }
 
-// rectify closes an incident whose every problem is measured good again. at is the first good result, or zero when it is not
-// known more closely than now.
-func (e *Engine) rectify(l *live, at time.Time) {
-	if at.IsZero() {
-		at = l.Rectified
-	}
+// rectify closes an incident whose every problem is measured good again.
+func (e *Engine) rectify(l *live) {
+	at := l.Rectified
 	if at.IsZero() || at.Before(l.Started) {
 		at = e.now
 	}
@@ -146,6 +168,14 @@ func (e *Engine) rectify(l *live, at time.Time) {
 
 func (e *Engine) closeIncident(l *live, how incident.Resolution, ended time.Time, text string) {
 	l.Resolution, l.Ended, l.Closed, l.Updated = how, ended.UTC(), e.now, e.now
+	if l.Ended.Before(l.Started) { // the clock was set back
+		l.Ended = l.Started
+	}
+	for _, t := range []time.Time{l.Ended, l.Opened} {
+		if l.Closed.Before(t) {
+			l.Closed = t
+		}
+	}
 	kind := incident.EventResolved
 	if how == incident.Absorbed {
 		kind = incident.EventAbsorbed
@@ -153,16 +183,21 @@ func (e *Engine) closeIncident(l *live, how incident.Resolution, ended time.Time
 	e.step.event(l.Incident, kind, text)
 	e.step.put(l.Incident)
 	e.s.Open = slices.DeleteFunc(e.s.Open, func(o *live) bool { return o == l })
+	maps.DeleteFunc(e.holders, func(_ holding, o *live) bool { return o == l })
+}
+
+// hold notes which components an incident speaks of.
+func (e *Engine) hold(l *live) {
+	for _, name := range l.Components {
+		if at := (holding{l.Class, name}); e.holders[at] == nil {
+			e.holders[at] = l
+		}
+	}
 }
 
 // member returns the open incident of a class that speaks of the component, or nil.
 func (e *Engine) member(class incident.Class, component string) *live {
-	for _, l := range e.s.Open {
-		if l.Class == class && slices.Contains(l.Components, component) {
-			return l
-		}
-	}
-	return nil
+	return e.holders[holding{class, component}]
 }
 
 // openOf returns the open incidents of a class, in the order in which they were opened.

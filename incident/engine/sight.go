@@ -34,7 +34,7 @@ func (e *Engine) judgeSight(p *probe, good bool) bool {
 		e.noteWitness(good)
 	}
 	if e.blind() {
-		if good && p.last.Start.After(e.s.BlindSince) {
+		if p.last.Start.After(e.s.BlindSince) && e.showsSight(p, good) {
 			e.regainSight(p)
 		}
 		return p.component == nil
@@ -42,10 +42,38 @@ func (e *Engine) judgeSight(p *probe, good bool) bool {
 	return !good && e.checkSight() || p.component == nil
 }
 
+// showsSight reports whether the newest result of a probe ends blindness. A witness that answers does not, while the agent's own
+// host keeps every target's probe from running; without witnesses, any answer or refusal of a target does.
+func (e *Engine) showsSight(p *probe, good bool) bool {
+	if _, reason := e.allLocal(); reason != "" {
+		return false
+	}
+	return good || len(e.set.Solution.Witnesses) == 0 && p.deciding && p.last.Outcome == probes.Down
+}
+
+// lookForSight asks, while the agent is blind, whoever may end that.
+func (e *Engine) lookForSight() {
+	e.askWitnesses()
+	if _, reason := e.allLocal(); reason != "" {
+		e.sweep(nil)
+	}
+}
+
+// askWitnesses runs the witnesses, now and then.
+func (e *Engine) askWitnesses() {
+	if e.now.Sub(e.lastLook) < blindLook {
+		return
+	}
+	e.lastLook = e.now
+	for _, id := range e.set.Solution.Witnesses {
+		e.step.recheck(id, 1, 0)
+	}
+}
+
 // noteWitness keeps the instant since when no witness answers.
 func (e *Engine) noteWitness(good bool) {
 	if good {
-		e.s.Dark = time.Time{}
+		e.dark = time.Time{}
 		return
 	}
 	var first time.Time
@@ -58,13 +86,18 @@ func (e *Engine) noteWitness(good bool) {
 			first = last.Start
 		}
 	}
-	if e.s.Dark.IsZero() {
-		e.s.Dark = first
+	if e.dark.IsZero() {
+		e.dark = first
 	}
 }
 
 // answers reports whether the run proves that the agent's network works.
 func answers(r *probes.Result) bool { return r.Outcome == probes.Up || r.Outcome == probes.Degraded }
+
+// isLocal reports whether a run, where there was one, failed on the agent's own host.
+func isLocal(r *probes.Result) bool {
+	return r != nil && r.Outcome == probes.Unknown && r.Reason == probes.Local
+}
 
 // checkSight makes the agent blind when it has to be; it returns whether it is.
 func (e *Engine) checkSight() bool {
@@ -85,7 +118,7 @@ func (e *Engine) checkSight() bool {
 // noWitness returns since when and why the agent is blind for want of a witness, or "": no witness answers, a target failed
 // lately, and blindGrace after that nothing at all, the other targets included, has answered a run that began since.
 func (e *Engine) noWitness() (since time.Time, reason string) {
-	if e.s.Dark.IsZero() {
+	if e.dark.IsZero() {
 		return time.Time{}, ""
 	}
 	everyDown := len(e.components) > 0
@@ -102,7 +135,7 @@ func (e *Engine) noWitness() (since time.Time, reason string) {
 		}
 	}
 	if since.IsZero() && everyDown {
-		since = e.s.Dark
+		since = e.dark
 	}
 	if since.IsZero() || !e.s.Sight.Before(since) {
 		return time.Time{}, ""
@@ -112,7 +145,7 @@ func (e *Engine) noWitness() (since time.Time, reason string) {
 		return time.Time{}, ""
 	}
 	ids := e.set.Solution.Witnesses
-	return since, fmt.Sprintf("none of %d witnesses answers since %s, nor does any target (%s: %s)", len(ids), clock(e.s.Dark), ids[0], e.probes[ids[0]].last.Detail)
+	return since, fmt.Sprintf("none of %d witnesses answers since %s, nor does any target (%s: %s)", len(ids), clock(e.dark), ids[0], e.probes[ids[0]].last.Detail)
 }
 
 // allLocal returns since when every deciding probe fails for a reason of the agent's own host.
@@ -120,7 +153,7 @@ func (e *Engine) allLocal() (first time.Time, reason string) {
 	any := false
 	for _, c := range e.components {
 		for _, p := range c.deciding {
-			if p.last == nil || p.last.Outcome != probes.Unknown || p.last.Reason != probes.Local {
+			if !isLocal(p.last) {
 				return time.Time{}, ""
 			}
 			if !any || p.last.Start.Before(first) {
@@ -136,16 +169,16 @@ func (e *Engine) allLocal() (first time.Time, reason string) {
 func (e *Engine) loseSight(since time.Time, reason string) {
 	e.s.BlindSince = since
 	e.lastLook = e.now
+	e.forget()
 	for _, p := range e.probes {
-		p.detector.Forget()
 		if f := p.detector.Outage(); f != nil && !e.proven(f) {
 			p.detector.Retract()
 		}
 	}
-	e.open(incident.Agent, sightRoot, since, nil, verdictText{
+	e.open(incident.Agent, sightRoot, since, []string{sightRoot}, verdictText{
 		title: "the agent is blind",
 		why:   "the agent's own network is broken: nothing is said about the customer and no case is opened",
-		lines: []string{reason},
+		lines: func() []string { return []string{reason} },
 	})
 }
 
@@ -163,9 +196,8 @@ func (e *Engine) regainSight(p *probe) {
 // lookAround is done at the first failure of a deciding probe: the witnesses tell whether the agent sees, and the other
 // targets whether the fault is wider, so that one case is opened at the right priority.
 func (e *Engine) lookAround(p *probe) {
-	for _, id := range e.set.Solution.Witnesses {
-		e.step.recheck(id, 1, 0)
-	}
+	e.lastLook = time.Time{}
+	e.askWitnesses()
 	e.sweep(p)
 }
 

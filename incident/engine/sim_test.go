@@ -24,6 +24,8 @@ type world struct {
 	engine    *Engine
 	now       time.Time
 	interval  time.Duration
+	every     map[string]time.Duration                    // of single probes, instead of interval
+	beat      time.Duration                               // between two ticks
 	answer    func(id string, at time.Time) probes.Result // Outcome, Reason, Detail, Duration; nil map: up
 	queue     []run
 	incidents map[string]incident.Incident
@@ -67,7 +69,7 @@ func two(name string) policy.Component {
 func newWorld(t testing.TB, components ...policy.Component) *world {
 	d, r, l := defaults()
 	return &world{
-		t: t, now: t0, interval: 10 * time.Second, incidents: map[string]incident.Incident{},
+		t: t, now: t0, interval: 10 * time.Second, beat: time.Second, incidents: map[string]incident.Incident{},
 		setup: Setup{
 			Solution:  policy.Solution{Tenant: "acme", Components: components, Witnesses: []string{"witness/w"}},
 			Readings:  r,
@@ -112,16 +114,37 @@ func both(all ...func(string, time.Time) probes.Result) func(string, time.Time) 
 	}
 }
 
-// start makes the engine and spreads the schedule.
+// start makes the engine from what was saved and from what the store has as open, and spreads the schedule.
 func (w *world) start() *world {
-	e, step, err := New(w.setup, w.saved, nil, w.now)
+	w.make(w.saved)
+	w.queue = nil
+	ids := w.ids()
+	for n, id := range ids {
+		w.push(run{at: w.now.Add(w.interval * time.Duration(n) / time.Duration(len(ids))), id: id})
+	}
+	w.push(run{at: w.now.Add(w.beat), tick: true})
+	return w
+}
+
+func (w *world) make(state []byte) {
+	var open []incident.Incident
+	for _, i := range w.incidents {
+		if i.Open() {
+			open = append(open, i)
+		}
+	}
+	slices.SortFunc(open, func(a, b incident.Incident) int { return cmp.Or(b.Opened.Compare(a.Opened), cmp.Compare(b.ID, a.ID)) })
+	e, step, err := New(w.setup, state, open, w.now)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.engine = e
 	w.take(step)
-	w.queue = nil
-	var ids []string
+	w.wellFormed()
+}
+
+// ids returns every configured probe.
+func (w *world) ids() (ids []string) {
 	for _, c := range w.setup.Solution.Components {
 		for _, i := range c.Instances {
 			for _, p := range i.Probes {
@@ -129,11 +152,41 @@ func (w *world) start() *world {
 			}
 		}
 	}
-	ids = append(ids, w.setup.Solution.Witnesses...)
-	for n, id := range ids {
-		w.push(run{at: w.now.Add(w.interval * time.Duration(n) / time.Duration(len(ids))), id: id})
+	return append(ids, w.setup.Solution.Witnesses...)
+}
+
+// reload puts another configuration in force, as the agent does: probes keep their place in the schedule, new ones run at once.
+func (w *world) reload(change func(*Setup)) *world {
+	before := w.ids()
+	change(&w.setup)
+	state, err := w.engine.State()
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	w.push(run{at: w.now.Add(time.Second), tick: true})
+	w.make(state)
+	for _, id := range w.ids() {
+		if !slices.Contains(before, id) {
+			w.push(run{at: w.now, id: id})
+		}
+	}
+	w.queue = slices.DeleteFunc(w.queue, func(r run) bool { return !r.tick && !slices.Contains(w.ids(), r.id) })
+	return w
+}
+
+// off kills the agent and starts it again after d; by is how far its clock was set meanwhile.
+func (w *world) off(d, by time.Duration) *world {
+	w.now = w.now.Add(d + by)
+	return w.restart()
+}
+
+// forget lets the agent sleep for d: what is under way is lost.
+func (w *world) forget(d time.Duration) *world {
+	w.now = w.now.Add(d)
+	w.queue = slices.DeleteFunc(w.queue, func(r run) bool { return r.recheck || r.result != nil })
+	for i := range w.queue {
+		w.queue[i].at = w.queue[i].at.Add(d)
+	}
+	w.take(w.engine.Forget(w.now, "slept"))
 	return w
 }
 
@@ -155,7 +208,7 @@ func (w *world) run(until time.Duration) *world {
 		w.now = r.at
 		if r.tick {
 			w.take(w.engine.Tick(r.at))
-			w.push(run{at: r.at.Add(time.Second), tick: true})
+			w.push(run{at: r.at.Add(w.beat), tick: true})
 			continue
 		}
 		if r.result != nil {
@@ -167,7 +220,7 @@ func (w *world) run(until time.Duration) *world {
 		result.Probe, result.Start, result.Recheck = r.id, r.at, r.recheck
 		w.push(run{at: result.End(), id: r.id, result: &result})
 		if !r.recheck {
-			w.push(run{at: r.at.Add(w.interval), id: r.id})
+			w.push(run{at: r.at.Add(cmp.Or(w.every[r.id], w.interval)), id: r.id})
 		}
 	}
 	w.now = t0.Add(until)
@@ -191,6 +244,7 @@ func (w *world) take(s Step) {
 		w.incidents[i.ID] = i
 	}
 	w.events = append(w.events, s.Events...)
+	w.wellFormed()
 	saved, err := w.engineState()
 	if err != nil {
 		w.t.Fatal(err)
@@ -216,8 +270,38 @@ func (w *world) check(i incident.Incident) {
 		w.t.Fatalf("%s changed after it was closed", i.ID)
 	case i.Class.OpensCase() && (i.Priority == incident.NoPriority || i.Why == "" || i.Title == ""):
 		w.t.Fatalf("%s has no priority, title or reason: %+v", i.ID, i)
-	case !i.Open() && (i.Ended.Before(i.Started) || i.Resolution == ""):
+	case !i.Open() && (i.Ended.Before(i.Started) || i.Closed.Before(i.Ended) || i.Closed.Before(i.Opened) || i.Resolution == ""):
 		w.t.Fatalf("%s is closed badly: %+v", i.ID, i)
+	case known && (i.Opened != before.Opened || i.Class != before.Class || i.Highest.Above(i.Priority) != (i.Highest != i.Priority)):
+		w.t.Fatalf("%s was %+v, is %+v", i.ID, before, i)
+	}
+}
+
+// wellFormed holds what must be true of the engine itself: no two open incidents have one name or speak of one component, and the
+// store has the same ones as open.
+func (w *world) wellFormed() {
+	w.t.Helper()
+	if w.engine == nil {
+		return
+	}
+	ids, held := map[string]bool{}, map[string]string{}
+	for _, l := range w.engine.s.Open {
+		if ids[l.ID] || !w.incidents[l.ID].Open() || w.incidents[l.ID].ID == "" {
+			w.t.Fatalf("%s is open twice, or not open in the store", l.ID)
+		}
+		ids[l.ID] = true
+		for _, c := range l.Components {
+			key := string(l.Class) + " " + c
+			if held[key] != "" {
+				w.t.Fatalf("%s of %s is in %s and in %s", l.Class, c, held[key], l.ID)
+			}
+			held[key] = l.ID
+		}
+	}
+	for _, i := range w.incidents {
+		if i.Open() && !ids[i.ID] {
+			w.t.Fatalf("%s is open in the store and unknown to the engine", i.ID)
+		}
 	}
 }
 

@@ -38,51 +38,73 @@ type Verdict struct {
 	Why      string // the contract's sentence, and the numbers
 }
 
-// Judge gives a component's situation its priority by the contract's table:
+// Rank gives a component's situation its priority by the contract's table:
 //
 //	1  "redundant server application/functionality is inaccessible"
 //	2  "non-redundant server application/functionality is inaccessible, sustained speed problems"
 //	3  "periodic speed problems, momentary outages"; reading: lost redundancy
 //	4  "end-user problems, progression limit for resources exceeded, etc."
+func Rank(s Situation, r Readings) incident.Priority {
+	switch s.Status {
+	case Inaccessible:
+		if s.Instances > 1 {
+			return incident.P1
+		}
+		return incident.P2
+	case RedundancyLost:
+		return r.RedundancyLost
+	case SlowSustained:
+		return incident.P2
+	case Flapping, SlowPeriodic:
+		return incident.P3
+	case LimitPassed:
+		return incident.P4
+	}
+	return incident.NoPriority
+}
+
+// Judge gives a component's situation its priority (see Rank) and says why, with the contract's words.
 func Judge(s Situation, r Readings) Verdict {
+	p := Rank(s, r)
 	since := s.Since.UTC().Format("2006-01-02 15:04:05 UTC")
 	switch s.Status {
 	case Inaccessible:
 		if s.Instances > 1 {
 			return Verdict{
-				incident.P1, s.Component + " is inaccessible",
+				p, s.Component + " is inaccessible",
 				fmt.Sprintf("a redundant server application or functionality is inaccessible: %d of %d instances of %s down since %s", s.Down, s.Instances, s.Component, since),
 			}
 		}
 		return Verdict{
-			incident.P2, s.Component + " is inaccessible",
+			p, s.Component + " is inaccessible",
 			fmt.Sprintf("a non-redundant server application or functionality is inaccessible: %s, with one instance, down since %s", s.Component, since),
 		}
 	case RedundancyLost:
 		return Verdict{
-			r.RedundancyLost, s.Component + " has lost redundancy",
+			p, s.Component + " has lost redundancy",
 			fmt.Sprintf("reading of the contract: redundancy is lost, the function is still served: %d of %d instances of %s down since %s", s.Down, s.Instances, s.Component, since),
 		}
 	case Flapping:
 		return Verdict{
-			incident.P3, s.Component + " has momentary outages",
+			p, s.Component + " has momentary outages",
 			fmt.Sprintf("momentary outages: %d of %s within %s, each recovered within %s", s.Count, s.Component, span(r.MomentaryWindow), span(r.Momentary)),
 		}
 	case SlowSustained:
 		return Verdict{
-			incident.P2, s.Component + " is slow",
+			p, s.Component + " is slow",
 			fmt.Sprintf("sustained speed problems: %s slow since %s, longer than %s", s.Component, since, span(r.Sustained)),
 		}
 	case SlowPeriodic:
 		return Verdict{
-			incident.P3, s.Component + " has periodic speed problems",
+			p, s.Component + " has periodic speed problems",
 			fmt.Sprintf("periodic speed problems: %d of %s within %s", s.Count, s.Component, span(r.PeriodicWindow)),
 		}
 	case LimitPassed:
 		return Verdict{
-			incident.P4, s.Component + " passed a resource limit",
+			p, s.Component + " passed a resource limit",
 			fmt.Sprintf("progression limit for resources exceeded: %s since %s", s.Component, since),
 		}
+	case Fine:
 	}
 	return Verdict{}
 }

@@ -35,8 +35,11 @@ func httpResults(first, n int, start time.Time) []probes.Result {
 			Probe: fmt.Sprintf("component-%d/http", first+i), Start: start.Add(time.Duration(i) * time.Millisecond),
 			Duration: 118*time.Millisecond + time.Duration(i*7919), Outcome: probes.Up,
 			Phases: []probes.Phase{
-				{Name: probes.PhaseDNS, Duration: 1234567}, {Name: probes.PhaseConnect, Duration: 11234567}, {Name: probes.PhaseTLS, Duration: 31234567},
-				{Name: probes.PhaseFirstByte, Duration: 61234567}, {Name: probes.PhaseTransfer, Duration: 2234567},
+				{Name: probes.PhaseDNS, Duration: 1234567},
+				{Name: probes.PhaseConnect, Duration: 11234567},
+				{Name: probes.PhaseTLS, Duration: 31234567},
+				{Name: probes.PhaseFirstByte, Duration: 61234567},
+				{Name: probes.PhaseTransfer, Duration: 2234567},
 			},
 			Certificate: &probes.Certificate{Subject: "CN=acme", Fingerprint: "00"},
 		}

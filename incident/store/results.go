@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -45,9 +46,7 @@ func (s *Store) AppendResults(ctx context.Context, results []probes.Result) erro
 		return s.fold(tx)
 	}, func() {
 		s.logged = logged
-		for name, id := range added {
-			s.probes[name] = id
-		}
+		maps.Copy(s.probes, added)
 	})
 }
 

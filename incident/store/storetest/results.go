@@ -11,8 +11,14 @@ import (
 )
 
 var phases = []probes.Phase{
-	{Name: probes.PhaseDNS, Duration: 1}, {Name: probes.PhaseConnect, Duration: time.Millisecond}, {Name: probes.PhaseTLS}, {Name: probes.PhaseX224, Duration: time.Hour},
-	{Name: probes.PhaseRTT, Duration: time.Second}, {Name: probes.PhaseFirstByte, Duration: -1}, {Name: probes.PhaseTransfer, Duration: 3}, {Name: "of-another-kind", Duration: 4},
+	{Name: probes.PhaseDNS, Duration: 1},
+	{Name: probes.PhaseConnect, Duration: time.Millisecond},
+	{Name: probes.PhaseTLS},
+	{Name: probes.PhaseX224, Duration: time.Hour},
+	{Name: probes.PhaseRTT, Duration: time.Second},
+	{Name: probes.PhaseFirstByte, Duration: -1},
+	{Name: probes.PhaseTransfer, Duration: 3},
+	{Name: "of-another-kind", Duration: 4},
 }
 
 // evidence is a result with every field set.

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+const (
+	lookEvery = 5 * time.Second // how often a probe is asked on whose newest word a decision waits
+	lookLong  = time.Minute     // what fails is looked at no less often than this, however seldom the probe runs
+	lookMost  = 10              // of those at most so many at once
+)
+
+// hear notes what the newest result says, and returns whether that is another thing than before.
+func (p *probe) hear(r *probes.Result) (turned bool) {
+	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome != probes.Up || r.Start.Before(p.freshAt) {
+		return false
+	}
+	turned = (p.fresh == probes.Down) != (r.Outcome == probes.Down)
+	p.fresh, p.freshAt = r.Outcome, r.Start
+	return turned
+}
+
+// newest returns the start of the newest run that shows one of the outages, or zero where the newest run of none of them does.
+func (e *Engine) newest(found []*incident.Finding) (at time.Time) {
+	for _, f := range found {
+		if p := e.probes[f.Probe]; p.fresh == probes.Down && p.freshAt.After(at) {
+			at = p.freshAt
+		}
+	}
+	return at
+}
+
+// doubtful reports whether what is said of a component's instances may be over: nothing is opened and nothing rises on it. Every
+// instance that is called down must have failed once more after the last of them began to: one server that is back a moment
+// before the next one goes, as in a rolling restart, has not yet proven its recovery.
+func (k *condition) doubtful() bool {
+	switch k.Status {
+	case policy.Inaccessible:
+		return k.oldest.Before(k.Since)
+	case policy.RedundancyLost:
+		return k.newest.IsZero()
+	}
+	return false
+}
+
+// certain returns the condition without the instances of which it is in doubt, and whether a problem is left.
+func (e *Engine) certain(k condition) (condition, bool) {
+	if !k.doubtful() {
+		return k, true
+	}
+	e.look(k, k.Since)
+	if k.Status == policy.RedundancyLost {
+		return k, false
+	}
+	since := k.Since
+	k.Down, k.Since = 0, time.Time{}
+	for _, instance := range k.c.instances {
+		found := e.down(instance)
+		if e.newest(found).Before(since) {
+			continue
+		}
+		k.Down++
+		if first := earliest(found); k.Since.IsZero() || first.Since.Before(k.Since) {
+			k.Since, k.reason = first.Since, first.Reason
+		}
+	}
+	k.Status = policy.RedundancyLost
+	return k, k.Down > 0
+}
+
+// look asks the probes that do not show, in a run begun since, that a component is still down.
+func (e *Engine) look(k condition, since time.Time) {
+	e.pending = true
+	for _, p := range k.c.deciding {
+		if p.detector.Outage() != nil && (p.fresh != probes.Down || p.freshAt.Before(since)) && e.now.Sub(p.asked) >= lookEvery {
+			p.asked = e.now
+			e.step.recheck(p.id, 1, 0)
+		}
+	}
+}
+
+// lookAgain asks what fails, or is in an open incident and unheard, and has not run for long: a probe that runs once a day must
+// neither hold an incident open nor leave a suspicion open until tomorrow.
+func (e *Engine) lookAgain() {
+	asked := 0
+	for _, c := range e.components {
+		for _, p := range c.deciding {
+			if asked >= lookMost {
+				return
+			}
+			open := p.fresh == probes.Unknown && e.inIncident(c.Name)
+			if !open && !p.detector.Suspect() && p.detector.Outage() == nil {
+				continue
+			}
+			if e.now.Sub(p.asked) < lookLong || p.last != nil && e.now.Sub(p.last.End()) < lookLong {
+				continue
+			}
+			p.asked = e.now
+			e.step.recheck(p.id, 1, 0)
+			asked++
+		}
+	}
+}
+
+func (e *Engine) inIncident(component string) bool {
+	for _, l := range e.s.Open {
+		if e.holders[holding{l.Class, component}] == l {
+			return true
+		}
+	}
+	return false
+}
+
+// forget drops what is not confirmed, and what is confirmed but was not acted upon has to be seen again: the agent slept, was off,
+// could not see, or its clock jumped.
+func (e *Engine) forget() {
+	for _, p := range e.probes {
+		p.detector.Forget()
+		p.fresh, p.freshAt = probes.Unknown, time.Time{}
+		if p.component != nil && e.member(incident.Performance, p.component.Name) == nil {
+			p.detector.ForgetRegression()
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/detect"
+)
+
+// offLong is how long the engine may have been off before what was not confirmed is dropped. The agent saves its state more often.
+const offLong = time.Minute
+
+// New returns an Engine that goes on from state, which may be nil. open holds the incidents that the store has as open: where
+// state is lost or older they are taken from there, so that every opened case is resolved in the end. The Step holds what
+// follows from a configuration that no longer has what the state speaks of.
+func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engine, Step, error) {
+	if s.Zone == nil {
+		s.Zone = time.UTC
+	}
+	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}}
+	if len(saved) > 0 {
+		if err := json.Unmarshal(saved, &e.s); err != nil {
+			return nil, Step{}, fmt.Errorf("the engine's saved state cannot be read: %w", err)
+		}
+		if e.s.Version > stateVersion {
+			return nil, Step{}, fmt.Errorf("the engine's saved state is of version %d, this firstcall knows %d: run the newer one", e.s.Version, stateVersion)
+		}
+	}
+	e.s.Version = stateVersion
+	if e.s.Components == nil {
+		e.s.Components = map[string]*memory{}
+	}
+	if e.s.Seen == nil {
+		e.s.Seen = map[string]time.Time{}
+	}
+	if e.s.Begun == nil {
+		e.s.Begun = map[string]time.Time{}
+	}
+	e.takeUp(open)
+	e.build()
+	if e.s.Now.After(now) {
+		e.rewind(now.UTC())
+	}
+	e.begin(now)
+	if e.now.Sub(e.s.Now) > offLong {
+		e.forget()
+	}
+	e.dropUnconfigured()
+	e.evaluate()
+	return e, e.finish(), nil
+}
+
+// takeUp adds the open incidents that the saved state does not know.
+func (e *Engine) takeUp(open []incident.Incident) {
+	open = slices.SortedFunc(slices.Values(open), func(a, b incident.Incident) int {
+		return cmp.Or(a.Opened.Compare(b.Opened), strings.Compare(a.ID, b.ID))
+	})
+	for _, i := range open {
+		if !slices.ContainsFunc(e.s.Open, func(l *live) bool { return l.ID == i.ID }) {
+			e.s.Open = append(e.s.Open, &live{Incident: i, Active: slices.Clone(i.Components), Stateless: true})
+		}
+	}
+	for _, l := range e.s.Open {
+		e.hold(l)
+	}
+}
+
+// build lays out components and probes, parents first, and gives every detector its saved state.
+func (e *Engine) build() {
+	for i, pc := range e.set.Solution.Components {
+		if e.s.Components[pc.Name] == nil {
+			e.s.Components[pc.Name] = &memory{}
+		}
+		c := &component{Component: pc, order: i, memory: e.s.Components[pc.Name]}
+		for n, inst := range pc.Instances {
+			var list []*probe
+			for _, pp := range inst.Probes {
+				p := e.addProbe(pp.ID, c, n)
+				p.deciding = pp.Deciding
+				list = append(list, p)
+				if p.deciding {
+					c.deciding = append(c.deciding, p)
+				}
+			}
+			c.instances = append(c.instances, list)
+		}
+		e.byName[c.Name] = c
+	}
+	for _, id := range e.set.Solution.Witnesses {
+		e.addProbe(id, nil, 0)
+	}
+	placed := map[string]bool{}
+	var place func(name string)
+	place = func(name string) {
+		c := e.byName[name]
+		if c == nil || placed[name] {
+			return
+		}
+		placed[name] = true
+		for _, parent := range c.DependsOn {
+			place(parent)
+			if p := e.byName[parent]; p != nil {
+				c.parents = append(c.parents, p)
+			}
+		}
+		c.at = len(e.components)
+		e.components = append(e.components, c)
+	}
+	for _, pc := range e.set.Solution.Components {
+		place(pc.Name)
+	}
+}
+
+func (e *Engine) addProbe(id string, c *component, instance int) *probe {
+	p := &probe{id: id, component: c, instance: instance}
+	p.detector = detect.New(id, e.set.Detection, e.set.Limits[id], e.s.Detectors[id])
+	p.lastGood = p.detector.State().LastGood
+	e.probes[id] = p
+	return p
+}
+
+// rewind makes the saved state fit a clock that was set back to now since: nothing lies in the future.
+func (e *Engine) rewind(now time.Time) {
+	for _, p := range e.probes {
+		p.detector.Rewind(now)
+		p.lastGood = p.detector.State().LastGood
+	}
+	future := func(t time.Time) bool { return t.After(now) }
+	for _, m := range e.s.Components {
+		m.Short, m.Slow = slices.DeleteFunc(m.Short, future), slices.DeleteFunc(m.Slow, future)
+		if future(m.DownSince) {
+			m.DownSince = now
+		}
+	}
+	for id, since := range e.s.Seen {
+		if future(since) {
+			e.s.Seen[id] = now // as Rewind did
+		}
+	}
+	if future(e.s.Sight) {
+		e.s.Sight = time.Time{}
+	}
+	if future(e.s.BlindSince) {
+		e.s.BlindSince = now
+	}
+	e.s.Now = now
+}
+
+// dropUnconfigured closes open incidents of which no component is configured any more, and one of blindness that the saved state
+// knows nothing of.
+func (e *Engine) dropUnconfigured() {
+	gone := func(name string) bool { return e.byName[name] == nil }
+	for _, l := range slices.Clone(e.s.Open) {
+		switch {
+		case l.Class != incident.Agent:
+			l.Active = slices.DeleteFunc(l.Active, gone)
+			if !slices.ContainsFunc(l.Components, func(name string) bool { return !gone(name) }) {
+				e.closeIncident(l, incident.Removed, e.now, "no component of this incident is configured any more")
+			}
+		case l.Root == sightRoot && !e.blind():
+			e.closeIncident(l, incident.Recovered, e.now, "the agent began anew and sees")
+		}
+	}
+	maps.DeleteFunc(e.s.Components, func(name string, _ *memory) bool { return gone(name) })
+	maps.DeleteFunc(e.s.Seen, func(id string, _ time.Time) bool { return e.probes[id] == nil })
+	maps.DeleteFunc(e.s.Begun, func(key string, _ time.Time) bool {
+		_, root, _ := strings.Cut(key, "/")
+		return root != incident.Solution && root != sightRoot && gone(root)
+	})
+}

@@ -116,10 +116,10 @@ func measure(binary, dir string, n int, window time.Duration) error {
 	defer bare.end()
 	time.Sleep(2*interval + time.Second) // until every probe ran twice
 	agentCPU, bareCPU := agent.cpu(), bare.cpu()
-	agentRuns, bareRuns := ours.stats(started, n).Requests, theirs.stats(started, n).Requests
+	agentRuns, bareRuns := ours.stats(started, n+1).Requests, theirs.stats(started, n).Requests
 	time.Sleep(window)
 	agentCPU, bareCPU = agent.cpu()-agentCPU, bare.cpu()-bareCPU
-	a, b := ours.stats(started, n), theirs.stats(started, n)
+	a, b := ours.stats(started, n+1), theirs.stats(started, n)
 	agentRuns, bareRuns = a.Requests-agentRuns, b.Requests-bareRuns
 	perAgent := float64(agentCPU.Microseconds()) / float64(agentRuns)
 	perBare := float64(bareCPU.Microseconds()) / float64(bareRuns)
@@ -139,12 +139,12 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func configuration(base string, n int) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `tenant: { id: bench, contacts: { customer: { name: Bench, email: bench@bench.example } } }
-witnesses: [{ kind: tcp, address: %q }]
+witnesses: [{ kind: http, url: "%s/witness" }]
 defaults: { interval: %s, timeout: 5s }
 notices: [{ name: customer, kind: email, to: [customer], smtp: "smtp://127.0.0.1:9", starttls: "off", from: "firstcall@bench.example" }]
 web: { listen: "127.0.0.1:0" }
 components:
-`, strings.TrimPrefix(base, "http://"), interval)
+`, base, interval)
 	for i := range n {
 		if i%10 == 0 {
 			fmt.Fprintf(&b, "  - name: c%d\n    probes:\n", i/10)

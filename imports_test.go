@@ -81,8 +81,11 @@ func TestImportRulesBite(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ low, high string }{
-		{"config/secret", "probes/rdp"}, {"probes", "incident"}, {"incident/reconcile", "config"},
-		{"config/internal/reference", "agent"}, {"agent/web", ""},
+		{"config/secret", "probes/rdp"},
+		{"probes", "incident"},
+		{"incident/reconcile", "config"},
+		{"config/internal/reference", "agent"},
+		{"agent/web", ""},
 	} {
 		if layer(c.low) >= layer(c.high) {
 			t.Errorf("%s does not stand below %s", c.low, c.high)

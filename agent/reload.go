@@ -18,7 +18,7 @@ const watchEvery = 5 * time.Second
 // Reload reads the configuration again. The whole new set is built and validated first, then it takes the old one's place:
 // the judgement goes on with what it knows, and probes that did not change keep their place in the schedule. When anything is
 // wrong, the old set goes on in full and the error says what. Reloads are made one at a time.
-func (a *Agent) Reload(ctx context.Context) error {
+func (a *Agent) Reload(_ context.Context) error {
 	a.reloads.Lock()
 	defer a.reloads.Unlock()
 	if a.stopped.Load() {

@@ -59,8 +59,10 @@ func (s *schedule) measure(e entry) {
 			return
 		}
 		s.gaveUp(e)
-		m := measured{job: j, begun: begun, result: probes.Result{Outcome: probes.Unknown, Reason: probes.Internal,
-			Detail: fmt.Sprintf("the probe did not return %s after its time-out of %s; it runs again when it has returned", grace, j.timeout)}}
+		m := measured{job: j, begun: begun, result: probes.Result{
+			Outcome: probes.Unknown, Reason: probes.Internal,
+			Detail: fmt.Sprintf("the probe did not return %s after its time-out of %s; it runs again when it has returned", grace, j.timeout),
+		}}
 		s.hand(m, e, start)
 	})
 	result := s.once(ctx, j)

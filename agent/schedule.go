@@ -276,9 +276,9 @@ func (s *schedule) startScheduled(e entry, now time.Duration) (next entry) {
 		}
 		next = s.nextCron(j, now)
 	} else {
-		if passed := (now - e.due) / j.interval; passed > 0 {
-			s.metrics.Missed(metrics.MissLate, int(passed))
-			tick += passed * j.interval
+		if late := now - e.due; late >= j.interval {
+			s.metrics.Missed(metrics.MissLate, int(late/j.interval))
+			tick += late - late%j.interval
 		}
 		next = entry{due: tick + j.interval, job: j}
 	}

@@ -163,6 +163,7 @@ func sameConfig(a, b reflect.Value) bool {
 			}
 		}
 		return true
+	default:
 	}
 	return a.Comparable() && a.Equal(b)
 }

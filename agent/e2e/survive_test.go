@@ -111,6 +111,7 @@ func checkNotices(t *testing.T, p *process, mail *servers.Mailpit, all []inciden
 					due++
 				case incident.NoticeDue:
 					waiting++
+				default:
 				}
 			}
 		}

@@ -141,7 +141,7 @@ probe_success{probe="web/http"} 0
 
 // TestHistogramIsPrometheusOwn compares the compact histogram with client_golang's, bucket by bucket.
 func TestHistogramIsPrometheusOwn(t *testing.T) {
-	reference := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: prometheus.NativeHistogramZeroThresholdZero})
+	reference := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "A reference.", NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: prometheus.NativeHistogramZeroThresholdZero})
 	s := NewSeries("p", "k", start)
 	for d := time.Duration(1); d < 2*time.Hour; d += d/3 + 1 {
 		for range 1 + d%3 {

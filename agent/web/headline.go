@@ -160,6 +160,7 @@ func (g glance) caseClause(i incident.Incident) string {
 		return fmt.Sprintf("%s, acknowledged after %s", number, span(c.Acknowledged.Sub(born(c, i))))
 	case incident.CaseResolved:
 		return number + ", resolved at the desk although it still fails"
+	default:
 	}
 	return number + ", not acknowledged, " + reaction(i.ReactionDue, g.now, g.zone)
 }

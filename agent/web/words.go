@@ -66,7 +66,7 @@ func exact(d time.Duration) string {
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
 		if n := d / u.size; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
-			d -= n * u.size
+			d %= u.size
 		}
 	}
 	if len(parts) == 0 {

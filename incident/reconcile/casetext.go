@@ -133,6 +133,7 @@ func (w *writer) storyLines(events []incident.Event) []string {
 		switch e.Kind {
 		case incident.EventNoticeSent, incident.EventNoticeFailed, incident.EventCaseFailed, incident.EventCaseOpened, incident.EventCaseUpdated:
 			continue // the agent's own book-keeping
+		default:
 		}
 		lines = append(lines, tidy(w.note(e), 2*maxText))
 	}
@@ -167,14 +168,15 @@ func evidenceLines(i incident.Incident, v engine.View) []string {
 		if p.Last == nil || len(lines) == maxEvidence {
 			continue
 		}
-		line := fmt.Sprintf("%s: %s %s after %s", p.ID, p.Last.Outcome, p.Last.Reason, p.Last.Duration.Round(time.Millisecond))
+		var line strings.Builder
+		fmt.Fprintf(&line, "%s: %s %s after %s", p.ID, p.Last.Outcome, p.Last.Reason, p.Last.Duration.Round(time.Millisecond))
 		if p.Last.Detail != "" {
-			line += ": " + p.Last.Detail
+			line.WriteString(": " + p.Last.Detail)
 		}
 		for _, f := range p.Last.Facts {
-			line += fmt.Sprintf("; %s=%s", f.Name, f.Value)
+			fmt.Fprintf(&line, "; %s=%s", f.Name, f.Value)
 		}
-		lines = append(lines, tidy(line, 2*maxText))
+		lines = append(lines, tidy(line.String(), 2*maxText))
 	}
 	return lines
 }

@@ -72,6 +72,7 @@ func (d *fakeDesk) act(ctx context.Context, action string, do func() error) erro
 		return errRefused
 	case fail:
 		return fmt.Errorf("desk fake: 503 after 1.%d s: %w", d.counts[action], desk.ErrUnknownOutcome)
+	default:
 	}
 	err := do()
 	if f == lose {

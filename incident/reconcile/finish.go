@@ -17,6 +17,7 @@ func worthNoting(i incident.Incident, e incident.Event) bool {
 		return i.Resolution != incident.Absorbed // else the closing note says it
 	case incident.EventNote:
 		return e.Actor == incident.ActorAgent
+	default:
 	}
 	return false
 }

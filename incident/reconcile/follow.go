@@ -119,7 +119,7 @@ func (j *job) take(got desk.Case) []incident.Event {
 	}
 	// Where the desk keeps no history of what people did, the difference is what they did. Where it does, a new case's
 	// history is read first.
-	if got.State != incident.CaseWanted && !(first && j.can.Transitions && j.i.Open()) {
+	if got.State != incident.CaseWanted && (!first || !j.can.Transitions || !j.i.Open()) {
 		t := incident.Transition{At: j.r.o.Now(), To: got.State}
 		if !j.i.Open() && over(got.State) {
 			t.Actor = incident.ActorAgent

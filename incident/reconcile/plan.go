@@ -171,6 +171,7 @@ func (r route) serves(c incident.Class) bool {
 		return c == incident.Function
 	case toOnCall:
 		return c.OpensCase() || c == incident.Agent
+	default:
 	}
 	return c.OpensCase()
 }
@@ -215,6 +216,7 @@ func (r route) matches(s situation) (time.Time, bool) {
 			if slices.Contains(r.priorities, e.Priority) {
 				return e.At, true
 			}
+		default:
 		}
 	}
 	return i.Opened, slices.Contains(r.priorities, i.Priority) || slices.Contains(r.priorities, i.Highest)
@@ -236,6 +238,7 @@ func (r route) tells(e incident.Event, primary incident.Case) (incident.NoticeKi
 		return incident.NoticeHeld, held(func(h incident.Hold) time.Time { return h.From })
 	case incident.EventResumed:
 		return incident.NoticeResumed, held(func(h incident.Hold) time.Time { return h.To })
+	default:
 	}
 	return "", false
 }
@@ -305,6 +308,7 @@ func inOrder(a, b incident.Notice) int {
 			return 0
 		case incident.NoticeResolved:
 			return 2
+		default:
 		}
 		return 1
 	}

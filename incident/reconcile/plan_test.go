@@ -15,8 +15,11 @@ import (
 var planned = planning{
 	primary: "soc", statusEvery: 30 * time.Minute, statusFor: []incident.Priority{incident.P1, incident.P2, incident.P3},
 	routes: []route{
-		{notifier: "mail", audience: toCustomer}, {notifier: "mail", audience: toOnCall}, {notifier: "partner", audience: toFunctional},
-		{notifier: "phone", audience: toOnCall, priorities: []incident.Priority{incident.P1}}, {notifier: caseNotifier, audience: toCase},
+		{notifier: "mail", audience: toCustomer},
+		{notifier: "mail", audience: toOnCall},
+		{notifier: "partner", audience: toFunctional},
+		{notifier: "phone", audience: toOnCall, priorities: []incident.Priority{incident.P1}},
+		{notifier: caseNotifier, audience: toCase},
 	},
 }
 
@@ -196,6 +199,7 @@ func checkPlanned(t *rapid.T, s situation) {
 				opened++
 			case incident.NoticeResolved:
 				resolved++
+			default:
 			}
 			if inOrder(list[0], n) > 0 {
 				t.Fatalf("%s: %s comes before %s", key, n.ID, list[0].ID)

@@ -111,6 +111,7 @@ func exampleStory(kind incident.NoticeKind) story {
 		s.theCase.Holds = []incident.Hold{{From: noon.Add(20 * time.Minute), To: noon.Add(40 * time.Minute), Reason: "Which server may be restarted?", Actor: "Jens Hansen"}}
 		s.incident.Ended, s.incident.Closed, s.incident.Resolution = noon.Add(72*time.Minute), noon.Add(73*time.Minute), incident.Recovered
 		s.view.Components[1].Outcome, s.view.Components[2].Outcome = probes.Up, probes.Up
+	default:
 	}
 	return s
 }
@@ -325,7 +326,7 @@ func TestErrorsThatSayTheSame(t *testing.T) {
 }
 
 func TestBackoffIsBounded(t *testing.T) {
-	for failures := 0; failures < 100; failures++ {
+	for failures := range 100 {
 		for _, jitter := range []float64{0, 0.5, 0.999} {
 			if d := backoff(failures, jitter); d < firstBackoff/2 || d > maxBackoff {
 				t.Errorf("after %d failures %s", failures, d)

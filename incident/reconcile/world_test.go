@@ -41,6 +41,7 @@ func (f *fakeNotifier) Send(ctx context.Context, m notify.Message) (string, erro
 		return "", ctx.Err()
 	case refuse, fail:
 		return "", fmt.Errorf("notifier fake: connection refused, port %d", 40000+f.n)
+	default:
 	}
 	if err := f.life.step(func() {
 		f.mu.Lock()
@@ -125,8 +126,8 @@ func (w *world) run() {
 // wait lets time pass and everything settle at its end.
 func (w *world) wait(d time.Duration) {
 	for _, mu := range []*sync.Mutex{&w.store.mu, &w.soc.mu, &w.customer.mu, &w.oncall.mu} {
-		mu.Lock() // what the test has read so far happens before what is written from here on
-		mu.Unlock()
+		mu.Lock()
+		mu.Unlock() //nolint:staticcheck // what the test has read so far happens before what is written from here on
 	}
 	<-time.After(d) // the bubble's clock: no real time passes
 	synctest.Wait()

@@ -143,16 +143,20 @@ func (f *Fake) tell(id string, before time.Duration, kind incident.EventKind, ac
 func (f *Fake) past() {
 	for n := range 120 {
 		started := At(time.Duration(n+1)*37*time.Hour + time.Duration(n*13)*time.Minute)
-		i := incident.Incident{Tenant: "acme", Class: incident.Availability, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Highest: incident.P2,
+		i := incident.Incident{
+			Tenant: "acme", Class: incident.Availability, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Highest: incident.P2,
 			Reason: "timeout", Title: "web-client is inaccessible", Why: "a non-redundant server application is inaccessible", Started: started,
 			Opened: started.Add(8 * time.Second), Commencement: started.Add(8 * time.Second), ReactionDue: started.Add(time.Hour), Updated: started.Add(time.Hour),
-			Ended: started.Add(time.Duration(4+n%50) * time.Minute), Closed: started.Add(time.Duration(5+n%50) * time.Minute), Resolution: incident.Recovered}
+			Ended: started.Add(time.Duration(4+n%50) * time.Minute), Closed: started.Add(time.Duration(5+n%50) * time.Minute), Resolution: incident.Recovered,
+		}
 		if n%4 == 0 {
 			i.Resolution, i.Priority = incident.Momentary, incident.P3
 		}
 		i.ID = incident.Key("acme", i.Class, i.Root, i.Started)
 		f.Told = append(f.Told, i)
-		f.Desk = append(f.Desk, incident.Case{Incident: i.ID, Desk: "builtin", Ref: fmt.Sprint(n), Number: fmt.Sprintf("FC-2026-%06d", 200-n), State: incident.CaseResolved,
-			Created: i.Opened, Priority: i.Priority, Acknowledged: i.Opened.Add(4 * time.Minute), AcknowledgedBy: "mette", Resolved: i.Closed, Settled: true})
+		f.Desk = append(f.Desk, incident.Case{
+			Incident: i.ID, Desk: "builtin", Ref: fmt.Sprint(n), Number: fmt.Sprintf("FC-2026-%06d", 200-n), State: incident.CaseResolved,
+			Created: i.Opened, Priority: i.Priority, Acknowledged: i.Opened.Add(4 * time.Minute), AcknowledgedBy: "mette", Resolved: i.Closed, Settled: true,
+		})
 	}
 }

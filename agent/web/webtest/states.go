@@ -51,8 +51,10 @@ func p1(f *Fake) {
 		Started: At(6 * time.Minute), Opened: At(5*time.Minute + 51*time.Second),
 	})
 	f.Desk = append(f.Desk,
-		incident.Case{Incident: i.ID, Desk: "soc", Ref: "4711", Number: "SOC-4711", URL: "https://soc.service-now.example/case/4711", State: incident.CaseAcknowledged, Created: At(5*time.Minute + 49*time.Second),
-			Priority: incident.P1, Acknowledged: At(2*time.Minute + 40*time.Second), AcknowledgedBy: "Jonas Holm"},
+		incident.Case{
+			Incident: i.ID, Desk: "soc", Ref: "4711", Number: "SOC-4711", URL: "https://soc.service-now.example/case/4711", State: incident.CaseAcknowledged, Created: At(5*time.Minute + 49*time.Second),
+			Priority: incident.P1, Acknowledged: At(2*time.Minute + 40*time.Second), AcknowledgedBy: "Jonas Holm",
+		},
 		incident.Case{Incident: i.ID, Desk: "builtin", Ref: "201", Number: "FC-2026-000201", State: incident.CaseNew, Created: At(5*time.Minute + 50*time.Second), Priority: incident.P1})
 	f.tell(i.ID, 5*time.Minute+51*time.Second, incident.EventOpened, "firstcall", "web-client is inaccessible: 4 of 4 results failed within 4.1 s", incident.P2)
 	f.tell(i.ID, 5*time.Minute+50*time.Second, incident.EventJoined, "firstcall", "backend, remote-desktop and virtual-desktop do not answer either", 0)
@@ -69,11 +71,15 @@ func p1(f *Fake) {
 // pending is a single outage whose desk does not answer.
 func pending(f *Fake) {
 	f.fail(1, 3, probes.Down, probes.Status, "answered 503 Service Unavailable, wanted 200")
-	i := f.open(incident.Incident{Class: incident.Availability, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Reason: "status", Title: "web-client is inaccessible",
+	i := f.open(incident.Incident{
+		Class: incident.Availability, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Reason: "status", Title: "web-client is inaccessible",
 		Why: "its only instance is down (priority 2: a non-redundant server application is inaccessible).", Detail: []string{"web-client/http: answered 503 Service Unavailable, wanted 200"},
-		Started: At(90 * time.Second), Opened: At(82 * time.Second)})
-	f.Desk = append(f.Desk, incident.Case{Incident: i.ID, Desk: "soc", State: incident.CaseWanted, Attempted: At(80 * time.Second), Failures: 3,
-		LastError: `desk "soc": open: the ticket system did not answer within 10 s`, NextTry: At(-7 * time.Second)})
+		Started: At(90 * time.Second), Opened: At(82 * time.Second),
+	})
+	f.Desk = append(f.Desk, incident.Case{
+		Incident: i.ID, Desk: "soc", State: incident.CaseWanted, Attempted: At(80 * time.Second), Failures: 3,
+		LastError: `desk "soc": open: the ticket system did not answer within 10 s`, NextTry: At(-7 * time.Second),
+	})
 	f.State.DeskErrors, f.State.CasePending, f.State.OldestPending = map[string]string{"soc": "the ticket system did not answer within 10 s"}, 1, 82*time.Second
 	f.tell(i.ID, 82*time.Second, incident.EventOpened, "firstcall", "web-client is inaccessible", incident.P2)
 	f.tell(i.ID, 70*time.Second, incident.EventCaseFailed, "soc", "the ticket system did not answer within 10 s", 0)
@@ -82,19 +88,27 @@ func pending(f *Fake) {
 // held is a slow component whose case waits for the customer, and lost redundancy beside it.
 func held(f *Fake) {
 	f.fail(1, 30, probes.Degraded, probes.Slow, "")
-	i := f.open(incident.Incident{Class: incident.Performance, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Reason: "slow", Title: "web-client is slow",
+	i := f.open(incident.Incident{
+		Class: incident.Performance, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Reason: "slow", Title: "web-client is slow",
 		Why:    "a speed problem has lasted 15 min (priority 2: sustained speed problems).",
-		Detail: []string{"p50 of the last 10 min 412 ms, normal for this hour 118 ms, 3.5 x, since 10:12"}, Started: At(36 * time.Minute), Opened: At(21 * time.Minute)})
-	f.Desk = append(f.Desk, incident.Case{Incident: i.ID, Desk: "builtin", Ref: "202", Number: "FC-2026-000202", State: incident.CaseHeld, Created: At(20 * time.Minute), Priority: incident.P2,
-		Acknowledged: At(18 * time.Minute), AcknowledgedBy: "mette", Holds: []incident.Hold{{From: At(10 * time.Minute), Reason: "waits for the customer to stop the import", Actor: "mette"}}})
+		Detail: []string{"p50 of the last 10 min 412 ms, normal for this hour 118 ms, 3.5 x, since 10:12"}, Started: At(36 * time.Minute), Opened: At(21 * time.Minute),
+	})
+	f.Desk = append(f.Desk, incident.Case{
+		Incident: i.ID, Desk: "builtin", Ref: "202", Number: "FC-2026-000202", State: incident.CaseHeld, Created: At(20 * time.Minute), Priority: incident.P2,
+		Acknowledged: At(18 * time.Minute), AcknowledgedBy: "mette", Holds: []incident.Hold{{From: At(10 * time.Minute), Reason: "waits for the customer to stop the import", Actor: "mette"}},
+	})
 	f.tell(i.ID, 21*time.Minute, incident.EventOpened, "firstcall", "sustained: 15 min", incident.P2)
 	f.tell(i.ID, 10*time.Minute, incident.EventHeld, "mette", "waits for the customer to stop the import", 0)
 	b := &f.Seen.Components[0]
 	b.Outcome, b.Instances[1].Outcome, b.Detail = probes.Degraded, probes.Down, "1 of 2 instances is down: app02"
-	f.open(incident.Incident{Class: incident.Availability, Root: "backend", Components: []string{"backend"}, Priority: incident.P3, Reason: "refused", Title: "backend has lost its redundancy",
-		Why: "1 of 2 instances is down.", Started: At(5 * time.Minute), Opened: At(5 * time.Minute)})
-	f.open(incident.Incident{Class: incident.Capacity, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P4, Reason: "capacity",
-		Title: "certificate of web-client expires in 12 days", Why: "a threshold passed: 12 days, limit 21.", Started: At(50 * time.Hour), Opened: At(50 * time.Hour)})
+	f.open(incident.Incident{
+		Class: incident.Availability, Root: "backend", Components: []string{"backend"}, Priority: incident.P3, Reason: "refused", Title: "backend has lost its redundancy",
+		Why: "1 of 2 instances is down.", Started: At(5 * time.Minute), Opened: At(5 * time.Minute),
+	})
+	f.open(incident.Incident{
+		Class: incident.Capacity, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P4, Reason: "capacity",
+		Title: "certificate of web-client expires in 12 days", Why: "a threshold passed: 12 days, limit 21.", Started: At(50 * time.Hour), Opened: At(50 * time.Hour),
+	})
 }
 
 func blind(f *Fake) {
@@ -125,8 +139,10 @@ func trouble(f *Fake) {
 
 func functional(f *Fake) {
 	f.fail(1, 9, probes.Degraded, probes.Auth, "the log-in of the probe was refused: 401")
-	f.open(incident.Incident{Class: incident.Function, Root: "web-client", Components: []string{"web-client"}, Reason: "auth", Title: "web-client refuses the probe's credential",
-		Why: "the application answers that the log-in is wrong: it is reachable, so this is not infrastructure.", Started: At(5 * time.Minute), Opened: At(5 * time.Minute)})
+	f.open(incident.Incident{
+		Class: incident.Function, Root: "web-client", Components: []string{"web-client"}, Reason: "auth", Title: "web-client refuses the probe's credential",
+		Why: "the application answers that the log-in is wrong: it is reachable, so this is not infrastructure.", Started: At(5 * time.Minute), Opened: At(5 * time.Minute),
+	})
 }
 
 // Hostile is what a target, a desk or a person may try to put into the page.
@@ -139,10 +155,14 @@ func hostile(f *Fake) {
 	p.Last.Facts = []probes.Fact{{Name: Hostile, Value: Hostile + strings.Repeat("A", 400)}}
 	p.Last.Phases = []probes.Phase{{Name: Hostile, Duration: time.Second}}
 	f.Seen.Components[1].Instances[0].Probes[0].Findings = []incident.Finding{{Probe: p.ID, Kind: incident.Outage, Reason: probes.Content, Explanation: Hostile}}
-	i := f.open(incident.Incident{Class: incident.Availability, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Reason: "content", Title: Hostile, Why: Hostile, Detail: []string{Hostile},
-		Started: At(3 * time.Minute), Opened: At(3 * time.Minute)})
-	f.Desk = append(f.Desk, incident.Case{Incident: i.ID, Desk: "soc", Number: Hostile, URL: "javascript:alert(4)", State: incident.CaseHeld, LastError: Hostile, Acknowledged: At(time.Minute), AcknowledgedBy: Hostile,
-		Holds: []incident.Hold{{From: At(time.Minute), Reason: Hostile, Actor: Hostile}}})
+	i := f.open(incident.Incident{
+		Class: incident.Availability, Root: "web-client", Components: []string{"web-client"}, Priority: incident.P2, Reason: "content", Title: Hostile, Why: Hostile, Detail: []string{Hostile},
+		Started: At(3 * time.Minute), Opened: At(3 * time.Minute),
+	})
+	f.Desk = append(f.Desk, incident.Case{
+		Incident: i.ID, Desk: "soc", Number: Hostile, URL: "javascript:alert(4)", State: incident.CaseHeld, LastError: Hostile, Acknowledged: At(time.Minute), AcknowledgedBy: Hostile,
+		Holds: []incident.Hold{{From: At(time.Minute), Reason: Hostile, Actor: Hostile}},
+	})
 	f.tell(i.ID, 2*time.Minute, incident.EventNote, Hostile, Hostile, 0)
 	f.Messages = append(f.Messages, incident.Notice{ID: "h", Incident: i.ID, Notifier: "customer", Kind: incident.NoticeOpened, Due: At(time.Minute), Proof: Hostile, LastError: Hostile})
 	f.State.DeskErrors = map[string]string{"soc": Hostile}

@@ -29,7 +29,7 @@ func newDemo() *cobra.Command {
 			o := demo.Options{Out: cmd.OutOrStdout(), Log: log, Listen: listen, Version: version(), Once: true}
 			if f, ok := cmd.OutOrStdout().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 				o.Once = false
-				o.Color = colorful()
+				o.Colour = colourful()
 				o.Width, _, _ = term.GetSize(int(f.Fd()))
 			}
 			if cmd.Flags().Changed("once") {
@@ -44,10 +44,11 @@ func newDemo() *cobra.Command {
 	return cmd
 }
 
-// colorful reports whether a terminal shows colours, and the user wants them (no-color.org). Old consoles of Windows would show
+// colourful reports whether a terminal shows colours, and the user wants them (no-color.org). Old consoles of Windows would show
 // the codes instead.
-func colorful() bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && (runtime.GOOS != "windows" || os.Getenv("WT_SESSION") != "")
+func colourful() bool {
+	wanted := os.Getenv("NO_COLOR") == "" //nolint:misspell // the variable's name
+	return wanted && os.Getenv("TERM") != "dumb" && (runtime.GOOS != "windows" || os.Getenv("WT_SESSION") != "")
 }
 
 // endedDemo is ended for the demo, which people end with Ctrl-C.

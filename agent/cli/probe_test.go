@@ -29,15 +29,18 @@ func TestNagios(t *testing.T) {
 		code   int
 	}{
 		{
-			"up", p, probes.Result{Outcome: probes.Up, Duration: 12345678, Phases: []probes.Phase{{Name: probes.PhaseConnect, Duration: 1500}, {Name: probes.PhaseTLS, Duration: 2 * time.Millisecond}}},
+			"up", p,
+			probes.Result{Outcome: probes.Up, Duration: 12345678, Phases: []probes.Phase{{Name: probes.PhaseConnect, Duration: 1500}, {Name: probes.PhaseTLS, Duration: 2 * time.Millisecond}}},
 			"FIRSTCALL OK - web-client/http: answers in 12.3ms | total=0.012346s;3;5;0 connect=0.000002s;;;0 tls=0.002000s;0.0015;;0", 0,
 		},
 		{
-			"degraded", p, probes.Result{Outcome: probes.Degraded, Reason: probes.Slow, Detail: "slow", Duration: 4 * time.Second},
+			"degraded", p,
+			probes.Result{Outcome: probes.Degraded, Reason: probes.Slow, Detail: "slow", Duration: 4 * time.Second},
 			"FIRSTCALL WARNING - web-client/http: slow: slow | total=4.000000s;3;5;0", 1,
 		},
 		{
-			"down", &config.Probe{ID: "a/b/c", Timeout: 100 * time.Millisecond}, probes.Result{Outcome: probes.Down, Reason: probes.Content, Detail: "want one|two,\nnot\x1b[2Jthree"},
+			"down", &config.Probe{ID: "a/b/c", Timeout: 100 * time.Millisecond},
+			probes.Result{Outcome: probes.Down, Reason: probes.Content, Detail: "want one|two,\nnot\x1b[2Jthree"},
 			"FIRSTCALL CRITICAL - a/b/c: content: want one/two, not [2Jthree | total=0.000000s;;0.1;0", 2,
 		},
 		{"unknown", p, probes.Result{Reason: probes.Local, Detail: "no route"}, "FIRSTCALL UNKNOWN - web-client/http: local: no route | total=0.000000s;3;5;0", 3},

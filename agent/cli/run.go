@@ -34,8 +34,8 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 	if !errors.As(err, &faults) {
 		return nil, exitError{exitUsage, err}
 	}
-	_, _ = fmt.Fprintln(stderr, faults.Error())
-	return nil, usage("%s", faults.Summary())
+	_, _ = fmt.Fprintf(stderr, "%s\n%s\n", faults.Error(), faults.Summary())
+	return nil, exitError{code: exitUsage}
 }
 
 // runFlags are the flags of run.
@@ -50,9 +50,9 @@ func newRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run", Short: "Probe, judge, and open cases until stopped", Args: cobra.NoArgs,
 		Long: "Probes, judges, and opens cases until it is stopped.\n\n" +
-			"SIGTERM stops it in good order, within some ten seconds, and the exit code is 0. So does Ctrl-C, with exit code\n" +
-			"130; a second Ctrl-C ends it at once, and nothing that was decided is lost. SIGHUP reads the configuration again,\n" +
-			"as does a change of the file.",
+			"SIGTERM stops it in good order, within seconds, and the exit code is 0. So does Ctrl-C, with exit code 130; a second\n" +
+			"Ctrl-C ends it at once, and nothing that was decided is lost. SIGHUP reads the configuration again, as does a change\n" +
+			"of the file.",
 		Example: "  firstcall run --config.file acme.yaml\n  firstcall run --config.file acme.yaml --config.check",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := f.logs.logger(cmd.ErrOrStderr())

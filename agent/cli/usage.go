@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -95,10 +96,8 @@ func newHelp(root *cobra.Command) *cobra.Command {
 
 // oneOf refuses a flag's value that is none of words.
 func oneOf(flag, value string, words ...string) error {
-	for _, w := range words {
-		if value == w {
-			return nil
-		}
+	if slices.Contains(words, value) {
+		return nil
 	}
 	return usage("%s: there is no %q: want %s", flag, printable(value), strings.Join(words, " or "))
 }

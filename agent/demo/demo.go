@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ var configuration []byte
 type Options struct {
 	Out     io.Writer
 	Width   int          // of Out in characters; 0: 120
-	Color   bool         // Out is a terminal that shows colours
+	Colour  bool         // Out is a terminal that shows colours
 	Log     *slog.Logger // the agent's own messages; nil: none
 	Listen  string       // of the status page; "": the usual address, or any where that is taken
 	Once    bool         // end after the story instead of keeping the page up
@@ -38,7 +39,7 @@ type Options struct {
 // no goroutine, no file.
 func Run(ctx context.Context, o Options) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	t := newTeller(newScreen(o.Out, o.Width, o.Color))
+	t := newTeller(newScreen(o.Out, o.Width, o.Colour))
 	s := &solution{}
 	defer s.wait() // after cancel
 	defer cancel()
@@ -110,9 +111,7 @@ func (s *solution) environment(more map[string]string) func(string) (string, boo
 		"BACKEND1": "http://" + s.backend1.addr + "/", "BACKEND2": "http://" + s.backend2.addr + "/",
 		"WEB": "http://" + s.web.addr + "/", "RDP": s.rdp.addr, "WITNESS": s.witness.addr,
 	}
-	for k, v := range more {
-		vars[k] = v
-	}
+	maps.Copy(vars, more)
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 

@@ -19,18 +19,18 @@ const (
 
 // screen writes the story's lines. It is safe for concurrent use.
 type screen struct {
-	mu    sync.Mutex
-	out   io.Writer
-	start time.Time
-	width int
-	color bool
+	mu     sync.Mutex
+	out    io.Writer
+	start  time.Time
+	width  int
+	colour bool
 }
 
-func newScreen(out io.Writer, width int, color bool) *screen {
+func newScreen(out io.Writer, width int, colour bool) *screen {
 	if width <= 0 {
 		width = usualWidth
 	}
-	return &screen{out: out, start: time.Now(), width: max(width, leastWidth), color: color}
+	return &screen{out: out, start: time.Now(), width: max(width, leastWidth), colour: colour}
 }
 
 // The looks of marks on a terminal (ECMA-48, select graphic rendition).
@@ -58,7 +58,7 @@ func (s *screen) line(mark, text string) {
 	}
 	rows := wrap(text, s.width-indent)
 	look, end := "", ""
-	if s.color && looks[mark] != "" {
+	if s.colour && looks[mark] != "" {
 		look, end = looks[mark], plainLook
 	}
 	_, _ = fmt.Fprintf(s.out, "%3ds  %s%-5s %s%s\n", int(time.Since(s.start).Seconds()), look, mark, rows[0], end)
@@ -98,7 +98,7 @@ func wrap(text string, width int) []string {
 	}, text)
 	var rows []string
 	row := ""
-	for _, word := range strings.Fields(clean) {
+	for word := range strings.FieldsSeq(clean) {
 		for utf8.RuneCountInString(word) > width { // no space to break at
 			if row != "" {
 				rows = append(rows, row)

@@ -60,7 +60,7 @@ func TestLetters(t *testing.T) {
 	}
 }
 
-func TestColor(t *testing.T) {
+func TestColour(t *testing.T) {
 	var out strings.Builder
 	newScreen(&out, 0, true).line("STORY", "it rains")
 	if want := "\n  0s  \x1b[1;33mSTORY it rains\x1b[0m\n"; out.String() != want {

@@ -145,6 +145,8 @@ func answerRDP(ctx context.Context, c net.Conn, s *standin, conf *tls.Config) {
 	case hanging:
 		_, _ = io.Copy(io.Discard, c)
 		return
+	case well:
+	default:
 	}
 	// Connection Confirm with RDP_NEG_RSP: PROTOCOL_SSL.
 	if _, err := c.Write([]byte{3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0, 8, 0, 1, 0, 0, 0}); err != nil {

@@ -126,6 +126,7 @@ type Incident struct {
 	Highest    Priority `json:"highest"`    // ever
 	Reason     string   `json:"reason"`     // of the root's first finding
 	Title      string   `json:"title"`      // "web-client is inaccessible", without priority and tenant
+	Widest     string   `json:"widest"`     // Title when the priority was Highest first
 	Why        string   `json:"why"`        // why this priority, by the contract, in numbers
 	Detail     []string `json:"detail"`     // what is measured, a line a finding
 
@@ -142,6 +143,15 @@ type Incident struct {
 
 // Solution is the Root of an incident that takes in the entire customer solution.
 const Solution = "solution"
+
+// AtWorst returns the incident as it stood when its priority was highest: for what is told of it when it is over.
+func (i Incident) AtWorst() Incident {
+	i.Priority = i.Highest
+	if i.Widest != "" {
+		i.Title = i.Widest
+	}
+	return i
+}
 
 // Open reports whether the incident is not closed yet.
 func (i Incident) Open() bool { return i.Closed.IsZero() }

@@ -60,3 +60,14 @@ func TestPriority(t *testing.T) {
 		t.Error("p5 must be refused")
 	}
 }
+
+// TestAtWorst states that what is over is told as it was at its worst.
+func TestAtWorst(t *testing.T) {
+	i := Incident{Priority: P3, Highest: P1, Title: "backend has lost redundancy", Widest: "backend is inaccessible"}
+	if w := i.AtWorst(); w.Priority != P1 || w.Title != "backend is inaccessible" {
+		t.Errorf("%s %q", w.Priority, w.Title)
+	}
+	if w := (Incident{Priority: P2, Highest: P2, Title: "as it is"}).AtWorst(); w.Title != "as it is" {
+		t.Errorf("an incident of before, without the widest title, keeps its own: %q", w.Title)
+	}
+}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -140,7 +141,7 @@ func (s *site) apiIncident(r *http.Request) (any, error) {
 func (s *site) story(ctx context.Context, id string) (Story, error) {
 	i, err := s.Store.Incident(ctx, id)
 	if err != nil {
-		return Story{}, fmt.Errorf("incident %q: %w", bounded(id, incident.MaxKey), err)
+		return Story{}, missing(err, "incident", bounded(id, incident.MaxKey))
 	}
 	st := Story{Incident: i}
 	if st.Timeline, err = s.Store.Timeline(ctx, id, 0); err != nil {
@@ -212,10 +213,18 @@ func (s *site) apiCase(r *http.Request) (any, error) {
 	number := r.PathValue("number")
 	c, err := s.Store.CaseByNumber(r.Context(), number)
 	if err != nil {
-		return nil, fmt.Errorf("case %q: %w", bounded(number, 60), err)
+		return nil, missing(err, "case", bounded(number, 60))
 	}
 	i, err := s.Store.Incident(r.Context(), c.Incident)
 	return CaseStory{c, i}, err
+}
+
+// missing says plainly that something is not there; any other error comes back as it is.
+func missing(err error, what, name string) error {
+	if !errors.Is(err, incident.ErrNotFound) {
+		return fmt.Errorf("%s %q: %w", what, name, err)
+	}
+	return &fault{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %q", what, name), Hint: fmt.Sprintf("GET /api/v1/%ss lists them", what)}
 }
 
 // list makes an absent list an empty one, so that a client always reads an array.

@@ -132,6 +132,9 @@ func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, asFault(err))
 		return
 	}
+	if !st.Incident.Open() {
+		st.Incident = st.Incident.AtWorst()
+	}
 	now, i := s.Now(), st.Incident
 	p := incidentPage{page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
 		Started: s.when(i.Started, now), Opened: s.when(i.Opened, now), Commencement: s.when(i.Commencement, now), ReactionDue: s.when(i.ReactionDue, now),
@@ -209,6 +212,11 @@ func (s *site) historyPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found, next, err := s.history(ctx, f)
+	for n, i := range found {
+		if !i.Open() {
+			found[n] = i.AtWorst()
+		}
+	}
 	if err != nil {
 		s.refuse(w, r, asFault(err))
 		return

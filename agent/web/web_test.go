@@ -81,7 +81,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"/api/v1/incidents/none", "application/json; charset=utf-8", `"error"`, 404},
 		{"/api/v1/cases?open=true", "application/json; charset=utf-8", "SOC-4711", 200},
 		{"/api/v1/cases/SOC-4711", "application/json; charset=utf-8", `"incident"`, 200},
-		{"/api/v1/cases/none", "application/json; charset=utf-8", "not found", 404},
+		{"/api/v1/cases/none", "application/json; charset=utf-8", "there is no", 404},
 		{"/api/v1/nothing", "application/json; charset=utf-8", "there is nothing at this address", 404},
 		{"/api/", "application/json; charset=utf-8", "openapi.json", 404},
 		{"/nothing", "text/html; charset=utf-8", "there is nothing at this address", 404},

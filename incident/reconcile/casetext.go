@@ -63,6 +63,7 @@ func (w *writer) fields(i incident.Incident, p incident.Priority, events []incid
 
 // closing returns the note that ends a case.
 func (w *writer) closing(i incident.Incident, c incident.Case, into string, v engine.View) string {
+	i = i.AtWorst()
 	t := w.caseText(i, v)
 	t.Into = into
 	gross, net := sla.Downtime(i.Started, i.Ended, c.Holds)

@@ -161,6 +161,9 @@ func accent(p page) string {
 // page prepares what the templates see.
 func (w *writer) page(l *language, s story, to audience) page {
 	i, c := s.incident, s.theCase
+	if s.notice.Kind == incident.NoticeResolved {
+		i = i.AtWorst() // what is over is what it was at its worst, not what was left of it at the end
+	}
 	when := func(t time.Time) string { return l.date(t, w.tenant.Zone) }
 	p := page{
 		Audience: string(to), Kind: string(s.notice.Kind), Tenant: w.tenant.Name,

@@ -123,12 +123,27 @@ func (d *Detector) explain(r probes.Result, since time.Time, runs int) string {
 // Findings returns those that last, in the order of their gravity.
 func (d *Detector) Findings() []incident.Finding {
 	var all []incident.Finding
-	for _, f := range []*incident.Finding{d.s.Outage.Finding, d.s.Regression, d.s.Threshold.Finding, d.s.Functional.Finding} {
-		if f != nil {
+	for _, kind := range []incident.FindingKind{incident.Outage, incident.Regression, incident.Threshold, incident.Functional} {
+		if f := d.Finding(kind); f != nil {
 			all = append(all, *f)
 		}
 	}
 	return all
+}
+
+// Finding returns the one of that kind that lasts, or nil.
+func (d *Detector) Finding(kind incident.FindingKind) *incident.Finding {
+	switch kind {
+	case incident.Outage:
+		return d.s.Outage.Finding
+	case incident.Regression:
+		return d.s.Regression
+	case incident.Threshold:
+		return d.s.Threshold.Finding
+	case incident.Functional:
+		return d.s.Functional.Finding
+	}
+	return nil
 }
 
 // Outage returns the outage that lasts, or nil.

@@ -14,7 +14,7 @@ import (
 type condition struct {
 	c *component
 	policy.Situation
-	confirmed time.Time // when the finding was confirmed that made it so
+	confirmed time.Time // of availability: when the newest finding was confirmed
 	reason    probes.Reason
 	lines     []string  // what is measured, a line a finding; of outages see Engine.lines
 	rectified time.Time // start of the first good result after the problem that ended just now
@@ -150,23 +150,15 @@ func (e *Engine) speed(c *component) condition {
 	m, r := c.memory, e.set.Readings
 	hidden := false
 	for _, p := range c.deciding {
-		for _, f := range p.detector.Findings() {
-			if f.Kind != incident.Regression {
-				continue
-			}
-			if p.detector.Outage() != nil {
-				hidden = true // nobody knows how fast it would be
-				continue
-			}
-			k.fresh = k.fresh || p.fresh != probes.Unknown
-			if k.Since.IsZero() || f.Since.Before(k.Since) {
-				k.Since, k.reason = f.Since, f.Reason
-			}
-			if f.At.After(k.confirmed) {
-				k.confirmed = f.At
-			}
-			k.lines = append(k.lines, line(f))
+		f := p.detector.Finding(incident.Regression)
+		if f == nil {
+			continue
 		}
+		if p.detector.Outage() != nil {
+			hidden = true // nobody knows how fast it would be
+			continue
+		}
+		k.add(f, p)
 	}
 	slow := !k.Since.IsZero()
 	if slow && m.SlowSince.IsZero() {
@@ -190,8 +182,8 @@ func (e *Engine) speed(c *component) condition {
 		k.Status = policy.SlowPeriodic
 		if !slow {
 			k.fresh = true
-			k.Since, k.confirmed = m.Slow[0], m.Slow[len(m.Slow)-1]
-			k.lines = []string{fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(k.confirmed))}
+			k.Since = m.Slow[0]
+			k.lines = []string{fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(m.Slow[len(m.Slow)-1]))}
 		}
 	case slow:
 		e.step.wake(k.Since.Add(r.Sustained))
@@ -204,20 +196,22 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	for _, instance := range c.instances {
 		for _, p := range instance {
-			for _, f := range p.detector.Findings() {
-				if f.Kind != kind {
-					continue
-				}
+			if f := p.detector.Finding(kind); f != nil {
 				k.Status = policy.LimitPassed
-				k.fresh = k.fresh || p.fresh != probes.Unknown
-				if k.Since.IsZero() || f.Since.Before(k.Since) {
-					k.Since, k.reason, k.confirmed = f.Since, f.Reason, f.At
-				}
-				k.lines = append(k.lines, line(f))
+				k.add(f, p)
 			}
 		}
 	}
 	return k
+}
+
+// add takes in a finding that is no outage.
+func (k *condition) add(f *incident.Finding, p *probe) {
+	k.fresh = k.fresh || p.fresh != probes.Unknown
+	if k.Since.IsZero() || f.Since.Before(k.Since) {
+		k.Since, k.reason = f.Since, f.Reason
+	}
+	k.lines = append(k.lines, line(*f))
 }
 
 // holds reports whether an open incident of the class has the component as an active problem and ends only when it has been

@@ -164,7 +164,7 @@ func TestLostStateWaits(t *testing.T) {
 		lose(w)
 		w.run(30 * minute)
 		w.tells(t, "opened P2 rdp", "opened P2 web", "measured P2 web", "measured P2 rdp", "joined P2 rdp", "absorbed P2 rdp", "absorbed P2 web",
-			"raised P1 rdp", "left P1 rdp", "lowered P2 rdp", "left P2 rdp", "resolved P2 rdp")
+			"raised P1 rdp", "left P1 rdp", "left P1 rdp", "resolved P1 rdp")
 	})
 	t.Run("blindness itself", func(t *testing.T) {
 		w := newWorld(t, three()...)

@@ -111,6 +111,7 @@ type live struct {
 	incident.Incident
 	Active    []string  `json:"active"`
 	Quiet     bool      `json:"quiet,omitempty"`     // nothing fails now: it ends when it has been quiet for a whole window
+	Falling   time.Time `json:"falling,omitzero"`    // since when a lower priority would do
 	Rectified time.Time `json:"rectified,omitzero"`  // start of the first good result after the newest problem
 	Stateless bool      `json:"stateless,omitempty"` // taken from the store: what led to it is not known
 }

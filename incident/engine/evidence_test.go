@@ -167,6 +167,22 @@ func TestSight(t *testing.T) {
 		w.run(20 * minute)
 		w.tells(t, "opened P2 rdp", "resolved P2 rdp")
 	})
+	t.Run("a suspicion that lingers does not keep the agent from being blind", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		failed := false
+		w.answer = both(func(id string, at time.Time) probes.Result {
+			switch {
+			case id != "web/tcp" || at.Before(t0.Add(minute)):
+				return up()
+			case !failed:
+				failed = true
+				return refused()
+			}
+			return local()
+		}, during(minute+30*time.Second, 20*minute, hang, ""))
+		w.run(5 * minute)
+		w.tells(t, "opened - sight-agent")
+	})
 	t.Run("no witnesses, no resolver, then everything is down", func(t *testing.T) {
 		w := newWorld(t, three()...)
 		w.setup.Solution.Witnesses = nil
@@ -280,7 +296,7 @@ func TestFamily(t *testing.T) {
 		w := newWorld(t, one("backend"), one("rdp"), extra)
 		w.answer = both(during(2*minute, 20*minute, refused, "extra"), during(30*minute, 40*minute, refused, "backend", "rdp"))
 		w.run(60 * minute)
-		w.tells(t, "opened P2 extra", "resolved P2 extra", "opened P1 solution", "left P1 solution", "lowered P2 solution", "resolved P2 solution")
+		w.tells(t, "opened P2 extra", "resolved P2 extra", "opened P1 solution", "left P1 solution", "resolved P1 solution")
 	})
 	t.Run("the second of three instances is told too", func(t *testing.T) {
 		app := two("app")

@@ -116,8 +116,15 @@ func (e *Engine) inIncident(component string) bool {
 }
 
 // forget drops what is not confirmed, and what is confirmed but was not acted upon has to be seen again: the agent slept, was off,
-// could not see, or its clock jumped.
+// could not see, or its clock jumped. Suspicions are looked at anew.
 func (e *Engine) forget() {
+	for _, c := range e.components {
+		for _, p := range c.deciding {
+			if p.detector.Suspect() {
+				e.step.recheck(p.id, 1, 0)
+			}
+		}
+	}
 	for _, p := range e.probes {
 		p.detector.Forget()
 		p.fresh, p.freshAt = probes.Unknown, time.Time{}

@@ -1,12 +1,17 @@
 package engine
 
 import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -19,10 +24,7 @@ type fault struct {
 
 func (f fault) answer() func(string, time.Time) probes.Result {
 	bad := []func() probes.Result{
-		refused, hang,
-		func() probes.Result {
-			return probes.Result{Outcome: probes.Unknown, Reason: probes.Local, Detail: "no route", Duration: time.Millisecond}
-		},
+		refused, hang, local, slow,
 		func() probes.Result {
 			return probes.Result{Outcome: probes.Degraded, Reason: probes.Capacity, Detail: "full", Duration: time.Millisecond}
 		},
@@ -32,47 +34,123 @@ func (f fault) answer() func(string, time.Time) probes.Result {
 		func() probes.Result {
 			return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "late", Duration: time.Second, Lagging: true}
 		},
+		func() probes.Result {
+			return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "hung", Duration: 30 * time.Second}
+		},
 	}[f.kind]
 	return during(f.from, f.to, bad, f.prefix)
 }
 
-// play runs drawn faults over a solution with dependencies and redundancy, with restarts and a maintenance window, and lets
-// everything be well again at the end.
-func play(rt *rapid.T, t testing.TB) *world {
-	prefixes := []string{"backend", "app", "app/a", "app/b", "web", "rdp", "witness", ""}
-	w := newWorld(t, one("backend"), two("app"), one("web", "backend"), one("rdp"))
-	if rapid.Bool().Draw(rt, "no witness") {
-		w.setup.Solution.Witnesses = nil
-	}
-	if rapid.Bool().Draw(rt, "window") {
-		window("20 10 * * *", 15*minute)(&w.setup)
-	}
-	var answers []func(string, time.Time) probes.Result
-	for range rapid.IntRange(1, 6).Draw(rt, "faults") {
-		from := time.Duration(rapid.IntRange(0, 3000).Draw(rt, "from")) * time.Second
-		f := fault{
-			from: from, to: from + time.Duration(rapid.IntRange(1, 1200).Draw(rt, "for"))*time.Second,
-			kind: rapid.IntRange(0, 5).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
-		}
-		answers = append(answers, f.answer())
-	}
-	w.answer = both(answers...)
-	for range rapid.IntRange(0, 3).Draw(rt, "restarts") {
-		w.run(w.now.Sub(t0) + time.Duration(rapid.IntRange(1, 1500).Draw(rt, "until"))*time.Second).restart()
-	}
-	return w.run(7 * time.Hour)
+// shape is what a reload may change.
+type shape struct {
+	Witness, Window, Limit, Second, Rdp, Essential, Chain, Deciding bool
 }
 
-// TestInvariants states what holds whatever happens: opens and closes alternate, every incident is closed in the end, a
-// component is never in two open incidents of one class, priorities move only with a recorded reason, nothing of the SOC is
-// opened while the agent is blind or for a functional failure.
+func (s shape) apply(to *Setup) {
+	probe := func(id string, deciding bool) policy.Probe { return policy.Probe{ID: id, Deciding: deciding} }
+	app, portal, rdp := two("app"), one("portal"), one("rdp")
+	if !s.Second {
+		app.Instances = app.Instances[:1]
+	}
+	portal.Instances[0].Probes = append(portal.Instances[0].Probes, probe("portal/seldom", true), probe("portal/ping", s.Deciding))
+	if s.Chain {
+		portal.DependsOn = []string{"web"}
+	}
+	rdp.Essential = s.Essential
+	to.Solution.Components = []policy.Component{portal, one("web", "backend"), one("backend"), app}
+	if s.Rdp {
+		to.Solution.Components = append(to.Solution.Components, rdp)
+	}
+	to.Solution.Witnesses, to.Windows, to.Limits = nil, nil, nil
+	if s.Witness {
+		to.Solution.Witnesses = []string{"witness/w"}
+	}
+	if s.Window {
+		window("20 10 * * *", 15*minute)(to)
+	}
+	if s.Limit {
+		to.Limits = limits("web/tcp", "total", 3*time.Second)
+		to.Limits["app/a/tcp"] = to.Limits["web/tcp"]
+	}
+}
+
+// turn is something that happens to the agent.
+type turn struct {
+	at   time.Duration // after the one before
+	kind int
+	next shape
+	gap  time.Duration
+}
+
+// script is a drawn story.
+type script struct {
+	first  shape
+	faults []fault
+	turns  []turn
+}
+
+func draw(rt *rapid.T) (s script) {
+	shapes := rapid.Make[shape]()
+	prefixes := []string{"backend", "app", "app/a", "app/b", "web", "rdp", "witness", "portal", "portal/ping", "portal/seldom", ""}
+	s.first = shapes.Draw(rt, "shape")
+	for range rapid.IntRange(1, 7).Draw(rt, "faults") {
+		from := time.Duration(rapid.IntRange(0, 3000).Draw(rt, "from")) * time.Second
+		s.faults = append(s.faults, fault{
+			from: from, to: from + time.Duration(rapid.IntRange(1, 1500).Draw(rt, "for"))*time.Second,
+			kind: rapid.IntRange(0, 7).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
+		})
+	}
+	for range rapid.IntRange(0, 5).Draw(rt, "turns") {
+		s.turns = append(s.turns, turn{
+			at: time.Duration(rapid.IntRange(1, 900).Draw(rt, "after")) * time.Second, kind: rapid.IntRange(0, 4).Draw(rt, "turn"),
+			next: shapes.Draw(rt, "shape"), gap: time.Duration(rapid.IntRange(1, 1500).Draw(rt, "gap")) * time.Second,
+		})
+	}
+	return s
+}
+
+// play runs a script over a solution with dependencies, redundancy, evidence and probes that run seldom, with restarts, reloads,
+// sleeps, a clock that is set back and a lost state, and lets everything be well again at the end.
+func play(s script, t tester) *world {
+	w := newWorld(t)
+	s.first.apply(&w.setup)
+	w.every = map[string]time.Duration{"portal/seldom": 5 * minute}
+	var answers []func(string, time.Time) probes.Result
+	for _, f := range s.faults {
+		answers = append(answers, f.answer())
+	}
+	w.answer = overlay(answers...)
+	w.start()
+	for _, n := range s.turns {
+		w.run(w.now.Sub(t0) + n.at)
+		switch n.kind {
+		case 0:
+			w.restart()
+		case 1:
+			w.reload(n.next.apply)
+		case 2:
+			w.forget(n.gap)
+		case 3:
+			w.off(0, min(n.gap, w.now.Sub(t0))*-1)
+		case 4:
+			w.saved = nil
+			n.next.apply(&w.setup)
+			w.off(n.gap, 0)
+		}
+	}
+	w.run(max(w.now.Sub(t0), 80*minute))
+	w.beat, w.interval = 30*time.Second, time.Minute
+	return w.run(w.now.Sub(t0) + 7*time.Hour)
+}
+
+// TestInvariants states what holds whatever happens; what holds at every instant is in world.check, wellFormed and sober.
 func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := play(rt, t)
-		if open := w.open(); len(open) != 0 {
-			rt.Fatalf("still open: %+v", open)
+		s := draw(rt)
+		w := play(s, rt)
+		if len(w.engine.s.Open) != 0 {
+			rt.Fatalf("still open: %+v\n%s", w.engine.s.Open, strings.Join(w.story(), "\n"))
 		}
-		holder := map[string]string{}
 		priority := map[string]incident.Priority{}
 		blind := false
 		for _, e := range w.events {
@@ -86,56 +164,124 @@ func TestInvariants(t *testing.T) {
 					rt.Fatalf("%s opened while blind", i.ID)
 				}
 				priority[i.ID] = e.Priority
-				key := string(i.Class) + i.Root
-				if i.Class == incident.Agent {
-					blind = true
-				} else if holder[key] != "" && i.Root != incident.Solution {
-					rt.Fatalf("%s opened while %s holds %s", i.ID, holder[key], key)
-				}
+				blind = blind || i.Class == incident.Agent
 			case incident.EventResolved:
-				if i.Class == incident.Agent {
-					blind = false
-				}
+				blind = blind && i.Class != incident.Agent
 			case incident.EventRaised, incident.EventLowered:
 				if e.Text == "" || e.Priority == priority[i.ID] || e.Priority.Above(priority[i.ID]) != (e.Kind == incident.EventRaised) {
 					rt.Fatalf("%s %s from %s to %s: %q", i.ID, e.Kind, priority[i.ID], e.Priority, e.Text)
 				}
 				priority[i.ID] = e.Priority
 			}
-			if p, ok := priority[i.ID]; ok && p != e.Priority {
+			if p, ok := priority[i.ID]; !ok || p != e.Priority {
 				rt.Fatalf("%s moved from %s to %s at %q", i.ID, p, e.Priority, e.Kind)
 			}
+			if i.Class == incident.Function && e.Priority != incident.NoPriority {
+				rt.Fatalf("a functional failure has priority %s", e.Priority)
+			}
 		}
-		for _, i := range w.incidents {
-			if i.Class == incident.Function && i.Priority != incident.NoPriority {
-				rt.Fatalf("a functional failure has priority %s", i.Priority)
+		if rapid.IntRange(0, 4).Draw(rt, "again") == 0 {
+			again := play(s, rt)
+			one, _ := w.engine.State()
+			two, _ := again.engine.State()
+			if !reflect.DeepEqual(w.events, again.events) || !reflect.DeepEqual(w.incidents, again.incidents) || !bytes.Equal(one, two) {
+				rt.Fatal("the same story was judged differently")
 			}
 		}
 	})
 }
 
-// TestOneHolder states at every instant that a component is in at most one open incident of a class.
-func TestOneHolder(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		w := play(rt, t)
-		type span struct {
-			from, to time.Time
-			id       string
-		}
-		held := map[string][]span{}
-		for _, i := range w.incidents {
-			if i.Class != incident.Availability {
+// word is what a probe says: since when the same without a break.
+type word struct {
+	outcome      probes.Outcome
+	first, start time.Time // of the runs
+}
+
+// heard notes what a result says.
+func (w *world) heard(r probes.Result) {
+	if w.words == nil {
+		w.words = map[string]word{}
+	}
+	o := r.Outcome
+	if o == probes.Degraded {
+		o = probes.Up
+	}
+	if o == probes.Unknown || r.Lagging && o == probes.Down {
+		w.words[r.Probe] = word{outcome: w.words[r.Probe].outcome, start: w.words[r.Probe].start} // how long is not known
+		return
+	}
+	said, ok := w.words[r.Probe]
+	if ok && r.Start.Before(said.start) {
+		return
+	}
+	if !ok || said.outcome != o || said.first.IsZero() {
+		said = word{outcome: o, first: r.Start}
+	}
+	said.start = r.Start
+	w.words[r.Probe] = said
+}
+
+// says reports whether a deciding probe of every instance said that last, without a break for d; all: every deciding probe.
+func (w *world) says(c policy.Component, o probes.Outcome, d time.Duration, all bool) bool {
+	for _, i := range c.Instances {
+		n, fits := 0, 0
+		for _, p := range i.Probes {
+			if !p.Deciding {
 				continue
 			}
-			s := span{i.Opened, i.Closed, i.ID}
-			for _, other := range held[i.Root] {
-				if s.from.Before(other.to) && other.from.Before(s.to) {
-					rt.Fatalf("%s is in %s and %s at once", i.Root, s.id, other.id)
-				}
+			n++
+			if said, ok := w.words[p.ID]; ok && said.outcome == o && (d == 0 || !said.first.IsZero() && !said.first.After(w.now.Add(-d)) && !said.start.Before(w.now.Add(-d))) {
+				fits++
 			}
-			held[i.Root] = append(held[i.Root], s)
 		}
-	})
+		if fits == 0 || all && fits < n {
+			return false
+		}
+	}
+	return true
+}
+
+// sober holds what must be true of a step, given what the probes said: priority 1 only where the newest word of everything that
+// is called inaccessible is that it is down.
+func (w *world) sober(s Step) {
+	for _, e := range s.Events {
+		if e.Priority != incident.P1 || e.Kind != incident.EventOpened && e.Kind != incident.EventRaised {
+			continue
+		}
+		ok := false
+		if strings.Contains(e.Text, "entire customer solution") {
+			ok = !slices.ContainsFunc(w.setup.Solution.Components, func(c policy.Component) bool { return c.Essential && !w.says(c, probes.Down, 0, false) })
+		} else {
+			ok = slices.ContainsFunc(w.setup.Solution.Components, func(c policy.Component) bool { return c.Redundant() && w.says(c, probes.Down, 0, false) })
+		}
+		if !ok {
+			w.t.Fatalf("%s at %s: %s\n%+v", e.Kind, e.At, e.Text, w.words)
+		}
+	}
+}
+
+// steady is how long a state has lasted when the engine must have followed it, whatever happened before.
+const steady = 3 * minute
+
+// followed holds that what is plainly down for long is in an incident, and what is plainly well for long is in none that says
+// otherwise.
+func (w *world) followed() {
+	if w.engine.blind() {
+		w.calm = w.now
+	}
+	if w.now.Sub(w.calm) < steady {
+		return
+	}
+	for _, c := range w.setup.Solution.Components {
+		l := w.engine.member(incident.Availability, c.Name)
+		maintained := len(w.setup.Windows) > 0
+		if !maintained && l == nil && w.says(c, probes.Down, steady, false) {
+			w.t.Fatalf("%s: %s is down and in no incident\n%s", w.now.Sub(t0), c.Name, strings.Join(w.story(), "\n"))
+		}
+		if l != nil && !l.Stateless && slices.Contains(l.Active, c.Name) && w.says(c, probes.Up, steady, true) && !w.engine.byName[c.Name].memory.Flaps {
+			w.t.Fatalf("%s: %s is well and in %s\n%s", w.now.Sub(t0), c.Name, l.ID, strings.Join(w.story(), "\n"))
+		}
+	}
 }
 
 // FuzzObserve feeds the engine results in any order: it never panics and its incidents stay well formed.

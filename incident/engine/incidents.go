@@ -39,7 +39,7 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 		Incident: incident.Incident{
 			ID: incident.Key(e.set.Solution.Tenant, class, root, started), Tenant: e.set.Solution.Tenant,
 			Class: class, Root: root, Components: slices.Clone(components),
-			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Why: t.why, Detail: bounded(t.lines()),
+			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Widest: t.title, Why: t.why, Detail: bounded(t.lines()),
 			Started: started, Opened: e.now, Updated: e.now,
 		},
 		Active: slices.Clone(components), Quiet: t.quiet,
@@ -63,13 +63,16 @@ func (e *Engine) update(l *live, t verdictText) {
 	if same || t.doubtful && t.priority.Above(l.Priority) {
 		return
 	}
+	if !e.fallsNow(l, t.priority) {
+		return
+	}
 	l.Quiet = t.quiet
 	was := l.Priority
 	l.Priority, l.Title, l.Why, l.Detail, l.Updated = t.priority, t.title, t.why, bounded(t.lines()), e.now
 	switch {
 	case t.priority.Above(was):
 		if t.priority.Above(l.Highest) {
-			l.Highest = t.priority
+			l.Highest, l.Widest = t.priority, t.title
 		}
 		if due := e.set.Level.ReactionDue(t.priority, e.set.Level.Commencement(e.now)); due.Before(l.ReactionDue) {
 			l.ReactionDue = due
@@ -81,6 +84,24 @@ func (e *Engine) update(l *live, t verdictText) {
 		e.step.event(l.Incident, incident.EventMeasured, t.title+": "+t.why)
 	}
 	e.step.put(l.Incident)
+}
+
+// fallsNow reports whether a priority that is not lower may be taken at once, or a lower one has waited long enough: while the
+// components of an incident recover one after the other nobody is told of each step down.
+func (e *Engine) fallsNow(l *live, p incident.Priority) bool {
+	if !l.Priority.Above(p) {
+		l.Falling = time.Time{}
+		return true
+	}
+	if l.Falling.IsZero() {
+		l.Falling = e.now
+	}
+	if due := l.Falling.Add(e.set.Readings.Settle); e.now.Before(due) {
+		e.step.wake(due)
+		return false
+	}
+	l.Falling = time.Time{}
+	return true
 }
 
 // join adds a component whose problem the incident explains.

@@ -138,6 +138,7 @@ func (e *Engine) rewind(now time.Time) {
 			m.DownSince = now
 		}
 	}
+	maps.DeleteFunc(e.s.Begun, func(_ string, t time.Time) bool { return future(t) })
 	for id, since := range e.s.Seen {
 		if future(since) {
 			e.s.Seen[id] = now // as Rewind did

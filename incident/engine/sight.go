@@ -129,7 +129,7 @@ func (e *Engine) noWitness() (since time.Time, reason string) {
 				first = f.Since
 			}
 			everyDown = everyDown && p.last != nil && !answers(p.last)
-			if !first.IsZero() && (since.IsZero() || first.Before(since)) {
+			if e.s.Sight.Before(first) && (since.IsZero() || first.Before(since)) {
 				since = first
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -19,7 +18,7 @@ var t0 = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 // world is a simulated solution: scheduled runs, quick re-probes and ticks in virtual time, and what the store would hold.
 type world struct {
-	t         testing.TB
+	t         tester
 	setup     Setup
 	engine    *Engine
 	now       time.Time
@@ -31,7 +30,9 @@ type world struct {
 	incidents map[string]incident.Incident
 	events    []incident.Event
 	saved     []byte
-	runs      int
+	offs      int
+	words     map[string]word // what every probe says
+	calm      time.Time       // since when nothing happened to the agent
 }
 
 type run struct {
@@ -66,7 +67,14 @@ func two(name string) policy.Component {
 	}}
 }
 
-func newWorld(t testing.TB, components ...policy.Component) *world {
+// tester is what a test of testing and of rapid have in common.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newWorld(t tester, components ...policy.Component) *world {
 	d, r, l := defaults()
 	return &world{
 		t: t, now: t0, interval: 10 * time.Second, beat: time.Second, incidents: map[string]incident.Incident{},
@@ -138,7 +146,7 @@ func (w *world) make(state []byte) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.engine = e
+	w.engine, w.calm = e, w.now
 	w.take(step)
 	w.wellFormed()
 }
@@ -175,7 +183,11 @@ func (w *world) reload(change func(*Setup)) *world {
 
 // off kills the agent and starts it again after d; by is how far its clock was set meanwhile.
 func (w *world) off(d, by time.Duration) *world {
-	w.now = w.now.Add(d + by)
+	w.offs++
+	w.now = w.now.Add(d + by + 7*time.Millisecond<<w.offs) // a clock that is set back does not repeat itself to the millisecond
+	if by < 0 {
+		w.words = nil
+	}
 	return w.restart()
 }
 
@@ -186,6 +198,7 @@ func (w *world) forget(d time.Duration) *world {
 	for i := range w.queue {
 		w.queue[i].at = w.queue[i].at.Add(d)
 	}
+	w.calm = w.now
 	w.take(w.engine.Forget(w.now, "slept"))
 	return w
 }
@@ -208,14 +221,15 @@ func (w *world) run(until time.Duration) *world {
 		w.now = r.at
 		if r.tick {
 			w.take(w.engine.Tick(r.at))
+			w.followed()
 			w.push(run{at: r.at.Add(w.beat), tick: true})
 			continue
 		}
 		if r.result != nil {
+			w.heard(*r.result)
 			w.take(w.engine.Observe(*r.result))
 			continue
 		}
-		w.runs++
 		result := w.answer(r.id, r.at)
 		result.Probe, result.Start, result.Recheck = r.id, r.at, r.recheck
 		w.push(run{at: result.End(), id: r.id, result: &result})
@@ -244,6 +258,7 @@ func (w *world) take(s Step) {
 		w.incidents[i.ID] = i
 	}
 	w.events = append(w.events, s.Events...)
+	w.sober(s)
 	w.wellFormed()
 	saved, err := w.engineState()
 	if err != nil {

@@ -47,7 +47,7 @@ func newDemo() *cobra.Command {
 // colourful reports whether a terminal shows colours, and the user wants them (no-color.org). Old consoles of Windows would show
 // the codes instead.
 func colourful() bool {
-	wanted := os.Getenv("NO_COLOR") == "" //nolint:misspell // the variable's name
+	wanted := os.Getenv("NO_COLOR") == ""
 	return wanted && os.Getenv("TERM") != "dumb" && (runtime.GOOS != "windows" || os.Getenv("WT_SESSION") != "")
 }
 

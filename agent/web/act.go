@@ -63,11 +63,15 @@ func (s *site) actFault(ctx context.Context, number string, err error) error {
 	case errors.Is(err, incident.ErrNotFound):
 		c, lookup := s.Store.CaseByNumber(ctx, number)
 		if lookup == nil {
-			return &fault{Status: http.StatusConflict, Message: fmt.Sprintf("case %s is not at the built-in desk", number),
-				Hint: fmt.Sprintf("work on it at desk %q", c.Desk)}
+			return &fault{
+				Status: http.StatusConflict, Message: fmt.Sprintf("case %s is not at the built-in desk", number),
+				Hint: fmt.Sprintf("work on it at desk %q", c.Desk),
+			}
 		}
-		return &fault{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no case %q", bounded(number, 60)),
-			Hint: "GET /api/v1/cases lists the cases"}
+		return &fault{
+			Status: http.StatusNotFound, Message: fmt.Sprintf("there is no case %q", bounded(number, 60)),
+			Hint: "GET /api/v1/cases lists the cases",
+		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return err
 	}
@@ -95,8 +99,10 @@ func orderFault(err error) error {
 	if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
 		return err
 	}
-	return &fault{Status: http.StatusBadRequest, Message: "the body cannot be read: " + err.Error(),
-		Hint: `send {"actor": "your name", "reason": "why"}`}
+	return &fault{
+		Status: http.StatusBadRequest, Message: "the body cannot be read: " + err.Error(),
+		Hint: `send {"actor": "your name", "reason": "why"}`,
+	}
 }
 
 func (o *order) check(action desk.Action) *fault {

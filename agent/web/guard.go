@@ -47,13 +47,17 @@ func (g guard) wrap(next http.Handler, refuse func(http.ResponseWriter, *http.Re
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header(), r.URL.Path)
 		if !g.hostAllowed(r) {
-			refuse(w, r, &fault{Status: http.StatusMisdirectedRequest, Message: "this host name is not the agent's",
-				Hint: "use 127.0.0.1 or localhost, or set web.external_url to the name that you use"})
+			refuse(w, r, &fault{
+				Status: http.StatusMisdirectedRequest, Message: "this host name is not the agent's",
+				Hint: "use 127.0.0.1 or localhost, or set web.external_url to the name that you use",
+			})
 			return
 		}
 		if err := g.origins.Check(r); err != nil {
-			refuse(w, r, &fault{Status: http.StatusForbidden, Message: "changing calls from other web sites are refused",
-				Hint: "call the API from a program, or from the agent's own page"})
+			refuse(w, r, &fault{
+				Status: http.StatusForbidden, Message: "changing calls from other web sites are refused",
+				Hint: "call the API from a program, or from the agent's own page",
+			})
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -94,8 +98,10 @@ func (g guard) authorize(w http.ResponseWriter, r *http.Request) *fault {
 		if loopbackAddr(r.RemoteAddr) && !proxied(r.Header) {
 			return nil
 		}
-		return &fault{Status: http.StatusForbidden, Message: "changing calls are taken from the agent's own host only",
-			Hint: "set web.token_file and send it as Authorization: Bearer TOKEN"}
+		return &fault{
+			Status: http.StatusForbidden, Message: "changing calls are taken from the agent's own host only",
+			Hint: "set web.token_file and send it as Authorization: Bearer TOKEN",
+		}
 	}
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
@@ -107,8 +113,10 @@ func (g guard) authorize(w http.ResponseWriter, r *http.Request) *fault {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="firstcall"`)
-	return &fault{Status: http.StatusUnauthorized, Message: "the token is missing or wrong",
-		Hint: "send the text of web.token_file as Authorization: Bearer TOKEN, or as " + TokenHeader + " beside basic authentication"}
+	return &fault{
+		Status: http.StatusUnauthorized, Message: "the token is missing or wrong",
+		Hint: "send the text of web.token_file as Authorization: Bearer TOKEN, or as " + TokenHeader + " beside basic authentication",
+	}
 }
 
 // proxied reports whether somebody else stands behind the remote address.

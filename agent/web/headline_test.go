@@ -44,17 +44,25 @@ var headlines = []struct {
 	{"partly unknown", "well", func(f *webtest.Fake) { f.Seen.Components[2].Outcome = probes.Unknown }, "unknown", "Partly unknown: the agent cannot tell how remote-desktop fares; the rest answers."},
 	{"functional", "functional", nil, "notice", "Since 10:43: web-client refuses the probe's credential. No case: it is the application's matter, not infrastructure."},
 	{"blind", "blind", nil, "unknown", "Blind since 10:45: the agent's own network; nothing is said about the customer."},
-	{"blind in an outage", "p1", func(f *webtest.Fake) { f.Seen.Blind, f.Seen.BlindSince = true, webtest.At(time.Minute) }, "unknown",
-		"Blind since 10:47: the agent's own network; nothing is said about the customer. Open from before: P1, the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min."},
+	{
+		"blind in an outage", "p1", func(f *webtest.Fake) { f.Seen.Blind, f.Seen.BlindSince = true, webtest.At(time.Minute) }, "unknown",
+		"Blind since 10:47: the agent's own network; nothing is said about the customer. Open from before: P1, the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min.",
+	},
 	{"standing still", "still", nil, "unknown", "Standing still: the agent has not judged anything for 30 s; what stands below may be old."},
 	{"P1 acknowledged", "p1", nil, "alarm", "Priority 1 since 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min, next status mail 11:12."},
 	{"P1 not acknowledged", "p1", firstCase(unacknowledged), "alarm", "Priority 1 since 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), not acknowledged, reaction due 10:57 (9 min left), next status mail 11:12."},
-	{"P1 overdue", "p1", func(f *webtest.Fake) { firstCase(unacknowledged)(f); f.Now = f.Now.Add(13 * time.Minute) }, "alarm",
-		"Priority 1 since 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), not acknowledged, reaction overdue by 3 min, next status mail 11:12."},
-	{"P1, mail overdue", "p1", func(f *webtest.Fake) { f.Now = f.Now.Add(26 * time.Minute) }, "alarm",
-		"Priority 1 since 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min, status mail overdue since 11:12."},
-	{"P1 of yesterday", "p1", func(f *webtest.Fake) { f.Now = f.Now.Add(24 * time.Hour); f.Messages = nil }, "alarm",
-		"Priority 1 since Mon 23 Nov 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min."},
+	{
+		"P1 overdue", "p1", func(f *webtest.Fake) { firstCase(unacknowledged)(f); f.Now = f.Now.Add(13 * time.Minute) }, "alarm",
+		"Priority 1 since 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), not acknowledged, reaction overdue by 3 min, next status mail 11:12.",
+	},
+	{
+		"P1, mail overdue", "p1", func(f *webtest.Fake) { f.Now = f.Now.Add(26 * time.Minute) }, "alarm",
+		"Priority 1 since 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min, status mail overdue since 11:12.",
+	},
+	{
+		"P1 of yesterday", "p1", func(f *webtest.Fake) { f.Now = f.Now.Add(24 * time.Hour); f.Messages = nil }, "alarm",
+		"Priority 1 since Mon 23 Nov 10:42: the entire customer solution is inaccessible. Case SOC-4711 (and 1 more), acknowledged after 3 min.",
+	},
 	{"P1 resolved by hand", "p1", func(f *webtest.Fake) {
 		f.Messages = nil
 		for i := range f.Desk {

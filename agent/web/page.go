@@ -44,8 +44,10 @@ type moment struct {
 
 func (s *site) page(root, title string, level Level) page {
 	now := s.Now()
-	return page{Root: root, Title: title, Tenant: clean(cmp.Or(s.Tenant, "firstcall")), Version: s.Version, Stamp: s.assets.stamp, Level: level,
-		Zone: s.Zone.String(), Now: s.when(now, now), AlertOnly: s.AlertOnly}
+	return page{
+		Root: root, Title: title, Tenant: clean(cmp.Or(s.Tenant, "firstcall")), Version: s.Version, Stamp: s.assets.stamp, Level: level,
+		Zone: s.Zone.String(), Now: s.when(now, now), AlertOnly: s.AlertOnly,
+	}
 }
 
 // when writes t for people, with the seconds.
@@ -265,8 +267,10 @@ type agentRow struct {
 
 func (s *site) agentRow(g glance) agentRow {
 	h := g.health
-	row := agentRow{Health: h, Running: span(g.now.Sub(h.Started)), Loaded: s.when(h.ConfigLoaded, g.now), Beat: s.when(h.Heartbeat, g.now),
-		Seen: s.when(g.view.At, g.now), Oldest: span(h.OldestPending), Digest: h.ConfigDigest}
+	row := agentRow{
+		Health: h, Running: span(g.now.Sub(h.Started)), Loaded: s.when(h.ConfigLoaded, g.now), Beat: s.when(h.Heartbeat, g.now),
+		Seen: s.when(g.view.At, g.now), Oldest: span(h.OldestPending), Digest: h.ConfigDigest,
+	}
 	row.Digest = row.Digest[:min(12, len(row.Digest))]
 	for _, name := range sortedKeys(h.DeskErrors) {
 		row.Desks = append(row.Desks, named(name, h.DeskErrors[name]))

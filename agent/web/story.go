@@ -57,8 +57,10 @@ type holdRow struct {
 }
 
 func (s *site) caseRow(c incident.Case, i incident.Incident, now time.Time) caseRow {
-	row := caseRow{Desk: clean(c.Desk), Number: clean(c.Number), URL: webLink(c.URL), State: string(c.State), Error: clean(c.LastError),
-		BuiltIn: builtIn.MatchString(c.Number), Live: c.State.Live()}
+	row := caseRow{
+		Desk: clean(c.Desk), Number: clean(c.Number), URL: webLink(c.URL), State: string(c.State), Error: clean(c.LastError),
+		BuiltIn: builtIn.MatchString(c.Number), Live: c.State.Live(),
+	}
 	if c.State == incident.CaseWanted {
 		row.State = "being opened"
 	}
@@ -136,9 +138,11 @@ func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
 		st.Incident = st.Incident.AtWorst()
 	}
 	now, i := s.Now(), st.Incident
-	p := incidentPage{page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
+	p := incidentPage{
+		page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
 		Started: s.when(i.Started, now), Opened: s.when(i.Opened, now), Commencement: s.when(i.Commencement, now), ReactionDue: s.when(i.ReactionDue, now),
-		Ended: s.when(i.Ended, now), Closed: s.when(i.Closed, now), Gross: exact(st.Downtime.Gross), Net: exact(st.Downtime.Net)}
+		Ended: s.when(i.Ended, now), Closed: s.when(i.Closed, now), Gross: exact(st.Downtime.Gross), Net: exact(st.Downtime.Net),
+	}
 	for _, c := range st.Cases {
 		row := s.caseRow(c, i, now)
 		p.Cases = append(p.Cases, row)

@@ -80,8 +80,10 @@ func (s *site) routes() []route {
 		get("/api/v1/cases/{number}", s.answer(s.apiCase)),
 	}
 	for _, action := range actions {
-		all = append(all, route{"/api/v1/cases/{number}/" + string(action),
-			map[string]http.HandlerFunc{http.MethodPost: s.answer(s.act(action))}})
+		all = append(all, route{
+			"/api/v1/cases/{number}/" + string(action),
+			map[string]http.HandlerFunc{http.MethodPost: s.answer(s.act(action))},
+		})
 	}
 	if s.Metrics != nil {
 		all = append(all, get("/metrics", s.Metrics.ServeHTTP))
@@ -95,8 +97,10 @@ func (s *site) mux() http.Handler {
 		mux.HandleFunc(r.path, s.byMethod(r))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, &fault{Status: http.StatusNotFound, Message: "there is nothing at this address",
-			Hint: "the status page is at /, and /api/openapi.json lists every address"})
+		s.refuse(w, r, &fault{
+			Status: http.StatusNotFound, Message: "there is nothing at this address",
+			Hint: "the status page is at /, and /api/openapi.json lists every address",
+		})
 	})
 	return mux
 }

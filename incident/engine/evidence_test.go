@@ -85,7 +85,7 @@ func TestSeldom(t *testing.T) {
 		w := newWorld(t, three()...)
 		seldom(w, "rdp/tcp")
 		runs := 0
-		w.answer = func(id string, at time.Time) probes.Result {
+		w.answer = func(id string, _ time.Time) probes.Result {
 			if id != "rdp/tcp" {
 				return up()
 			}

@@ -43,6 +43,7 @@ func (k *condition) doubtful() bool {
 		return k.oldest.Before(k.Since)
 	case policy.RedundancyLost:
 		return k.newest.IsZero()
+	default:
 	}
 	return false
 }

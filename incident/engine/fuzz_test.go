@@ -172,6 +172,7 @@ func TestInvariants(t *testing.T) {
 					rt.Fatalf("%s %s from %s to %s: %q", i.ID, e.Kind, priority[i.ID], e.Priority, e.Text)
 				}
 				priority[i.ID] = e.Priority
+			default:
 			}
 			if p, ok := priority[i.ID]; !ok || p != e.Priority {
 				rt.Fatalf("%s moved from %s to %s at %q", i.ID, p, e.Priority, e.Kind)

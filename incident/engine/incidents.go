@@ -56,17 +56,13 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 
 // update makes an open incident say what is measured now. Priority rises in place; it falls only with the reason recorded.
 func (e *Engine) update(l *live, t verdictText) {
-	same := l.Priority == t.priority && l.Title == t.title && (l.Why == t.why || t.quiet)
-	if same {
-		l.Quiet = t.quiet
-	}
-	if same || t.doubtful && t.priority.Above(l.Priority) {
-		return
-	}
-	if !e.fallsNow(l, t.priority) {
+	if t.doubtful && t.priority.Above(l.Priority) || !e.fallsNow(l, t.priority) {
 		return
 	}
 	l.Quiet = t.quiet
+	if l.Priority == t.priority && l.Title == t.title && (l.Why == t.why || t.quiet) {
+		return
+	}
 	was := l.Priority
 	l.Priority, l.Title, l.Why, l.Detail, l.Updated = t.priority, t.title, t.why, bounded(t.lines()), e.now
 	switch {

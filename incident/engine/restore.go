@@ -139,6 +139,13 @@ func (e *Engine) rewind(now time.Time) {
 		}
 	}
 	maps.DeleteFunc(e.s.Begun, func(_ string, t time.Time) bool { return future(t) })
+	for _, l := range e.s.Open {
+		for _, t := range []*time.Time{&l.Falling, &l.Rectified} {
+			if future(*t) {
+				*t = time.Time{}
+			}
+		}
+	}
 	for id, since := range e.s.Seen {
 		if future(since) {
 			e.s.Seen[id] = now // as Rewind did

@@ -59,6 +59,7 @@ func Rank(s Situation, r Readings) incident.Priority {
 		return incident.P3
 	case LimitPassed:
 		return incident.P4
+	default:
 	}
 	return incident.NoPriority
 }

@@ -130,6 +130,7 @@ func maintenance(f *Fake) {
 }
 
 func trouble(f *Fake) {
+	//nolint:misspell // a misspelt key is what it is about
 	f.State.ConfigError = "acme.yaml:9:7: components[1].probes[0].adress: unknown key (did you mean \"address\"?)\n    9 |   adress: acme.example:443\n      |   ^\nacme.yaml:14:3: desks[0].kind: unknown kind \"servicenov\" (did you mean \"servicenow\"?)\n2 faults; the old configuration goes on"
 	f.State.StoreError, f.State.StorePending = "store /var/lib/firstcall/firstcall.db: no space left on device", 212
 	f.State.Lagging, f.State.LagReason = true, "the clock jumped 61 m back at 10:47:02"

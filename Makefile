@@ -19,7 +19,7 @@ bench:
 	$(GO) run ./agent/bench
 
 lint:
-	@test -z "$$($(TOOL) gofumpt -l $$(git ls-files '*.go') | tee /dev/stderr)"
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')) && test -z "$$out" || { echo "gofumpt would change:" $$out; exit 1; }
 	$(TOOL) golangci-lint run
 	.ci/vulnerabilities '$(TOOL)'
 

@@ -173,13 +173,11 @@ func (d *Detector) ForgetRegression() { d.s.Regression, d.s.Windows = nil, nil }
 
 // Rewind makes the state fit a clock that was set back to now while the agent did not run: nothing lies in the future.
 func (d *Detector) Rewind(now time.Time) {
-	if d.Doubt().After(now) {
-		d.Forget()
-	}
-	times := []*time.Time{&d.s.LastGood, &d.s.Answered, &d.s.Outage.FirstBad}
-	for _, f := range []*incident.Finding{d.s.Outage.Finding, d.s.Regression} {
-		if f != nil {
-			times = append(times, &f.Since)
+	times := []*time.Time{&d.s.LastGood, &d.s.Answered}
+	for _, s := range []*Streak{&d.s.Outage, &d.s.Threshold, &d.s.Functional, {Finding: d.s.Regression}} {
+		times = append(times, &s.FirstBad, &s.FirstGood)
+		if s.Finding != nil {
+			times = append(times, &s.Finding.Since)
 		}
 	}
 	for _, t := range times {

@@ -288,7 +288,7 @@ func TestRegressionStays(t *testing.T) {
 
 // TestRewind states that a state from the future neither keeps an outage from ending nor one from beginning.
 func TestRewind(t *testing.T) {
-	for _, letters := range []string{"uuuu", "uudrrr", "uuud"} {
+	for _, letters := range []string{"uuuu", "uudrrr", "uuud", "uucc", "uuff"} {
 		before := New("web", settings, nil, State{})
 		feed(before, strings.Repeat("?", 1000)+letters)
 		d := New("web", settings, nil, before.State())
@@ -297,13 +297,22 @@ func TestRewind(t *testing.T) {
 		if d.Outage() != nil || d.Suspect() {
 			t.Errorf("%s: no recovery", letters)
 		}
-		feed(d, "?????drrr")
+		started, _, _ := feed(d, "?????drrr")
 		if d.Outage() == nil {
 			t.Errorf("%s: no outage", letters)
 		}
+		again := New("web", settings, nil, before.State())
+		again.Rewind(t0)
+		more, _, _ := feed(again, "?cccc")
+		for _, f := range append(started, more...) {
+			if f.Since.After(t0.Add(10 * time.Second)) {
+				t.Errorf("%s: %s since the future", letters, f.Kind)
+			}
+		}
 	}
-	d := New("web", settings, []Limit{{Phase: "total", Max: 1}}, State{Regression: &incident.Finding{Since: t0.Add(time.Hour)}})
-	if d.Rewind(t0); !d.Findings()[0].Since.Equal(t0) {
-		t.Error("slow since the future")
+	d := New("web", settings, []Limit{{Phase: "total", Max: time.Second}}, State{Regression: &incident.Finding{Since: t0.Add(time.Hour)}})
+	d.Observe(probes.Result{Start: t0.Add(time.Hour), Duration: time.Minute, Outcome: probes.Up})
+	if d.Rewind(t0); !d.Findings()[0].Since.Equal(t0) || len(d.State().Windows) != 0 {
+		t.Error("slow since the future, or by samples of it")
 	}
 }

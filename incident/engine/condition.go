@@ -18,7 +18,7 @@ type condition struct {
 	reason    probes.Reason
 	lines     []string  // what is measured, a line a finding; of outages see Engine.lines
 	rectified time.Time // start of the first good result after the problem that ended just now
-	fresh     bool      // of speed, thresholds and functional failures: seen since the engine began
+	fresh     bool      // of speed, thresholds and functional failures: shown by a run since the engine began
 
 	// Of the newest runs that show every single instance down: the earliest and the latest; zero: there is none.
 	oldest, newest time.Time
@@ -35,7 +35,7 @@ func (e *Engine) down(instance []*probe) []*incident.Finding {
 			continue
 		}
 		if !e.proven(f) {
-			e.pending, e.unproven = true, true
+			e.unproven = true
 			continue
 		}
 		all = append(all, f)
@@ -148,22 +148,15 @@ func (e *Engine) noteOutage(k *condition) {
 func (e *Engine) speed(c *component) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	m, r := c.memory, e.set.Readings
-	hidden := false
 	for _, p := range c.deciding {
-		f := p.detector.Finding(incident.Regression)
-		if f == nil {
-			continue
+		if f := p.detector.Finding(incident.Regression); f != nil && p.detector.Outage() == nil {
+			k.add(f, p)
 		}
-		if p.detector.Outage() != nil {
-			hidden = true // nobody knows how fast it would be
-			continue
-		}
-		k.add(f, p)
 	}
 	slow := !k.Since.IsZero()
 	if slow && m.SlowSince.IsZero() {
 		m.SlowSince = k.Since
-	} else if !slow && !hidden && !m.SlowSince.IsZero() {
+	} else if !slow && !m.SlowSince.IsZero() {
 		k.rectified = e.now
 		m.SlowSince = time.Time{}
 		if !e.inMaintenance(c.Name) {
@@ -207,7 +200,7 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 
 // add takes in a finding that is no outage.
 func (k *condition) add(f *incident.Finding, p *probe) {
-	k.fresh = k.fresh || p.fresh != probes.Unknown
+	k.fresh = k.fresh || p.fresh == probes.Degraded || f.Kind == incident.Regression && p.fresh == probes.Up
 	if k.Since.IsZero() || f.Since.Before(k.Since) {
 		k.Since, k.reason = f.Since, f.Reason
 	}

@@ -65,6 +65,17 @@ func TestStaleStateOpensNothing(t *testing.T) {
 			t.Errorf("started %s, opened %s", i.Started, i.Opened)
 		}
 	})
+	t.Run("lost redundancy, and a passed limit", func(t *testing.T) {
+		w := newWorld(t, two("app"), one("rdp"))
+		window1h("5 10 * * *")(&w.setup)
+		w.answer = both(during(10*minute, 70*minute, refused, "app/a"), during(10*minute, 70*minute, func() probes.Result {
+			return probes.Result{Outcome: probes.Degraded, Reason: probes.Capacity, Detail: "full", Duration: time.Millisecond}
+		}, "rdp"))
+		w.run(30 * minute)
+		w.saved, _ = w.engine.State()
+		w.off(2*time.Hour, 0).run(4 * time.Hour)
+		w.tells(t)
+	})
 	t.Run("a speed problem that was not sustained", func(t *testing.T) {
 		w := newWorld(t, three()...)
 		w.setup.Limits = limits("web/tcp", "total", 3*time.Second)
@@ -113,8 +124,37 @@ func TestClockSetBack(t *testing.T) {
 		w.answer = both(during(65*minute, 80*minute, refused, "rdp"), during(0, 3*minute, refused, "rdp"))
 		w.now = t0.Add(time.Hour)
 		w.start().run(70*minute).off(0, -70*minute)
+		if w.run(time.Second); len(w.engine.byName["rdp"].memory.Short) > 0 {
+			t.Error("it counts as over")
+		}
 		w.run(10 * minute)
 		w.tells(t, "opened P2 rdp", "measured P2 rdp", "resolved P2 rdp")
+	})
+	t.Run("one component is well before, the other after", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		before, after := both(during(62*minute, 80*minute, refused, "backend"), during(62*minute, 70*minute, refused, "web")), during(0, 66*minute, refused, "backend")
+		w.answer = func(id string, at time.Time) probes.Result {
+			if w.offs > 0 {
+				return after(id, at)
+			}
+			return before(id, at)
+		}
+		w.now = t0.Add(time.Hour)
+		w.start().run(71*minute).off(0, -6*minute).run(68 * minute)
+		if len(w.open()) != 0 {
+			t.Error(w.story())
+		}
+	})
+	t.Run("momentary outages before, an outage after", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		w.answer = both(during(62*minute, 63*minute, refused, "rdp"), during(65*minute, 66*minute, refused, "rdp"), during(68*minute, 69*minute, refused, "rdp"),
+			during(2*minute, 10*minute, refused, "web"), during(71*minute, 72*minute, refused, "web"))
+		w.now = t0.Add(time.Hour)
+		w.start().run(80*minute).off(0, -80*minute)
+		w.run(3 * time.Hour)
+		if len(w.open()) != 0 {
+			t.Error(w.story())
+		}
 	})
 	t.Run("a new outage opens, a short speed problem does not", func(t *testing.T) {
 		w := newWorld(t, three()...)
@@ -165,6 +205,18 @@ func TestLostStateWaits(t *testing.T) {
 		w.run(30 * minute)
 		w.tells(t, "opened P2 rdp", "opened P2 web", "measured P2 web", "measured P2 rdp", "joined P2 rdp", "absorbed P2 rdp", "absorbed P2 web",
 			"raised P1 rdp", "left P1 rdp", "left P1 rdp", "resolved P1 rdp")
+	})
+	t.Run("nothing is lowered before all have answered", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		w.every = map[string]time.Duration{"rdp/tcp": 2 * minute}
+		w.answer = both(during(2*minute, 20*minute, refused, "web", "backend"), during(4*minute+30*time.Second, 5*minute, local, "rdp"), during(2*minute, 20*minute, refused, "rdp"))
+		w.run(4*minute + 30*time.Second)
+		lose(w)
+		w.run(15 * minute)
+		w.tells(t, "opened P1 solution", "measured P1 solution")
+		if w.engine.s.Open[0].Stateless {
+			t.Error("by now it is known")
+		}
 	})
 	t.Run("blindness itself", func(t *testing.T) {
 		w := newWorld(t, three()...)
@@ -292,6 +344,17 @@ func TestSpeedAndOutage(t *testing.T) {
 		w.run(3 * time.Hour)
 		w.tells(t, "opened P2 web-performance", "opened P2 web", "absorbed P2 web", "absorbed P2 web-performance", "resolved P2 web",
 			"opened P2 web-performance", "resolved P2 web-performance")
+		newest := w.incidents[w.events[len(w.events)-1].Incident]
+		if began := newest.Started.Sub(t0); began < 50*minute || began > 51*minute {
+			t.Errorf("the second began after %s", began)
+		}
+	})
+	t.Run("an outage that nothing proves is no end of slowness", func(t *testing.T) {
+		w := newWorld(t, one("web"))
+		seldom(w)
+		w.answer = overlay(during(40*minute, 50*minute, refused, ""), during(2*minute, 40*minute, slow, "web"))
+		w.run(40*minute + 12*time.Second)
+		w.tells(t, "opened P2 web-performance", "opened - sight-agent")
 	})
 	t.Run("lost redundancy does not explain that what answers is slow", func(t *testing.T) {
 		w := newWorld(t, two("app"), one("rdp"))

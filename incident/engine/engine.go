@@ -45,7 +45,6 @@ type Engine struct {
 	lastSweep  time.Time
 	lastLook   time.Time // newest request to the witnesses
 	unproven   bool      // an outage is confirmed that does not rest on proven sight
-	pending    bool      // a decision waits for the next good result, or for a suspicion to end
 }
 
 // holding is what at most one open incident speaks of.
@@ -143,7 +142,7 @@ func (e *Engine) Observe(r probes.Result) Step {
 		return e.finish()
 	}
 	wasSuspect := p.detector.Suspect()
-	turned := p.hear(&r)
+	p.hear(&r)
 	v := p.detector.Observe(r)
 	if v.Recheck > 0 {
 		e.step.recheck(p.id, v.Recheck, e.set.Detection.RecheckWithin)
@@ -151,17 +150,14 @@ func (e *Engine) Observe(r probes.Result) Step {
 	for _, f := range v.Ended {
 		if f.Kind == incident.Outage {
 			p.ended = f.Ended
-			delete(e.s.Seen, p.id)
 		}
 	}
-	nowSuspect := p.detector.Suspect()
 	confirmed := slices.ContainsFunc(v.Started, func(f incident.Finding) bool { return f.Kind == incident.Outage })
-	if p.deciding && !wasSuspect && (nowSuspect || confirmed) {
+	if p.deciding && !wasSuspect && (p.detector.Suspect() || confirmed) {
 		e.lookAround(p)
 	}
-	down := p.detector.Outage() != nil
-	if v.Changed() || turned && down || e.pending && (good || down || wasSuspect && !nowSuspect) {
-		e.evaluate()
+	if v.Changed() {
+		e.evaluate() // what else a decision waits for, the next tick finds
 	}
 	return e.finish()
 }

@@ -14,7 +14,7 @@ import (
 // evaluate compares what is measured with the incidents that are open and makes the incidents follow. While the agent is blind
 // nothing is opened and nothing is closed.
 func (e *Engine) evaluate() {
-	e.pending, e.unproven = false, false
+	e.unproven = false
 	if e.blind() {
 		return
 	}
@@ -83,7 +83,7 @@ func (e *Engine) entireSolution(all []condition) whole {
 		return whole{}
 	}
 	w := whole{Verdict: policy.EntireSolution(essential, first), down: true}
-	w.doubtful = !maintained && oldest.Before(last)
+	w.doubtful = !maintained && e.outdated(oldest, last, latest(all))
 	w.rises = !maintained && !w.doubtful
 	if w.doubtful {
 		for _, k := range all {
@@ -100,7 +100,7 @@ func (e *Engine) entireSolution(all []condition) whole {
 func (e *Engine) judgeEntire(w whole, all []condition) bool {
 	var down []condition
 	for _, k := range all {
-		if k.Status == policy.Inaccessible && !k.doubtful() && !e.inMaintenance(k.c.Name) {
+		if k.Status == policy.Inaccessible && !e.inMaintenance(k.c.Name) {
 			down = append(down, k)
 		}
 	}
@@ -172,7 +172,6 @@ func (e *Engine) settling(k condition) bool {
 	if !e.isNew(k) {
 		return false
 	}
-	e.pending = true
 	e.step.wake(k.confirmed.Add(e.set.Readings.Settle))
 	return true
 }
@@ -272,7 +271,7 @@ func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictT
 	if len(active) > 1 {
 		t.title += " (with " + short(without(names(active), worst.c.Name)) + ")"
 	}
-	if worst.doubtful() {
+	if e.doubtful(worst) {
 		e.look(worst, worst.Since)
 		t.doubtful = true
 	}
@@ -304,7 +303,6 @@ func (e *Engine) unheard(l *live) bool {
 		for _, p := range c.deciding {
 			f := p.detector.Outage()
 			if l.Stateless && p.fresh == probes.Unknown || f != nil && !e.proven(f) || p.detector.Suspect() && e.now.Sub(p.detector.Doubt()) < lookLong {
-				e.pending = true
 				return true
 			}
 		}

@@ -81,6 +81,37 @@ func TestSeldom(t *testing.T) {
 		w.run(12 * minute)
 		w.tells(t, "opened P2 rdp", "resolved P2 rdp")
 	})
+	t.Run("a suspicion that was forgotten", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		seldom(w, "rdp/tcp")
+		w.answer = during(-minute, 10*minute, hang, "rdp")
+		w.run(14 * time.Second)
+		if !w.engine.probes["rdp/tcp"].detector.Suspect() {
+			t.Fatal("no suspicion")
+		}
+		w.forget(5 * time.Second).run(40 * time.Second)
+		w.tells(t, "opened P2 rdp")
+	})
+	t.Run("a suspicion that stays does not hold an incident open", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		w.setup.Solution.Components[2].Instances[0].Probes = append(w.setup.Solution.Components[2].Instances[0].Probes, policy.Probe{ID: "rdp/other", Deciding: true})
+		failed := false
+		w.answer = both(during(2*minute, 10*minute, refused, "rdp/tcp"), func(id string, at time.Time) probes.Result {
+			switch {
+			case id != "rdp/other" || at.Before(t0.Add(9*minute+50*time.Second)):
+				return up()
+			case !failed:
+				failed = true
+				return refused()
+			}
+			return local()
+		})
+		w.run(12 * minute)
+		w.tells(t, "opened P2 rdp", "resolved P2 rdp")
+		if closed := at(w, incident.EventResolved); closed < 10*minute+45*time.Second {
+			t.Errorf("closed after %s, with a fresh suspicion", closed)
+		}
+	})
 	t.Run("a suspicion whose re-probes say nothing", func(t *testing.T) {
 		w := newWorld(t, three()...)
 		seldom(w, "rdp/tcp")
@@ -143,6 +174,17 @@ func TestSight(t *testing.T) {
 			t.Errorf("opened after %s", took)
 		}
 	})
+	t.Run("everything fails within a moment, witnesses run seldom", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		w.interval = time.Second
+		w.every = map[string]time.Duration{"witness/w": 5 * minute}
+		w.answer = both(during(112*time.Second, 113*time.Second, refused, "rdp"), during(2*minute, 30*minute, refused, "web", "backend", "rdp"))
+		w.run(3 * minute)
+		w.tells(t, "opened P1 solution")
+		if i := w.open()[0]; i.Opened.Sub(i.Started) > 5*time.Second {
+			t.Errorf("opened after %s", i.Opened.Sub(i.Started))
+		}
+	})
 	t.Run("the agent's resolver is gone, the witnesses answer: blind once, as long as it is", func(t *testing.T) {
 		w := newWorld(t, three()...)
 		w.answer = during(2*minute, 12*minute, local, "web", "backend", "rdp")
@@ -183,6 +225,25 @@ func TestSight(t *testing.T) {
 		w.run(5 * minute)
 		w.tells(t, "opened - sight-agent")
 	})
+	t.Run("no witnesses, no resolver, probes that run seldom: they are asked", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		w.setup.Solution.Witnesses = nil
+		w.interval = 5 * minute
+		w.answer = during(2*minute, 6*minute, local, "")
+		w.run(6*minute + 20*time.Second)
+		w.tells(t, "opened - sight-agent", "resolved - sight-agent")
+	})
+	t.Run("what could not be seen is seen anew", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		w.interval = 5 * minute
+		w.every = map[string]time.Duration{"witness/w": 10 * time.Second}
+		w.answer = both(during(2*minute, 6*minute, refused, ""), during(2*minute, 30*minute, refused, "rdp"))
+		w.run(6*minute + 20*time.Second)
+		w.tells(t, "opened - sight-agent", "resolved - sight-agent", "opened P2 rdp")
+		if i := w.open(); len(i) > 0 && i[0].Started.Before(t0.Add(6*minute)) {
+			t.Errorf("dated from %s, when the agent was blind", i[0].Started)
+		}
+	})
 	t.Run("no witnesses, no resolver, then everything is down", func(t *testing.T) {
 		w := newWorld(t, three()...)
 		w.setup.Solution.Witnesses = nil
@@ -207,6 +268,13 @@ func TestMaintenance(t *testing.T) {
 		w.answer = during(2*minute, 90*minute, refused, "web", "backend", "rdp")
 		w.run(80 * minute)
 		w.tells(t, "opened P1 solution")
+	})
+	t.Run("outages in it are not counted", func(t *testing.T) {
+		w := newWorld(t, three()...)
+		covering()(&w.setup)
+		w.answer = both(during(40*minute, 41*minute, refused, "rdp"), during(50*minute, 51*minute, refused, "rdp"), during(60*minute, 61*minute, refused, "rdp"))
+		w.run(2 * time.Hour)
+		w.tells(t)
 	})
 	t.Run("a component in maintenance makes no priority 1", func(t *testing.T) {
 		w := newWorld(t, three()...)
@@ -289,6 +357,10 @@ func TestFamily(t *testing.T) {
 		w.run(120 * minute)
 		w.tells(t, "opened P2 backend", "resolved P2 backend", "opened P2 backend", "resolved P2 backend",
 			"opened P2 backend", "joined P2 backend", "measured P2 backend", "left P2 backend", "lowered P3 backend", "resolved P3 backend")
+		last := w.incidents[w.events[len(w.events)-1].Incident]
+		if quiet := last.Closed.Sub(last.Ended); quiet < 59*minute || last.Resolution != incident.Recovered {
+			t.Errorf("%s, %s after the last outage", last.Resolution, quiet)
+		}
 	})
 	t.Run("a component that is not essential neither makes nor keeps from priority 1", func(t *testing.T) {
 		extra := one("extra")
@@ -297,6 +369,50 @@ func TestFamily(t *testing.T) {
 		w.answer = both(during(2*minute, 20*minute, refused, "extra"), during(30*minute, 40*minute, refused, "backend", "rdp"))
 		w.run(60 * minute)
 		w.tells(t, "opened P2 extra", "resolved P2 extra", "opened P1 solution", "left P1 solution", "resolved P1 solution")
+	})
+	t.Run("a known outage that is slow to see again makes no second case", func(t *testing.T) {
+		for _, took := range []time.Duration{5 * time.Second, 30 * time.Second} {
+			stuck := func() probes.Result {
+				return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "hung", Duration: took}
+			}
+			w := newWorld(t, three()...)
+			w.answer = both(during(2*minute, 20*minute, stuck, "rdp"), during(4*minute, 20*minute, refused, "web", "backend"))
+			w.run(4*minute + 20*time.Second)
+			w.tells(t, "opened P2 rdp", "joined P2 rdp", "joined P2 rdp", "raised P1 rdp")
+		}
+	})
+	t.Run("what is taken in may have begun earlier", func(t *testing.T) {
+		w := newWorld(t, one("backend"), one("web"), one("rdp"))
+		stuck := func() probes.Result {
+			return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "hung", Duration: 20 * time.Second}
+		}
+		w.answer = both(during(2*minute, 20*minute, stuck, "rdp"), during(2*minute+15*time.Second, 20*minute, refused, "web"), during(5*minute, 20*minute, refused, "backend"))
+		w.run(10 * minute)
+		for _, i := range w.incidents {
+			if by := w.incidents[i.AbsorbedBy]; i.AbsorbedBy != "" && by.Started.After(i.Started) {
+				t.Errorf("%s of %s is in %s of %s", i.ID, i.Started, by.ID, by.Started)
+			}
+		}
+		if i := w.open(); len(i) != 1 || !i[0].Started.Before(t0.Add(2*minute+15*time.Second)) || len(w.incidents) == 1 {
+			t.Error(w.story())
+		}
+	})
+	t.Run("each recovery gets its time before the priority falls", func(t *testing.T) {
+		w := newWorld(t, one("web"), one("rdp"))
+		w.interval = 2 * time.Second
+		w.answer = both(during(2*minute, 6*minute, refused, "web"), during(2*minute, 4*minute, refused, "rdp"), during(4*minute+4*time.Second, 5*minute, refused, "rdp"))
+		w.run(5 * minute)
+		if len(w.open()) != 1 || w.open()[0].Priority != incident.P1 {
+			t.Fatal(w.story())
+		}
+		w.run(5*minute + 8*time.Second)
+		if w.open()[0].Priority != incident.P1 {
+			t.Error(w.story())
+		}
+		w.run(5*minute + 15*time.Second)
+		if w.open()[0].Priority != incident.P2 {
+			t.Error(w.story())
+		}
 	})
 	t.Run("the second of three instances is told too", func(t *testing.T) {
 		app := two("app")
@@ -315,4 +431,19 @@ func TestFamily(t *testing.T) {
 		w.run(10 * minute)
 		w.tells(t, "opened P1 app")
 	})
+}
+
+// TestNewestWord states that the run that began last has the word, whenever it ends.
+func TestNewestWord(t *testing.T) {
+	p := &probe{}
+	for _, r := range []probes.Result{
+		{Start: t0.Add(time.Second), Outcome: probes.Up},
+		{Start: t0, Outcome: probes.Down, Duration: time.Minute},
+		{Start: t0.Add(2 * time.Second), Outcome: probes.Unknown},
+		{Start: t0.Add(2 * time.Second), Outcome: probes.Down, Lagging: true},
+	} {
+		if p.hear(&r); p.fresh != probes.Up || !p.freshAt.Equal(t0.Add(time.Second)) {
+			t.Fatalf("after %+v: %s", r, p.fresh)
+		}
+	}
 }

@@ -14,14 +14,12 @@ const (
 	lookMost  = 10              // of those at most so many at once
 )
 
-// hear notes what the newest result says, and returns whether that is another thing than before.
-func (p *probe) hear(r *probes.Result) (turned bool) {
+// hear notes what the newest run says, where it says anything.
+func (p *probe) hear(r *probes.Result) {
 	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome != probes.Up || r.Start.Before(p.freshAt) {
-		return false
+		return
 	}
-	turned = (p.fresh == probes.Down) != (r.Outcome == probes.Down)
 	p.fresh, p.freshAt = r.Outcome, r.Start
-	return turned
 }
 
 // newest returns the start of the newest run that shows one of the outages, or zero where the newest run of none of them does.
@@ -37,10 +35,10 @@ func (e *Engine) newest(found []*incident.Finding) (at time.Time) {
 // doubtful reports whether what is said of a component's instances may be over: nothing is opened and nothing rises on it. Every
 // instance that is called down must have failed once more after the last of them began to: one server that is back a moment
 // before the next one goes, as in a rolling restart, has not yet proven its recovery.
-func (k *condition) doubtful() bool {
+func (e *Engine) doubtful(k condition) bool {
 	switch k.Status {
 	case policy.Inaccessible:
-		return k.oldest.Before(k.Since)
+		return e.outdated(k.oldest, k.Since, k)
 	case policy.RedundancyLost:
 		return k.newest.IsZero()
 	default:
@@ -48,9 +46,15 @@ func (k *condition) doubtful() bool {
 	return false
 }
 
+// outdated reports whether a run that began then is too old to say that something is down since. Where there is one at all, that
+// is so for a moment only: what answers does so soon when it is asked, and what hangs does not.
+func (e *Engine) outdated(run, since time.Time, k condition) bool {
+	return run.IsZero() || run.Before(since) && e.isNew(k)
+}
+
 // certain returns the condition without the instances of which it is in doubt, and whether a problem is left.
 func (e *Engine) certain(k condition) (condition, bool) {
-	if !k.doubtful() {
+	if !e.doubtful(k) {
 		return k, true
 	}
 	e.look(k, k.Since)
@@ -61,7 +65,7 @@ func (e *Engine) certain(k condition) (condition, bool) {
 	k.Down, k.Since = 0, time.Time{}
 	for _, instance := range k.c.instances {
 		found := e.down(instance)
-		if e.newest(found).Before(since) {
+		if e.outdated(e.newest(found), since, k) {
 			continue
 		}
 		k.Down++
@@ -75,7 +79,6 @@ func (e *Engine) certain(k condition) (condition, bool) {
 
 // look asks the probes that do not show, in a run begun since, that a component is still down.
 func (e *Engine) look(k condition, since time.Time) {
-	e.pending = true
 	for _, p := range k.c.deciding {
 		if p.detector.Outage() != nil && (p.fresh != probes.Down || p.freshAt.Before(since)) && e.now.Sub(p.asked) >= lookEvery {
 			p.asked = e.now

@@ -94,15 +94,15 @@ func draw(rt *rapid.T) (s script) {
 	prefixes := []string{"backend", "app", "app/a", "app/b", "web", "rdp", "witness", "portal", "portal/ping", "portal/seldom", ""}
 	s.first = shapes.Draw(rt, "shape")
 	for range rapid.IntRange(1, 7).Draw(rt, "faults") {
-		from := time.Duration(rapid.IntRange(0, 3000).Draw(rt, "from")) * time.Second
+		from := time.Duration(rapid.IntRange(0, 1500).Draw(rt, "from")) * time.Second
 		s.faults = append(s.faults, fault{
-			from: from, to: from + time.Duration(rapid.IntRange(1, 1500).Draw(rt, "for"))*time.Second,
+			from: from, to: from + time.Duration(rapid.IntRange(1, 900).Draw(rt, "for"))*time.Second,
 			kind: rapid.IntRange(0, 7).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
 		})
 	}
 	for range rapid.IntRange(0, 5).Draw(rt, "turns") {
 		s.turns = append(s.turns, turn{
-			at: time.Duration(rapid.IntRange(1, 900).Draw(rt, "after")) * time.Second, kind: rapid.IntRange(0, 4).Draw(rt, "turn"),
+			at: time.Duration(rapid.IntRange(1, 500).Draw(rt, "after")) * time.Second, kind: rapid.IntRange(0, 4).Draw(rt, "turn"),
 			next: shapes.Draw(rt, "shape"), gap: time.Duration(rapid.IntRange(1, 1500).Draw(rt, "gap")) * time.Second,
 		})
 	}
@@ -138,7 +138,7 @@ func play(s script, t tester) *world {
 			w.off(n.gap, 0)
 		}
 	}
-	w.run(max(w.now.Sub(t0), 80*minute))
+	w.run(max(w.now.Sub(t0), 45*minute))
 	w.beat, w.interval = 30*time.Second, time.Minute
 	return w.run(w.now.Sub(t0) + 7*time.Hour)
 }
@@ -302,7 +302,10 @@ func FuzzObserve(f *testing.F) {
 			if r.Outcome >= probes.Degraded {
 				r.Reason, r.Detail = probes.Reasons[int(data[1]>>2)%len(probes.Reasons)], "bad"
 			}
-			w.now = at
+			if r.End().After(w.now) {
+				w.now = r.End()
+			}
+			w.heard(r)
 			w.take(w.engine.Observe(r))
 			data = data[3:]
 		}

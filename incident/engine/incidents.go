@@ -89,7 +89,7 @@ func (e *Engine) fallsNow(l *live, p incident.Priority) bool {
 		l.Falling = time.Time{}
 		return true
 	}
-	if l.Falling.IsZero() {
+	if l.Falling.IsZero() || l.Falling.After(e.now) {
 		l.Falling = e.now
 	}
 	if due := l.Falling.Add(e.set.Readings.Settle); e.now.Before(due) {
@@ -109,7 +109,6 @@ func (e *Engine) join(l *live, k condition) {
 	l.Components = addName(l.Components, k.c.Name)
 	l.Active = addName(l.Active, k.c.Name)
 	e.hold(l)
-	l.Rectified = time.Time{}
 	l.Detail, l.Updated = bounded(append(slices.Clone(l.Detail), e.lines(k)...)), e.now
 	e.step.event(l.Incident, incident.EventJoined, text)
 	e.step.put(l.Incident)
@@ -159,7 +158,7 @@ func (e *Engine) absorb(survivor, loser *live, because string) {
 			survivor.Started = loser.Started
 		}
 	}
-	survivor.Updated, survivor.Rectified = e.now, time.Time{}
+	survivor.Updated = e.now
 	e.step.event(survivor.Incident, incident.EventAbsorbed, fmt.Sprintf("took in %s (%s): %s", loser.ID, loser.Title, because))
 	e.step.put(survivor.Incident)
 	loser.AbsorbedBy = survivor.ID
@@ -170,11 +169,11 @@ func (e *Engine) absorb(survivor, loser *live, because string) {
 // rectify closes an incident whose every problem is measured good again.
 func (e *Engine) rectify(l *live) {
 	at := l.Rectified
-	if at.IsZero() || at.Before(l.Started) {
+	if at.IsZero() || at.After(e.now) {
 		at = e.now
 	}
 	resolution := incident.Recovered
-	lasted := at.Sub(l.Started)
+	lasted := max(0, at.Sub(l.Started)) // the clock may have been set back
 	text := fmt.Sprintf("measured good again since %s, after %s", clock(at), lasted.Round(time.Second))
 	if l.Class == incident.Availability && !l.Quiet && lasted < e.set.Readings.Momentary {
 		resolution = incident.Momentary
@@ -185,7 +184,7 @@ func (e *Engine) rectify(l *live) {
 
 func (e *Engine) closeIncident(l *live, how incident.Resolution, ended time.Time, text string) {
 	l.Resolution, l.Ended, l.Closed, l.Updated = how, ended.UTC(), e.now, e.now
-	if l.Ended.Before(l.Started) { // the clock was set back
+	if l.Ended.Before(l.Started) { // as above
 		l.Ended = l.Started
 	}
 	for _, t := range []time.Time{l.Ended, l.Opened} {

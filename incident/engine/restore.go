@@ -134,18 +134,8 @@ func (e *Engine) rewind(now time.Time) {
 	future := func(t time.Time) bool { return t.After(now) }
 	for _, m := range e.s.Components {
 		m.Short, m.Slow = slices.DeleteFunc(m.Short, future), slices.DeleteFunc(m.Slow, future)
-		if future(m.DownSince) {
-			m.DownSince = now
-		}
 	}
 	maps.DeleteFunc(e.s.Begun, func(_ string, t time.Time) bool { return future(t) })
-	for _, l := range e.s.Open {
-		for _, t := range []*time.Time{&l.Falling, &l.Rectified} {
-			if future(*t) {
-				*t = time.Time{}
-			}
-		}
-	}
 	for id, since := range e.s.Seen {
 		if future(since) {
 			e.s.Seen[id] = now // as Rewind did

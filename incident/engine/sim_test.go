@@ -287,6 +287,10 @@ func (w *world) check(i incident.Incident) {
 		w.t.Fatalf("%s has no priority, title or reason: %+v", i.ID, i)
 	case !i.Open() && (i.Ended.Before(i.Started) || i.Closed.Before(i.Ended) || i.Closed.Before(i.Opened) || i.Resolution == ""):
 		w.t.Fatalf("%s is closed badly: %+v", i.ID, i)
+	case i.Started.After(i.Opened), !i.Open() && !i.Opened.After(w.now) && i.Closed.After(w.now):
+		w.t.Fatalf("%s is dated in the future: %+v", i.ID, i)
+	case known && i.ReactionDue.After(before.ReactionDue):
+		w.t.Fatalf("%s got more time for a reaction: %s, then %s", i.ID, before.ReactionDue, i.ReactionDue)
 	case known && (i.Opened != before.Opened || i.Class != before.Class || i.Highest.Above(i.Priority) != (i.Highest != i.Priority)):
 		w.t.Fatalf("%s was %+v, is %+v", i.ID, before, i)
 	}

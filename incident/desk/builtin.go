@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/config/field"
+	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
 )
 
@@ -83,7 +84,7 @@ func (d *builtin) Open(ctx context.Context, f Fields) (Case, error) {
 	}
 	now := d.now().UTC()
 	c, err := d.storage.CreateDeskCase(ctx, incident.StoredCase{
-		Key: f.Key, Title: plain(f.Title, maxReason), Body: body(f), Priority: f.Priority, State: incident.CaseNew, Created: now,
+		Key: f.Key, Title: secret.Plain(f.Title, maxReason), Body: body(f), Priority: f.Priority, State: incident.CaseNew, Created: now,
 		Log: []incident.Transition{{At: now, Actor: incident.ActorAgent, To: incident.CaseNew, Text: "opened at " + f.Priority.String()}},
 	})
 	if err != nil {
@@ -105,7 +106,7 @@ func (d *builtin) Get(ctx context.Context, ref string) (Case, error) {
 
 func (d *builtin) Update(ctx context.Context, ref string, f Fields, notes []Note) error {
 	return d.change(ctx, "update", ref, func(c *incident.StoredCase) error {
-		c.Title, c.Body = plain(f.Title, maxReason), body(f)
+		c.Title, c.Body = secret.Plain(f.Title, maxReason), body(f)
 		if c.Priority != f.Priority {
 			d.log(c, incident.ActorAgent, "", fmt.Sprintf("priority %s, was %s", f.Priority, c.Priority))
 			c.Priority = f.Priority
@@ -134,7 +135,7 @@ func (d *builtin) Withdraw(ctx context.Context, ref, winner string) error {
 	return d.change(ctx, "withdraw", ref, func(c *incident.StoredCase) error {
 		if c.State != incident.CaseWithdrawn {
 			c.State = incident.CaseWithdrawn
-			d.log(c, incident.ActorAgent, incident.CaseWithdrawn, "a double of "+plain(winner, maxActor))
+			d.log(c, incident.ActorAgent, incident.CaseWithdrawn, "a double of "+secret.Plain(winner, maxActor))
 		}
 		return nil
 	})
@@ -160,7 +161,7 @@ func (d *builtin) Act(ctx context.Context, number string, action Action, actor, 
 	if len(actor) > maxActor || len(reason) > maxReason {
 		return d.fail(string(action), number, fmt.Errorf("a name may have %d bytes and a reason %d: shorten it", maxActor, maxReason))
 	}
-	actor, reason = plain(actor, maxActor), plain(reason, maxReason)
+	actor, reason = secret.Plain(actor, maxActor), secret.Plain(reason, maxReason)
 	switch {
 	case actor == "":
 		actor = "operator"
@@ -237,7 +238,7 @@ func (d *builtin) log(c *incident.StoredCase, actor string, to incident.CaseStat
 	if n := len(c.Log); n > 0 && !at.After(c.Log[n-1].At) {
 		at = c.Log[n-1].At.Add(time.Millisecond)
 	}
-	c.Log = append(c.Log, incident.Transition{At: at, Actor: actor, To: to, Text: plain(text, maxReason)})
+	c.Log = append(c.Log, incident.Transition{At: at, Actor: actor, To: to, Text: secret.Plain(text, maxReason)})
 	if len(c.Log) > maxLog {
 		oldest := max(0, slices.IndexFunc(c.Log, func(t incident.Transition) bool { return t.Actor == incident.ActorAgent && t.To == "" }))
 		c.Log = slices.Delete(c.Log, oldest, oldest+1)
@@ -275,9 +276,9 @@ var errEmptyKey = errors.New("a case key has 1 to 60 characters")
 
 func (d *builtin) fail(verb, what string, err error) error {
 	if errors.Is(err, incident.ErrNotFound) {
-		return fmt.Errorf("desk %q: %s %s: no such case here, see firstcall cases: %w", d.name, verb, plain(what, maxActor), err)
+		return fmt.Errorf("desk %q: %s %s: no such case here, see firstcall cases: %w", d.name, verb, secret.Plain(what, maxActor), err)
 	}
-	return fmt.Errorf("desk %q: %s %s: %w", d.name, verb, plain(what, maxActor), err)
+	return fmt.Errorf("desk %q: %s %s: %w", d.name, verb, secret.Plain(what, maxActor), err)
 }
 
 func (d *builtin) show(c incident.StoredCase) Case {
@@ -292,7 +293,7 @@ func (d *builtin) show(c incident.StoredCase) Case {
 func body(f Fields) string {
 	lines := strings.Split(f.Body, "\n")
 	for i, line := range lines {
-		lines[i] = plain(line, maxReason)
+		lines[i] = secret.Plain(line, maxReason)
 	}
 	text := strings.TrimSpace(strings.Join(lines, "\n"))
 	if len(text) > maxBody {

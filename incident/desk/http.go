@@ -204,7 +204,7 @@ func (l *link) refused(address string, response *http.Response, body []byte) err
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout, status == http.StatusConflict:
 		is = []error{ErrUnknownOutcome}
 		if wait := response.Header.Get("Retry-After"); wait != "" {
-			hint = "it asks to wait: " + plain(wait, 40)
+			hint = "it asks to wait: " + secret.Plain(wait, 40)
 		}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		hint = "check the credentials in the desk's configuration and their rights"
@@ -213,7 +213,7 @@ func (l *link) refused(address string, response *http.Response, body []byte) err
 	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
 		hint = "it redirects, which is not followed: configure the final address"
 	}
-	return l.failure(is, "%s answered %d (%s): %s", secret.RedactURL(address), response.StatusCode, plain(string(body), maxExcerpt), hint)
+	return l.failure(is, "%s answered %d (%s): %s", secret.RedactURL(address), response.StatusCode, secret.Plain(string(body), maxExcerpt), hint)
 }
 
 // unreached is the error for a request without an answer; left says whether it may have reached the desk.
@@ -239,7 +239,7 @@ func (l *link) unreached(ctx context.Context, address string, err error, left bo
 // failure is an error whose text is bounded and free of secrets, and which is each of the given ones (nil ones are left out).
 func (l *link) failure(is []error, format string, args ...any) error {
 	is = slices.DeleteFunc(is, func(err error) bool { return err == nil })
-	return &failure{text: plain(mask(fmt.Sprintf(format, args...), l.secrets), 4*maxExcerpt), is: is}
+	return &failure{text: secret.Plain(secret.Hide(fmt.Sprintf(format, args...), l.secrets), 4*maxExcerpt), is: is}
 }
 
 type failure struct {

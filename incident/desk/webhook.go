@@ -280,7 +280,7 @@ func (d *webhook) send(ctx context.Context, m message) (answer, error) {
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil || !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
 		return a, d.link.failure([]error{ErrUnknownOutcome}, "%s answered no JSON object but %q: see docs/adding-a-desk.md",
-			secret.RedactURL(d.address), plain(string(raw), maxExcerpt))
+			secret.RedactURL(d.address), secret.Plain(string(raw), maxExcerpt))
 	}
 	return a, a.failed(d.link)
 }
@@ -347,13 +347,13 @@ func (d *webhook) parse(raw []byte) ([]answer, error) {
 	}
 	if err != nil {
 		return nil, d.link.failure(nil, "find_url must answer with a JSON array of cases, or with {\"cases\": [...]}; it answered %q",
-			plain(string(raw), maxExcerpt))
+			secret.Plain(string(raw), maxExcerpt))
 	}
 	return list, nil
 }
 
 func (d *webhook) fail(verb, what string, err error) error {
-	return fmt.Errorf("desk %q: %s %s: %w", d.name, verb, plain(what, 2*maxActor), err)
+	return fmt.Errorf("desk %q: %s %s: %w", d.name, verb, secret.Plain(what, 2*maxActor), err)
 }
 
 // answer is what the receiver says of a case; everything in it is optional.
@@ -387,14 +387,14 @@ func (a answer) failed(l *link) error {
 	case "", "null", `""`, "false":
 		return nil
 	}
-	return l.failure(nil, "the receiver took the request but says: %s", plain(string(a.Error), maxExcerpt))
+	return l.failure(nil, "the receiver took the request but says: %s", secret.Plain(string(a.Error), maxExcerpt))
 }
 
 // found returns the case that the answer, whose Key is known, tells of.
 func (a answer) found() (Case, error) {
-	c := Case{Ref: a.Key, Number: plain(string(a.Number), maxActor), Key: a.Key, Priority: a.Priority}
+	c := Case{Ref: a.Key, Number: secret.Plain(string(a.Number), maxActor), Key: a.Key, Priority: a.Priority}
 	own := string(a.Ref)
-	if own != plain(own, 2*maxActor) {
+	if own != secret.Plain(own, 2*maxActor) {
 		return Case{}, errors.New("its ref is longer than 200 bytes, or holds what is not printable")
 	}
 	if own != "" && own != a.Key {
@@ -407,16 +407,16 @@ func (a answer) found() (Case, error) {
 	case state.Live(), state == incident.CaseResolved, state == incident.CaseWithdrawn:
 		c.State = state
 	default:
-		return Case{}, fmt.Errorf("its state is %q: want new, acknowledged, held, resolved or withdrawn", plain(a.State, 40))
+		return Case{}, fmt.Errorf("its state is %q: want new, acknowledged, held, resolved or withdrawn", secret.Plain(a.State, 40))
 	}
 	if a.Created != "" {
 		at, err := time.Parse(time.RFC3339, a.Created)
 		if err != nil {
-			return Case{}, fmt.Errorf("its created is %q: want a time such as 2026-01-31T08:00:00Z", plain(a.Created, 40))
+			return Case{}, fmt.Errorf("its created is %q: want a time such as 2026-01-31T08:00:00Z", secret.Plain(a.Created, 40))
 		}
 		c.Created = at.UTC()
 	}
-	if u, err := url.Parse(a.URL); err == nil && (u.Scheme == "https" || u.Scheme == "http") && a.URL == plain(a.URL, 500) {
+	if u, err := url.Parse(a.URL); err == nil && (u.Scheme == "https" || u.Scheme == "http") && a.URL == secret.Plain(a.URL, 500) {
 		c.URL = a.URL
 	}
 	return c, nil

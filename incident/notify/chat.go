@@ -265,13 +265,13 @@ const (
 
 // brief returns the subject and the first lines of the text, with nothing in it that calls a whole channel.
 func brief(m Message) string {
-	lines := []string{plain(m.Subject, briefLine)}
+	lines := []string{secret.Plain(m.Subject, briefLine)}
 	for line := range strings.Lines(m.Text) {
 		if len(lines) > briefLines {
 			lines = append(lines, "...")
 			break
 		}
-		if line = plain(line, briefLine); line != "" {
+		if line = secret.Plain(line, briefLine); line != "" {
 			lines = append(lines, line)
 		}
 	}
@@ -313,5 +313,5 @@ func (c *Chat) clean(err error) string {
 			secrets = append(secrets, secret.New(part))
 		}
 	}
-	return plain(mask(text, secrets), maxExcerpt)
+	return secret.Plain(secret.Hide(text, secrets), maxExcerpt)
 }

@@ -308,12 +308,12 @@ func (e *email) deliver(ctx context.Context, session *smtp.Client, message *mail
 	}
 	proof := "250"
 	if closed, ok := data.(*smtp.DataCloser); ok {
-		proof = plain("250 "+closed.ServerResponse(), maxExcerpt)
+		proof = secret.Plain("250 "+closed.ServerResponse(), maxExcerpt)
 	}
 	for _, r := range refused {
 		proof += "; refused for " + r
 	}
-	return plain(mask(proof, e.secrets()), maxError), nil
+	return secret.Plain(secret.Hide(proof, e.secrets()), maxError), nil
 }
 
 // answered is the error for a step that the server refused, or did not answer.
@@ -368,9 +368,9 @@ func overdue(ctx context.Context, err error) error {
 // said returns a server's refusal as it was said.
 func said(err error) string {
 	if reply, ok := errors.AsType[*textproto.Error](err); ok {
-		return plain(fmt.Sprintf("%d %s", reply.Code, reply.Msg), maxExcerpt)
+		return secret.Plain(fmt.Sprintf("%d %s", reply.Code, reply.Msg), maxExcerpt)
 	}
-	return plain(err.Error(), maxExcerpt)
+	return secret.Plain(err.Error(), maxExcerpt)
 }
 
 func (e *email) fail(permanent bool, is []error, format string, args ...any) error {
@@ -396,15 +396,15 @@ func (e *email) compose(m Message) (*mail.Msg, error) {
 	for _, c := range m.To {
 		a, err := address(c.Email)
 		if err != nil {
-			return nil, e.fail(true, nil, "the address %q of %q cannot be used: correct it in the contacts", plain(c.Email, 80), plain(c.Name, 80))
+			return nil, e.fail(true, nil, "the address %q of %q cannot be used: correct it in the contacts", secret.Plain(c.Email, 80), secret.Plain(c.Name, 80))
 		}
-		to = append(to, &netmail.Address{Name: cmp.Or(plain(c.Name, 80), a.Name), Address: a.Address})
+		to = append(to, &netmail.Address{Name: cmp.Or(secret.Plain(c.Name, 80), a.Name), Address: a.Address})
 	}
 	if len(to) == 0 {
 		return nil, e.fail(true, nil, "it has nobody to send to: set to, and the e-mail addresses of the tenant's contacts")
 	}
 	msg.ToMailAddress(to...)
-	msg.Subject(plain(m.Subject, 250))
+	msg.Subject(secret.Plain(m.Subject, 250))
 	msg.SetDateWithValue(m.Date)
 	e.identify(msg, m)
 	msg.SetBodyString(mail.TypeTextPlain, text)
@@ -421,9 +421,9 @@ func (e *email) identify(msg *mail.Msg, m Message) {
 		root := "<" + e.id("incident", m.Thread) + ">"
 		msg.SetGenHeader(mail.HeaderReferences, root)
 		msg.SetGenHeader(mail.HeaderInReplyTo, root)
-		msg.SetGenHeader("X-Firstcall-Incident", plain(m.Thread, maxExcerpt))
+		msg.SetGenHeader("X-Firstcall-Incident", secret.Plain(m.Thread, maxExcerpt))
 	}
-	msg.SetGenHeader("X-Firstcall-Notice", plain(m.ID, maxExcerpt))
+	msg.SetGenHeader("X-Firstcall-Notice", secret.Plain(m.ID, maxExcerpt))
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834
 	msg.SetGenHeader(mail.HeaderXMailer, "firstcall")
 	msg.SetBulk() // Precedence and X-Auto-Response-Suppress: no out-of-office answers

@@ -37,5 +37,5 @@ const (
 func fail(notifier string, permanent bool, is []error, secrets []secret.Value, format string, args ...any) error {
 	text := fmt.Sprintf("notifier %q: ", notifier) + fmt.Sprintf(format, args...)
 	is = slices.DeleteFunc(is, func(err error) bool { return err == nil })
-	return &failure{text: plain(mask(text, secrets), maxError), permanent: permanent, is: is}
+	return &failure{text: secret.Plain(secret.Hide(text, secrets), maxError), permanent: permanent, is: is}
 }

@@ -1,4 +1,4 @@
-package desk
+package secret
 
 import (
 	"encoding/base64"
@@ -7,13 +7,11 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/firstcall-agent/firstcall/config/secret"
 )
 
-// plain returns text on one line, fit for a log, an error or a case: what is not printable (control characters, direction
+// Plain returns text on one line, fit for a log, an error or a case: what is not printable (control characters, direction
 // marks, broken UTF-8) becomes one space, and it is cut to at most limit bytes.
-func plain(text string, limit int) string {
+func Plain(text string, limit int) string {
 	cut := len(text) > 4*limit // so that the work is bounded too
 	if cut {
 		text = text[:4*limit]
@@ -32,8 +30,8 @@ func plain(text string, limit int) string {
 	return clean[:end] + ellipsis
 }
 
-// mask replaces every secret in text, as it is and as it stands in an address, in quotes or in base64.
-func mask(text string, secrets []secret.Value) string {
+// Hide replaces every secret in text, as it is and as it stands in an address, in quotes or in base64.
+func Hide(text string, secrets []Value) string {
 	for _, s := range secrets {
 		if s.IsZero() {
 			continue
@@ -43,7 +41,7 @@ func mask(text string, secrets []secret.Value) string {
 		for _, form := range []string{
 			raw, quoted[1 : len(quoted)-1], url.QueryEscape(raw), url.PathEscape(raw), base64.StdEncoding.EncodeToString([]byte(raw)),
 		} {
-			text = strings.ReplaceAll(text, form, secret.Mask)
+			text = strings.ReplaceAll(text, form, Mask)
 		}
 	}
 	return text

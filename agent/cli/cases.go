@@ -132,7 +132,13 @@ func newCasesShow(c *casesCommand) *cobra.Command {
 			if c.output == "json" {
 				return printJSON(cmd.OutOrStdout(), story)
 			}
-			return printStory(cmd.OutOrStdout(), found.Case, story)
+			shown := found.Case
+			for _, k := range story.Cases { // the case of the same answer as the timeline, so that the two agree
+				if k.Desk == shown.Desk {
+					shown = k
+				}
+			}
+			return printStory(cmd.OutOrStdout(), shown, story)
 		},
 	}
 }

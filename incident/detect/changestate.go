@@ -12,7 +12,7 @@ import (
 const changeVersion = 1
 
 // AppendBinary appends the state: less than 1,200 bytes, and exact.
-func (c *Changes) AppendBinary(b []byte) ([]byte, error) {
+func (c Changes) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, changeVersion, byte(c.n))
 	b = binary.AppendUvarint(b, uint64(c.level))
 	b = binary.AppendVarint(b, c.last.Onset)
@@ -31,7 +31,7 @@ func (c *Changes) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // MarshalBinary returns the state.
-func (c *Changes) MarshalBinary() ([]byte, error) { return c.AppendBinary(nil) }
+func (c Changes) MarshalBinary() ([]byte, error) { return c.AppendBinary(nil) }
 
 // UnmarshalBinary restores a state. It leaves c alone when it fails.
 func (c *Changes) UnmarshalBinary(b []byte) error {
@@ -62,7 +62,7 @@ func (c *Changes) UnmarshalBinary(b []byte) error {
 }
 
 // MarshalText returns the state for JSON, in base64.
-func (c *Changes) MarshalText() ([]byte, error) {
+func (c Changes) MarshalText() ([]byte, error) {
 	b, err := c.AppendBinary(nil)
 	return base64.RawStdEncoding.AppendEncode(nil, b), err
 }

@@ -72,10 +72,11 @@ type FindingKind string
 
 // The kinds of finding.
 const (
-	Outage     FindingKind = "outage"     // the probe's target does not answer as it should
-	Regression FindingKind = "regression" // it answers, but slowly
-	Threshold  FindingKind = "threshold"  // a resource passed its limit
-	Functional FindingKind = "functional" // the application says that the request is wrong: never the SOC's
+	Outage           FindingKind = "outage"     // the probe's target does not answer as it should
+	Regression       FindingKind = "regression" // it answers, but slowly
+	Threshold        FindingKind = "threshold"  // a resource passed its limit
+	Functional       FindingKind = "functional" // the application says that the request is wrong: never the SOC's
+	MomentaryOutages FindingKind = "momentary"  // single runs fail again and again, and the next ones are answered
 )
 
 // Finding is an assertion of a detector about one probe, from Since on; Ended is zero while it lasts.
@@ -87,6 +88,40 @@ type Finding struct {
 	At          time.Time     `json:"at"`    // end of the result that confirmed it
 	Ended       time.Time     `json:"ended,omitzero"`
 	Explanation string        `json:"explanation"` // in numbers that a person can check
+
+	// Of a regression only.
+	Again    time.Time `json:"again,omitzero"`     // start of its newest active stretch; Since where there is but one
+	Quiet    time.Time `json:"quiet,omitzero"`     // it is fast again since then, but held, since short ones come again; zero: it is slow
+	Accepted bool      `json:"accepted,omitempty"` // it ended because its level has lasted so long that it is now taken as normal
+	Latency  *Latency  `json:"latency,omitempty"`  // nil: an absolute limit is passed
+}
+
+// Latency is what a latency regression against the probe's own baseline rests on.
+type Latency struct {
+	Phase    string        `json:"phase"`    // the one that is judged: total, or rtt of icmp
+	Test     string        `json:"test"`     // which window passed its limit: in-a-row, short, mid, long or creep
+	Runs     int           `json:"runs"`     // in the short window
+	Span     time.Duration `json:"span"`     // from the first to the last of them
+	Median   time.Duration `json:"median"`   // of the short window
+	Expected time.Duration `json:"expected"` // what is normal now
+	Hour     string        `json:"hour"`     // of the week, in the tenant's zone: "Tue 14 h"
+	Days     int           `json:"days"`     // days like this one that Expected rests on; 0: still learning
+	Ratio    float64       `json:"ratio"`    // Median to Expected
+	Limit    float64       `json:"limit"`    // ratio that the test's window had to pass
+	LimitBy  string        `json:"limit_by"` // what set it: floor, noise, history, cap or learning
+	Over     int           `json:"over"`     // runs of the newest Of that stand above the limit
+	Of       int           `json:"of"`       // runs in the middle window
+	Stretch  int           `json:"stretch"`  // how often it was slow, counting from 1, since the finding began
+	Where    []PhaseChange `json:"where"`    // phases that take longer than is normal, the largest increase first
+	Onset    time.Time     `json:"onset"`    // dated back to where the level changed
+	Learnt   int           `json:"learnt"`   // whole days in the baseline
+}
+
+// PhaseChange is how much longer a phase takes than is normal.
+type PhaseChange struct {
+	Phase    string        `json:"phase"`
+	Median   time.Duration `json:"median"`
+	Expected time.Duration `json:"expected"`
 }
 
 // Class tells apart the problems of one component that are different incidents.
@@ -113,6 +148,7 @@ const (
 	Momentary Resolution = "momentary" // recovered by itself within the policy's momentary time
 	Absorbed  Resolution = "absorbed"  // explained by a wider incident, named in AbsorbedBy
 	Removed   Resolution = "removed"   // its component is no longer configured
+	Accepted  Resolution = "accepted"  // a latency that lasted for a day, or that an operator accepted, is taken as normal
 )
 
 // Incident is one root cause, from the first failing result to recovery. It is written by the engine only.

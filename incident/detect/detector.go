@@ -2,7 +2,6 @@ package detect
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -12,48 +11,113 @@ import (
 
 // Detector judges one probe. It is not safe for concurrent use.
 type Detector struct {
-	probe  string
-	set    Settings
-	limits []Limit
-	s      State
+	probe    string
+	set      Settings
+	limits   []Limit
+	unlearnt bool
+	s        State
+	latency  latency
+	reading  Reading
 }
 
-// State is all that a Detector remembers; it survives restarts as JSON.
+// State is all that a Detector remembers but its baseline; it survives restarts as JSON.
 type State struct {
 	Outage     Streak              `json:"outage,omitzero"`
 	Threshold  Streak              `json:"threshold,omitzero"`
 	Functional Streak              `json:"functional,omitzero"`
+	Loss       Loss                `json:"loss,omitzero"`
+	Momentary  *incident.Finding   `json:"momentary,omitempty"`
 	Regression *incident.Finding   `json:"regression,omitempty"`
-	Windows    map[string][]Sample `json:"windows,omitempty"` // by phase
-	LastGood   time.Time           `json:"last_good,omitzero"`
-	Answered   time.Time           `json:"answered,omitzero"` // start of the newest run that was answered
+	Limited    bool                `json:"limited,omitempty"`  // an absolute limit holds Regression
+	Windows    map[string][]Sample `json:"windows,omitempty"`  // of the absolute limits, by phase
+	Latency    []byte              `json:"latency,omitempty"`  // what is measured against the baseline, see latency.state
+	LastGood   time.Time           `json:"last_good,omitzero"` // end of the newest run that was answered
+	Answered   time.Time           `json:"answered,omitzero"`  // and its start
 }
 
 // Verdict is what one result changed.
 type Verdict struct {
 	Started []incident.Finding
 	Ended   []incident.Finding
-	Recheck int // quick re-probes wanted, spread over Settings.RecheckWithin
+	Moved   bool // a finding that lasts went quiet, or rose again
+	Recheck int  // quick re-probes wanted, spread over Settings.RecheckWithin
 }
 
-// Changed reports whether a finding started or ended.
-func (v Verdict) Changed() bool { return len(v.Started)+len(v.Ended) > 0 }
+// Changed reports whether a finding started, ended or moved.
+func (v Verdict) Changed() bool { return len(v.Started)+len(v.Ended) > 0 || v.Moved }
 
-// New returns a Detector for the probe with that id, going on from state. What state says of limits that are no longer
-// configured is dropped.
-func New(probe string, set Settings, limits []Limit, state State) *Detector {
-	d := &Detector{probe: probe, set: set, limits: limits, s: state}
-	maps.DeleteFunc(d.s.Windows, func(phase string, _ []Sample) bool {
-		return !slices.ContainsFunc(limits, func(l Limit) bool { return l.Phase == phase })
-	})
-	if len(limits) == 0 {
+// Reading is how the newest latency of a probe stands against what is normal for its hour.
+type Reading struct {
+	At       time.Time
+	Value    time.Duration // of the phase that is judged; 0: the run failed, or was not judged
+	Expected time.Duration // what is normal at that time; 0: too little is learnt to say
+	Limit    time.Duration // that the middle window's median must pass to be slow; 0: none
+	Change   time.Time     // where the level changed, when the newest result told it; zero: it did not
+	State    string        // StateOK, StateDegraded or StateDown
+}
+
+// The states of a Reading.
+const (
+	StateOK       = "ok"
+	StateDegraded = "degraded"
+	StateDown     = "down"
+)
+
+// Setup is what a Detector is made of.
+type Setup struct {
+	Probe    string // its id
+	Settings Settings
+	Limits   []Limit
+	Calendar Calendar
+	Baseline []byte // as Detector.Baseline returned it; nil: nothing is learnt
+	Unlearnt bool   // no baseline is kept: of a witness, which is asked and not judged
+	State    State
+}
+
+// New returns a Detector that goes on from a state and a baseline. What the state says of limits that are no longer configured is
+// dropped, as is a baseline that cannot be read: it is learnt anew.
+func New(o Setup) *Detector {
+	d := &Detector{probe: o.Probe, set: o.Settings, limits: o.Limits, unlearnt: o.Unlearnt, s: o.State}
+	d.latency.calendar, d.latency.slowRatio, d.latency.slowBy = o.Calendar, o.Settings.SlowRatio, o.Settings.SlowBy
+	d.dropLimits()
+	d.latency.restore(o.Baseline, o.State.Latency)
+	d.s.Latency = nil
+	switch f := d.s.Regression; {
+	case f == nil:
+		d.latency.alarm = alarm{}
+	case !d.latency.alarm.on && len(o.Limits) == 0:
 		d.s.Regression = nil
+	case f.Latency == nil:
+		d.s.Limited = true
 	}
+	d.s.Limited = d.s.Limited && d.s.Regression != nil && len(o.Limits) > 0
+	d.reading.State = d.state()
 	return d
 }
 
 // State returns what the Detector remembers. The value shares memory with the Detector.
-func (d *Detector) State() State { return d.s }
+func (d *Detector) State() State {
+	s := d.s
+	s.Latency = d.latency.state()
+	return s
+}
+
+// Baseline returns what is learnt, where that has changed since the last call; nil: it has not.
+func (d *Detector) Baseline() []byte {
+	if !d.latency.base.changed {
+		return nil
+	}
+	d.latency.base.changed = false
+	return d.latency.base.encode(nil)
+}
+
+// AllBaseline returns what is learnt, changed or not; nil: nothing.
+func (d *Detector) AllBaseline() []byte {
+	if len(d.latency.base.days) == 0 {
+		return nil
+	}
+	return d.latency.base.encode(nil)
+}
 
 // Observe judges the next result of the probe.
 //
@@ -71,23 +135,100 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 	if down && r.Start.Before(d.s.Answered) || !down && d.s.Outage.began(r.Start) {
 		return v
 	}
-	d.advance(&d.s.Outage, incident.Outage, down, r, &v)
-	if down {
-		if len(v.Started) > 0 {
-			d.s.Windows = nil // what was measured before the outage says nothing about the time after it
+	d.reading = Reading{At: r.Start}
+	d.availability(down, r, &v)
+	if !down {
+		d.s.LastGood, d.s.Answered = r.End(), r.Start
+		d.advance(&d.s.Functional, incident.Functional, r.Reason.IsFunctional(), r, &v)
+		d.advance(&d.s.Threshold, incident.Threshold, r.Reason == probes.Capacity, r, &v)
+		if !r.Lagging && !d.s.Outage.confirmed() {
+			d.latencies(r, &v)
 		}
-		return v
 	}
-	d.s.LastGood, d.s.Answered = r.End(), r.Start
-	if len(v.Ended) > 0 {
-		d.s.Regression = nil // it answers again; how fast has yet to be seen
-	}
-	d.advance(&d.s.Functional, incident.Functional, r.Reason.IsFunctional(), r, &v)
-	d.advance(&d.s.Threshold, incident.Threshold, r.Reason == probes.Capacity, r, &v)
-	if !r.Lagging {
-		d.latencies(r, &v)
-	}
+	d.reading.State = d.state()
 	return v
+}
+
+func (d *Detector) state() string {
+	switch {
+	case d.s.Outage.confirmed():
+		return StateDown
+	case d.s.Regression != nil || d.s.Momentary != nil:
+		return StateDegraded
+	}
+	return StateOK
+}
+
+// availability feeds the outage machine. Latency never says that anything is down.
+func (d *Detector) availability(down bool, r probes.Result, v *Verdict) {
+	was := d.s.Outage.confirmed()
+	if was {
+		d.s.Loss.explained()
+	}
+	if !r.Recheck && !r.Lagging {
+		d.s.Loss.scheduled(down, r.Start)
+	}
+	d.advance(&d.s.Outage, incident.Outage, down, r, v)
+	if r.Recheck && !down {
+		d.s.Loss.Refuted = r.Start
+	}
+	if of, flaky := d.s.Loss.flaky(r.Start); flaky && down && !d.s.Outage.confirmed() && d.set.Rechecks > 0 {
+		d.confirmFlaky(of, r, v)
+	}
+	switch now := d.s.Outage.confirmed(); {
+	case now && !was:
+		d.s.Loss.explained()
+		d.s.Windows = nil // what was measured before the outage says nothing about the time after it
+		d.latency.forget()
+		d.endMomentary(r, v)
+	case was && !now:
+		d.s.Regression, d.s.Limited, d.latency.alarm = nil, false, alarm{} // it answers again; how fast has yet to be seen
+	case !now:
+		d.momentary(r, v)
+	}
+}
+
+// confirmFlaky confirms an outage in which some runs are answered.
+func (d *Detector) confirmFlaky(of int, r probes.Result, v *Verdict) {
+	failed := d.s.Loss.failed(of)
+	since := d.s.Loss.firstFailed(of, r.Start)
+	if since.Before(d.s.Outage.FirstBad) || d.s.Outage.FirstBad.IsZero() {
+		d.s.Outage.FirstBad = since
+	}
+	d.s.Outage.Bad = failed
+	d.s.Outage.confirm(incident.Finding{
+		Probe: d.probe, Kind: incident.Outage, Reason: r.Reason, Since: since, At: r.End(),
+		Explanation: fmt.Sprintf("%s; %d of the last %d scheduled runs failed since about %s, others were answered", r.Detail, failed, of, clock(since)),
+	})
+	d.s.Outage.Goods = of - failed
+	v.Started = append(v.Started, *d.s.Outage.Finding)
+}
+
+// momentary notes a target that fails now and then, without an outage: each failure is refuted by the next run.
+func (d *Detector) momentary(r probes.Result, v *Verdict) {
+	if r.Recheck || r.Lagging {
+		return
+	}
+	failed := d.s.Loss.failed(longRuns)
+	switch f := d.s.Momentary; {
+	case f == nil && failed >= momentary && r.Outcome == probes.Down:
+		since := d.s.Loss.firstFailed(longRuns, r.Start)
+		d.s.Momentary = &incident.Finding{
+			Probe: d.probe, Kind: incident.MomentaryOutages, Reason: r.Reason, Since: since, At: r.End(),
+			Explanation: fmt.Sprintf("%s; %d of the last %d scheduled runs failed since about %s, each was answered when asked again", r.Detail, failed, d.s.Loss.Known, clock(since)),
+		}
+		v.Started = append(v.Started, *d.s.Momentary)
+	case f != nil && failed <= clearedRuns:
+		d.endMomentary(r, v)
+	}
+}
+
+func (d *Detector) endMomentary(r probes.Result, v *Verdict) {
+	if f := d.s.Momentary; f != nil {
+		f.Ended = r.Start
+		v.Ended = append(v.Ended, *f)
+		d.s.Momentary = nil
+	}
 }
 
 // advance feeds one machine with one result.
@@ -96,16 +237,19 @@ func (d *Detector) advance(s *Streak, kind incident.FindingKind, bad bool, r pro
 	if bad {
 		var confirms bool
 		need := 1 + d.set.Rechecks
+		if kind == incident.Outage && d.set.Rechecks > 0 {
+			need = max(need, d.s.Loss.inARow())
+		}
 		if confirms, rechecks = s.bad(r, need); confirms {
-			s.Finding = &incident.Finding{
+			s.confirm(incident.Finding{
 				Probe: d.probe, Kind: kind, Reason: r.Reason, Since: s.FirstBad, At: r.End(),
-				Explanation: d.explain(r, s.FirstBad, need),
-			}
+				Explanation: d.explain(r, s.FirstBad, s.Bad),
+			})
 			v.Started = append(v.Started, *s.Finding)
 		}
 	} else {
 		var ended *incident.Finding
-		if ended, rechecks = s.good(r, max(1, d.set.Recover)); ended != nil {
+		if ended, rechecks = s.good(r, d.set.Recover); ended != nil {
 			v.Ended = append(v.Ended, *ended)
 		}
 	}
@@ -123,7 +267,7 @@ func (d *Detector) explain(r probes.Result, since time.Time, runs int) string {
 // Findings returns those that last, in the order of their gravity.
 func (d *Detector) Findings() []incident.Finding {
 	var all []incident.Finding
-	for _, kind := range []incident.FindingKind{incident.Outage, incident.Regression, incident.Threshold, incident.Functional} {
+	for _, kind := range []incident.FindingKind{incident.Outage, incident.MomentaryOutages, incident.Regression, incident.Threshold, incident.Functional} {
 		if f := d.Finding(kind); f != nil {
 			all = append(all, *f)
 		}
@@ -136,6 +280,8 @@ func (d *Detector) Finding(kind incident.FindingKind) *incident.Finding {
 	switch kind {
 	case incident.Outage:
 		return d.s.Outage.Finding
+	case incident.MomentaryOutages:
+		return d.s.Momentary
 	case incident.Regression:
 		return d.s.Regression
 	case incident.Threshold:
@@ -148,6 +294,12 @@ func (d *Detector) Finding(kind incident.FindingKind) *incident.Finding {
 
 // Outage returns the outage that lasts, or nil.
 func (d *Detector) Outage() *incident.Finding { return d.s.Outage.Finding }
+
+// Reading returns how the newest result stands against what is normal.
+func (d *Detector) Reading() Reading { return d.reading }
+
+// Learning returns how many whole days the baseline has learnt, of those with which it is whole.
+func (d *Detector) Learning() (days, of int) { return d.latency.learning() }
 
 // Suspect reports whether the newest result failed and is neither confirmed nor refuted yet.
 func (d *Detector) Suspect() bool { return d.s.Outage.suspect() }
@@ -166,15 +318,40 @@ func (d *Detector) Forget() {
 	d.s.Threshold.forget()
 	d.s.Functional.forget()
 	d.s.Windows = nil
+	d.s.Loss.forget()
+	d.latency.forget()
 }
 
 // ForgetRegression drops a latency regression: nothing rests on it yet, and the results that showed it are too old to be used.
-func (d *Detector) ForgetRegression() { d.s.Regression, d.s.Windows = nil, nil }
+func (d *Detector) ForgetRegression() {
+	d.s.Regression, d.s.Limited, d.s.Windows, d.latency.alarm = nil, false, nil, alarm{}
+	d.latency.forget()
+}
+
+// Accept takes the latency that is measured now as normal from now on, as an operator decides after a permanent change. It
+// returns false where too little is measured to say what that is.
+func (d *Detector) Accept() (Verdict, bool) {
+	var v Verdict
+	if !d.latency.acceptNow() {
+		return v, false
+	}
+	if f := d.s.Regression; f != nil {
+		f.Ended, f.Accepted = time.Unix(d.latency.last, 0).UTC(), true
+		v.Ended = append(v.Ended, *f)
+		d.s.Regression = nil
+	}
+	return v, true
+}
 
 // Rewind makes the state fit a clock that was set back to now while the agent did not run: nothing lies in the future.
 func (d *Detector) Rewind(now time.Time) {
 	times := []*time.Time{&d.s.LastGood, &d.s.Answered}
-	for _, s := range []*Streak{&d.s.Outage, &d.s.Threshold, &d.s.Functional, {Finding: d.s.Regression}} {
+	for _, f := range []*incident.Finding{d.s.Regression, d.s.Momentary} {
+		if f != nil {
+			times = append(times, &f.Since, &f.Again, &f.Quiet)
+		}
+	}
+	for _, s := range []*Streak{&d.s.Outage, &d.s.Threshold, &d.s.Functional} {
 		times = append(times, &s.FirstBad, &s.FirstGood)
 		if s.Finding != nil {
 			times = append(times, &s.Finding.Since)
@@ -185,8 +362,23 @@ func (d *Detector) Rewind(now time.Time) {
 			*t = now
 		}
 	}
-	maps.DeleteFunc(d.s.Windows, func(_ string, window []Sample) bool { return window[len(window)-1].At.After(now) })
+	for phase, window := range d.s.Windows {
+		if window[len(window)-1].At.After(now) {
+			delete(d.s.Windows, phase)
+		}
+	}
+	d.s.Loss.rewind(now)
+	d.latency.rewind(now)
 }
 
 // Retract drops a confirmed outage: it turned out that the agent could not see.
 func (d *Detector) Retract() { d.s.Outage = Streak{} }
+
+// dropLimits forgets the windows of limits that are not configured any more.
+func (d *Detector) dropLimits() {
+	for phase := range d.s.Windows {
+		if !slices.ContainsFunc(d.limits, func(l Limit) bool { return l.Phase == phase }) {
+			delete(d.s.Windows, phase)
+		}
+	}
+}

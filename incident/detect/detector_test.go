@@ -56,7 +56,8 @@ func TestMachines(t *testing.T) {
 		{"all re-probes fail", "udrrr", "outage@1", "", false},
 		{"scheduled runs alone confirm too", "udddd", "outage@1", "", false},
 		{"recovery wants three good in a row", "udrrruguugg", "outage@1", "outage@5", false},
-		{"a failure in between starts the recovery again", "udrrrugduuu", "outage@1", "outage@8", false},
+		{"a failure in between starts the recovery again", "udrrrugduuuuu", "outage@1", "outage@8", false},
+		{"where good ones came in between, three may be luck", "udrrrugduuuu", "outage@1", "", false},
 		{"unknown says nothing", "ud?r?rr", "outage@1", "", false},
 		{"unknown does not recover", "udrrr????", "outage@1", "", false},
 		{"lagging failures are never used", "ulllllll", "", "", false},
@@ -68,7 +69,7 @@ func TestMachines(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := New("web", settings, nil, State{})
+			d := newDetector(settings, nil, State{})
 			started, ended, _ := feed(d, tt.letters)
 			if got := list(started, func(f incident.Finding) time.Time { return f.Since }); got != tt.started {
 				t.Errorf("started %q, want %q", got, tt.started)
@@ -93,7 +94,7 @@ func list(findings []incident.Finding, at func(incident.Finding) time.Time) stri
 
 // TestRechecks states how many quick re-probes are asked for, and that re-probes ask for no more.
 func TestRechecks(t *testing.T) {
-	_, _, got := feed(New("web", settings, nil, State{}), "udrrruggu")
+	_, _, got := feed(newDetector(settings, nil, State{}), "udrrruggu")
 	for i, want := range []int{0, 3, 0, 0, 0, 2, 0, 0, 0} {
 		if got[i] != want {
 			t.Errorf("after result %d: %d re-probes, want %d (%v)", i, got[i], want, got)
@@ -101,7 +102,7 @@ func TestRechecks(t *testing.T) {
 	}
 	none := settings
 	none.Rechecks = 0
-	started, _, _ := feed(New("web", none, nil, State{}), "ud")
+	started, _, _ := feed(newDetector(none, nil, State{}), "ud")
 	if len(started) != 1 {
 		t.Error("without re-probes the first failure confirms")
 	}
@@ -113,7 +114,7 @@ func TestLimits(t *testing.T) {
 	latency := func(d *Detector, at time.Duration, took time.Duration) Verdict {
 		return d.Observe(probes.Result{Start: t0.Add(at), Duration: took, Outcome: probes.Up})
 	}
-	d := New("web", settings, limits, State{})
+	d := newDetector(settings, limits, State{})
 	for i := range 30 {
 		took := 100 * time.Millisecond
 		if i%3 == 0 {
@@ -151,7 +152,7 @@ func TestLimits(t *testing.T) {
 
 // TestSeldom states that a probe that runs less often than the window holds is still judged.
 func TestSeldom(t *testing.T) {
-	d := New("web", settings, []Limit{{Phase: "total", Max: time.Second}}, State{})
+	d := newDetector(settings, []Limit{{Phase: "total", Max: time.Second}}, State{})
 	n := 0
 	for i := range 8 {
 		n += len(d.Observe(probes.Result{Start: t0.Add(time.Duration(i) * 15 * time.Minute), Duration: 2 * time.Second, Outcome: probes.Up}).Started)
@@ -164,10 +165,10 @@ func TestSeldom(t *testing.T) {
 // TestStateRoundTrip states that a Detector restored from JSON at any point goes on as if nothing had happened.
 func TestStateRoundTrip(t *testing.T) {
 	const letters = "uudruuudrrrruuggdrrrrcccccuuufffffuu?ldduuuu"
-	whole := New("web", settings, nil, State{})
+	whole := newDetector(settings, nil, State{})
 	wantStarted, wantEnded, _ := feed(whole, letters)
 	for cut := range letters {
-		d := New("web", settings, nil, State{})
+		d := newDetector(settings, nil, State{})
 		s1, e1, _ := feed(d, letters[:cut])
 		data, err := json.Marshal(d.State())
 		if err != nil {
@@ -177,7 +178,7 @@ func TestStateRoundTrip(t *testing.T) {
 		if err := json.Unmarshal(data, &st); err != nil {
 			t.Fatal(err)
 		}
-		s2, e2, _ := feed(New("web", settings, nil, st), strings.Repeat("?", cut)+letters[cut:])
+		s2, e2, _ := feed(newDetector(settings, nil, st), strings.Repeat("?", cut)+letters[cut:])
 		if len(s1)+len(s2) != len(wantStarted) || len(e1)+len(e2) != len(wantEnded) {
 			t.Errorf("cut at %d: %d started, %d ended; want %d, %d", cut, len(s1)+len(s2), len(e1)+len(e2), len(wantStarted), len(wantEnded))
 		}
@@ -185,7 +186,7 @@ func TestStateRoundTrip(t *testing.T) {
 }
 
 func TestForget(t *testing.T) {
-	d := New("web", settings, nil, State{})
+	d := newDetector(settings, nil, State{})
 	feed(d, "udr")
 	d.Forget()
 	if d.Suspect() || !d.Doubt().IsZero() {
@@ -203,7 +204,7 @@ func TestForget(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	d := New("web", settings, []Limit{{Phase: "total", Max: time.Second}}, State{})
+	d := newDetector(settings, []Limit{{Phase: "total", Max: time.Second}}, State{})
 	r := probes.Result{Start: t0, Duration: 10 * time.Millisecond, Outcome: probes.Up}
 	for b.Loop() {
 		r.Start = r.Start.Add(10 * time.Second)
@@ -216,7 +217,7 @@ func TestLateResults(t *testing.T) {
 	at := func(start, took time.Duration, o probes.Outcome) probes.Result {
 		return probes.Result{Start: t0.Add(start), Duration: took, Outcome: o}
 	}
-	d := New("web", settings, nil, State{})
+	d := newDetector(settings, nil, State{})
 	d.Observe(at(0, time.Second, probes.Up))
 	for s := range 4 {
 		d.Observe(at(time.Duration(10+s)*time.Second, time.Second, probes.Down))
@@ -242,7 +243,7 @@ func TestLateResults(t *testing.T) {
 func TestRegressionStays(t *testing.T) {
 	limits := []Limit{{Phase: "total", Max: time.Second}}
 	slow := func() *Detector {
-		d := New("web", settings, limits, State{})
+		d := newDetector(settings, limits, State{})
 		for i := range 5 {
 			d.Observe(probes.Result{Start: t0.Add(time.Duration(i) * time.Second), Duration: 2 * time.Second, Outcome: probes.Up})
 		}
@@ -272,10 +273,10 @@ func TestRegressionStays(t *testing.T) {
 	if len(d.Findings()) != 0 {
 		t.Errorf("after an outage: %+v", d.Findings())
 	}
-	if all := New("web", settings, nil, slow().State()).Findings(); len(all) != 0 {
+	if all := newDetector(settings, nil, slow().State()).Findings(); len(all) != 0 {
 		t.Errorf("without the limit: %+v", all)
 	}
-	other := New("web", settings, []Limit{{Phase: "tls", Max: time.Second}}, slow().State())
+	other := newDetector(settings, []Limit{{Phase: "tls", Max: time.Second}}, slow().State())
 	if len(other.State().Windows) != 0 || len(other.Findings()) != 1 {
 		t.Error("with another limit the regression stays until that is judged, its samples do not")
 	}
@@ -289,9 +290,9 @@ func TestRegressionStays(t *testing.T) {
 // TestRewind states that a state from the future neither keeps an outage from ending nor one from beginning.
 func TestRewind(t *testing.T) {
 	for _, letters := range []string{"uuuu", "uudrrr", "uuud", "uucc", "uuff"} {
-		before := New("web", settings, nil, State{})
+		before := newDetector(settings, nil, State{})
 		feed(before, strings.Repeat("?", 1000)+letters)
-		d := New("web", settings, nil, before.State())
+		d := newDetector(settings, nil, before.State())
 		d.Rewind(t0)
 		feed(d, "?uuu")
 		if d.Outage() != nil || d.Suspect() {
@@ -301,7 +302,7 @@ func TestRewind(t *testing.T) {
 		if d.Outage() == nil {
 			t.Errorf("%s: no outage", letters)
 		}
-		again := New("web", settings, nil, before.State())
+		again := newDetector(settings, nil, before.State())
 		again.Rewind(t0)
 		more, _, _ := feed(again, "?cccc")
 		for _, f := range append(started, more...) {
@@ -310,9 +311,13 @@ func TestRewind(t *testing.T) {
 			}
 		}
 	}
-	d := New("web", settings, []Limit{{Phase: "total", Max: time.Second}}, State{Regression: &incident.Finding{Since: t0.Add(time.Hour)}})
+	d := newDetector(settings, []Limit{{Phase: "total", Max: time.Second}}, State{Regression: &incident.Finding{Since: t0.Add(time.Hour)}})
 	d.Observe(probes.Result{Start: t0.Add(time.Hour), Duration: time.Minute, Outcome: probes.Up})
 	if d.Rewind(t0); !d.Findings()[0].Since.Equal(t0) || len(d.State().Windows) != 0 {
 		t.Error("slow since the future, or by samples of it")
 	}
+}
+
+func newDetector(set Settings, limits []Limit, s State) *Detector {
+	return New(Setup{Probe: "web", Settings: set, Limits: limits, State: s})
 }

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -22,13 +23,42 @@ type Sample struct {
 	D  time.Duration `json:"d"`
 }
 
-// latencies judges the absolute limits over a window. It never says that anything is down.
+// latencies judges a result against the absolute limits and the baseline. It never says that anything is down.
 func (d *Detector) latencies(r probes.Result, v *Verdict) {
-	if r.Recheck || len(d.limits) == 0 {
+	if r.Recheck {
 		return // re-probes come in bursts: they would weigh more than time does
 	}
-	judged := false
-	var over, held *measured
+	over, held, judged := d.absolute(r)
+	var s step
+	if ms, phase := primary(r); ms > 0 && !d.unlearnt {
+		s = d.latency.observe(r.Start.Unix(), ms, r.Phases, phase)
+		d.read(s)
+	}
+	switch {
+	case over != nil:
+		d.s.Limited = true
+	case judged && held == nil:
+		d.s.Limited = false
+	}
+	d.regression(r, over, judged || s.judged, s, v)
+}
+
+// primary returns the latency that is judged against the baseline, in milliseconds: an ICMP probe's round trip, any other kind's
+// whole run.
+func primary(r probes.Result) (ms float64, phase string) {
+	for _, p := range r.Phases {
+		if p.Name == probes.PhaseRTT {
+			return milliseconds(p.Duration), p.Name
+		}
+	}
+	return milliseconds(r.Duration), probes.PhaseTotal
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// absolute adds a result to the windows of the absolute limits. It returns a window over its limit, one that is not far enough
+// below to end what is going on, and whether any could be judged.
+func (d *Detector) absolute(r probes.Result) (over, held *measured, judged bool) {
 	for _, l := range d.limits {
 		took, ok := r.Phase(l.Phase)
 		if !ok {
@@ -46,21 +76,89 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 			held = m
 		}
 	}
-	switch f := d.s.Regression; {
-	case f == nil && over != nil:
-		d.s.Regression = &incident.Finding{
-			Probe: d.probe, Kind: incident.Regression, Reason: probes.Slow,
-			Since: over.since, At: r.End(), Explanation: over.explain(),
+	return over, held, judged
+}
+
+// regression moves the finding that stands for the absolute limits and the baseline together.
+func (d *Detector) regression(r probes.Result, over *measured, judged bool, s step, v *Verdict) {
+	a := &d.latency.alarm
+	slow := a.on && a.quiet == 0
+	f := d.s.Regression
+	switch {
+	case f == nil && (over != nil || slow):
+		f = &incident.Finding{Probe: d.probe, Kind: incident.Regression, Reason: probes.Slow, At: r.End()}
+		if slow {
+			f.Since = time.Unix(a.onset, 0).UTC()
 		}
-		v.Started = append(v.Started, *d.s.Regression)
-	case f != nil && over != nil:
-		f.Explanation = over.explain()
-	case f != nil && held == nil && judged:
+		if over != nil && (!slow || over.since.Before(f.Since)) {
+			f.Since = over.since
+		}
+		f.Again = f.Since
+		d.s.Regression = f
+		d.say(f, over, slow)
+		v.Started = append(v.Started, *f)
+	case f == nil:
+	case over != nil || slow:
+		if !f.Quiet.IsZero() {
+			f.Quiet, v.Moved = time.Time{}, true
+			f.Again = r.Start
+			if slow {
+				f.Again = time.Unix(a.again, 0).UTC()
+			}
+		}
+		d.say(f, over, slow)
+	case d.s.Limited:
+	case a.on:
+		if f.Quiet.IsZero() {
+			f.Quiet, v.Moved = r.Start, true
+			f.Explanation += "; fast again since " + clock(f.Quiet) + ", watched on because short slow stretches come again"
+		}
+	case judged:
 		f.Ended = r.Start
+		if !f.Quiet.IsZero() {
+			f.Ended = f.Quiet
+		}
+		if s.accepted {
+			f.Ended, f.Accepted = r.Start, true
+			f.Explanation += fmt.Sprintf("; this has lasted for %d h and is taken as normal from now on", acceptAfter)
+		}
 		v.Ended = append(v.Ended, *f)
 		d.s.Regression = nil
 	}
 }
+
+// say makes a finding say what is measured now.
+func (d *Detector) say(f *incident.Finding, over *measured, slow bool) {
+	f.Explanation = ""
+	if slow {
+		f.Latency = d.latency.explain()
+		f.Explanation = Explain(f.Latency)
+	}
+	if over != nil {
+		if f.Explanation != "" {
+			f.Explanation += "; "
+		}
+		f.Explanation += over.explain()
+	}
+}
+
+// read notes how the newest latency stands.
+func (d *Detector) read(s step) {
+	if !s.judged {
+		return
+	}
+	d.reading.Value = fromLog(s.value)
+	if s.known {
+		d.reading.Expected = fromLog(s.expected)
+		d.reading.Limit = fromLog(s.expected + d.latency.n.limits[midMedian])
+	}
+	if s.change != 0 {
+		d.reading.Change = time.Unix(s.change, 0).UTC()
+	}
+}
+
+// fromLog turns the logarithm of milliseconds into a duration.
+func fromLog(x float64) time.Duration { return time.Duration(math.Exp(x) * float64(time.Millisecond)) }
 
 // measured is a window judged against its limit.
 type measured struct {

@@ -8,10 +8,13 @@ import (
 )
 
 // Streak confirms a condition by so many bad results in a row, and its end by so many good ones. It is the whole state of
-// the outage, threshold and functional machines. The zero value has seen nothing.
+// the threshold and functional machines, and of the outage machine but for what is known of the path's loss. The zero value has
+// seen nothing.
 type Streak struct {
 	Bad       int               `json:"bad,omitempty"`  // in a row, while not confirmed
 	Good      int               `json:"good,omitempty"` // in a row, while confirmed
+	Goods     int               `json:"goods,omitempty"`
+	Bads      int               `json:"bads,omitempty"` // all since it was confirmed, those that confirmed it too
 	FirstBad  time.Time         `json:"first_bad,omitzero"`
 	FirstGood time.Time         `json:"first_good,omitzero"`
 	Finding   *incident.Finding `json:"finding,omitempty"` // while confirmed
@@ -23,11 +26,12 @@ func (s *Streak) confirmed() bool { return s.Finding != nil }
 // suspect reports whether the newest result was bad and is not confirmed.
 func (s *Streak) suspect() bool { return s.Finding == nil && s.Bad > 0 }
 
-// bad counts a bad result. It returns true when that confirms the condition (the caller then sets Finding), and how many
+// bad counts a bad result. It returns true when that confirms the condition (the caller then calls confirm), and how many
 // quick re-probes are wanted to get there.
 func (s *Streak) bad(r probes.Result, need int) (confirms bool, rechecks int) {
 	s.Good = 0
 	if s.confirmed() {
+		s.Bads++
 		return false, 0
 	}
 	if s.Bad == 0 {
@@ -35,7 +39,6 @@ func (s *Streak) bad(r probes.Result, need int) (confirms bool, rechecks int) {
 	}
 	s.Bad++
 	if s.Bad >= need {
-		s.Bad = 0
 		return true, 0
 	}
 	// The first failure, and a scheduled run that finds the count still open because re-probes were of no use, ask again.
@@ -45,9 +48,15 @@ func (s *Streak) bad(r probes.Result, need int) (confirms bool, rechecks int) {
 	return false, 0
 }
 
+// confirm makes the condition hold.
+func (s *Streak) confirm(f incident.Finding) {
+	s.Finding = &f
+	s.Goods, s.Bads, s.Bad = 0, max(s.Bad, 1), 0
+}
+
 // good counts a good result. It returns the ended finding when that confirms the end, and how many quick re-probes are
 // wanted to get there.
-func (s *Streak) good(r probes.Result, need int) (ended *incident.Finding, rechecks int) {
+func (s *Streak) good(r probes.Result, least int) (ended *incident.Finding, rechecks int) {
 	s.Bad = 0
 	if !s.confirmed() {
 		return nil, 0
@@ -55,7 +64,9 @@ func (s *Streak) good(r probes.Result, need int) (ended *incident.Finding, reche
 	if s.Good == 0 {
 		s.FirstGood = r.Start
 	}
+	need := goodNeeded(least, s.Goods-s.Good, s.Bads)
 	s.Good++
+	s.Goods++
 	if s.Good >= need {
 		ended = s.Finding
 		ended.Ended = s.FirstGood
@@ -66,6 +77,27 @@ func (s *Streak) good(r probes.Result, need int) (ended *incident.Finding, reche
 		return nil, need - s.Good
 	}
 	return nil, 0
+}
+
+// goodNeeded returns how many good results in a row are no luck, where good and bad ones came before them while the condition held.
+func goodNeeded(least, good, bad int) int {
+	const (
+		plausible = .01 // chance of luck that is taken
+		most      = 10
+	)
+	need := max(least, 1)
+	if good == 0 {
+		return need
+	}
+	share := float64(good+1) / float64(good+bad+2)
+	chance := 1.
+	for range need {
+		chance *= share
+	}
+	for ; chance > plausible && need < most; need++ {
+		chance *= share
+	}
+	return need
 }
 
 // began reports whether the bad run is going on and a run begun at that instant is older than it: its end says nothing.

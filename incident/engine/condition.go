@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -136,31 +137,84 @@ func (e *Engine) noteOutage(k *condition) {
 	m.Short = since(m.Short, e.now.Add(-r.MomentaryWindow))
 	// Once a problem, they stay one until a whole window is quiet, so that its case does not come and go.
 	m.Flaps = len(m.Short) > 0 && (len(m.Short) >= r.MomentaryCount || m.Flaps && e.member(incident.Availability, k.c.Name) != nil)
+	e.noteLosses(k)
 	if k.Down == 0 && m.Flaps {
 		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(m.Short), m.Short[0], probes.None
 		k.confirmed = m.Short[len(m.Short)-1]
-		k.lines = []string{fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(m.Short), r.MomentaryWindow, clock(m.Short[len(m.Short)-1]))}
+		k.Losses = false
+		k.lines = append(k.lines, fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(m.Short), r.MomentaryWindow, clock(m.Short[len(m.Short)-1])))
 		e.step.wake(m.Short[0].Add(r.MomentaryWindow))
 	}
 }
 
-// speed returns how a component stands as to its latency.
+// noteLosses makes a component that answers, but of which a probe fails again and again, one that flaps.
+func (e *Engine) noteLosses(k *condition) {
+	if k.Down > 0 {
+		return
+	}
+	for _, p := range k.c.deciding {
+		f := p.detector.Finding(incident.MomentaryOutages)
+		if f == nil || p.fresh == probes.Unknown {
+			continue
+		}
+		if k.Status != policy.Flapping || f.Since.Before(k.Since) {
+			k.Since, k.reason = f.Since, f.Reason
+		}
+		k.Status, k.Losses = policy.Flapping, true
+		k.confirmed = f.At
+		k.lines = append(k.lines, line(*f))
+	}
+}
+
+// follow notes when the probe's newest outage and its newest slow stretch ended.
+func (p *probe) follow(v *detect.Verdict) {
+	for _, f := range v.Ended {
+		switch f.Kind {
+		case incident.Outage:
+			p.ended = f.Ended
+		case incident.Regression:
+			p.fast = f.Ended
+		default:
+		}
+	}
+	if f := p.detector.Finding(incident.Regression); f != nil && !f.Quiet.IsZero() {
+		p.fast = f.Quiet
+	}
+}
+
+// speed returns how a component stands as to its latency. A finding that is quiet, held only because short slow stretches come
+// again, keeps an incident open and opens none.
 func (e *Engine) speed(c *component) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	m, r := c.memory, e.set.Readings
+	var again, fast time.Time // start of the oldest active stretch; end of the newest that is over
+	slow := false
 	for _, p := range c.deciding {
-		if f := p.detector.Finding(incident.Regression); f != nil && p.detector.Outage() == nil {
-			k.add(f, p)
+		if p.fast.After(fast) {
+			fast = p.fast
+		}
+		f := p.detector.Finding(incident.Regression)
+		if f == nil || p.detector.Outage() != nil {
+			continue
+		}
+		k.add(f, p)
+		if f.Quiet.IsZero() {
+			slow = true
+			if at := f.Again; again.IsZero() || at.Before(again) {
+				again = at
+			}
 		}
 	}
-	slow := !k.Since.IsZero()
 	if slow && m.SlowSince.IsZero() {
-		m.SlowSince = k.Since
+		m.SlowSince = again
 	} else if !slow && !m.SlowSince.IsZero() {
-		k.rectified = e.now
+		if fast.IsZero() || fast.Before(m.SlowSince) {
+			fast = e.now
+		}
+		k.rectified = fast
 		m.SlowSince = time.Time{}
 		if !e.inMaintenance(c.Name) {
-			m.Slow = append(m.Slow, e.now)
+			m.Slow = append(m.Slow, fast)
 		}
 	}
 	m.Slow = since(m.Slow, e.now.Add(-r.PeriodicWindow))
@@ -169,17 +223,17 @@ func (e *Engine) speed(c *component) condition {
 		k.Count++
 	}
 	switch {
-	case slow && e.now.Sub(k.Since) >= r.Sustained:
+	case slow && e.now.Sub(again) >= r.Sustained:
 		k.Status = policy.SlowSustained
 	case k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name):
 		k.Status = policy.SlowPeriodic
 		if !slow {
 			k.fresh = true
 			k.Since = m.Slow[0]
-			k.lines = []string{fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(m.Slow[len(m.Slow)-1]))}
+			k.lines = append(k.lines, fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(m.Slow[len(m.Slow)-1])))
 		}
 	case slow:
-		e.step.wake(k.Since.Add(r.Sustained))
+		e.step.wake(again.Add(r.Sustained))
 	}
 	return k
 }

@@ -27,7 +27,9 @@ type Setup struct {
 	Level     sla.Level
 	Detection detect.Settings
 	Limits    map[string][]detect.Limit // by probe id
-	Zone      *time.Location            // of maintenance windows; nil: UTC
+	Zone      *time.Location            // of maintenance windows and of the hours of baselines; nil: UTC
+	Holiday   func(time.Time) bool      // whether a local day is one of rest although no weekend; nil: none is
+	Baselines map[string][]byte         // as saved, by probe id
 }
 
 // Engine judges one solution. It is not safe for concurrent use.
@@ -64,6 +66,8 @@ type probe struct {
 	lastGood  time.Time
 	ended     time.Time // first good result after its newest outage
 	asked     time.Time // when the engine last wanted it looked at, see look
+	fast      time.Time // when its newest slow stretch ended
+	accepted  string    // why a speed problem of it ended although it is as slow as before
 
 	// The newest result that says anything, since the engine began or the agent slept or was blind: Unknown while there is none.
 	fresh   probes.Outcome
@@ -147,11 +151,8 @@ func (e *Engine) Observe(r probes.Result) Step {
 	if v.Recheck > 0 {
 		e.step.recheck(p.id, v.Recheck, e.set.Detection.RecheckWithin)
 	}
-	for _, f := range v.Ended {
-		if f.Kind == incident.Outage {
-			p.ended = f.Ended
-		}
-	}
+	p.follow(&v)
+	e.noteAccepted(p, v, "the latency of "+p.id+" has lasted for a day and is taken as normal from now on")
 	confirmed := slices.ContainsFunc(v.Started, func(f incident.Finding) bool { return f.Kind == incident.Outage })
 	if p.deciding && !wasSuspect && (p.detector.Suspect() || confirmed) {
 		e.lookAround(p)

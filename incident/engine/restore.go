@@ -44,6 +44,7 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	}
 	e.takeUp(open)
 	e.build()
+	e.s.Detectors, e.set.Baselines = nil, nil // the detectors have them
 	if e.s.Now.After(now) {
 		e.rewind(now.UTC())
 	}
@@ -119,7 +120,13 @@ func (e *Engine) build() {
 
 func (e *Engine) addProbe(id string, c *component, instance int) *probe {
 	p := &probe{id: id, component: c, instance: instance}
-	p.detector = detect.New(id, e.set.Detection, e.set.Limits[id], e.s.Detectors[id])
+	p.detector = detect.New(detect.Setup{
+		Probe: id, Settings: e.set.Detection, Limits: e.set.Limits[id], State: e.s.Detectors[id], Baseline: e.set.Baselines[id],
+		Calendar: detect.Calendar{Zone: e.set.Zone, Holiday: e.set.Holiday}, Unlearnt: c == nil,
+	})
+	if f := p.detector.Finding(incident.Regression); f != nil {
+		p.fast = f.Quiet
+	}
 	p.lastGood = p.detector.State().LastGood
 	e.probes[id] = p
 	return p

@@ -49,6 +49,15 @@ type ProbeView struct {
 	Last     *probes.Result     `json:"last,omitempty"`
 	LastGood time.Time          `json:"last_good,omitzero"`
 	Findings []incident.Finding `json:"findings,omitempty"`
+	Baseline *BaselineView      `json:"baseline,omitempty"` // nil: nothing is learnt about the probe
+}
+
+// BaselineView is what a probe's baseline knows.
+type BaselineView struct {
+	Days     int           `json:"days"`               // whole days learnt
+	Of       int           `json:"of"`                 // with which it is whole
+	Expected time.Duration `json:"expected,omitempty"` // latency that was normal for the newest result; 0: not known yet
+	Limit    time.Duration `json:"limit,omitempty"`    // that a lasting latency must pass to be slow; 0: not known yet
 }
 
 // Step is what follows from one input: rows to make durable, and probes to run again soon.
@@ -57,8 +66,12 @@ type Step struct {
 	Incidents []incident.Incident // new or changed, whole
 	Events    []incident.Event
 	Rechecks  []Recheck
-	Wake      time.Time // when Tick should be called at the latest; zero: the next second will do
+	Accepted  []Accepted // for the log
+	Wake      time.Time  // when Tick should be called at the latest; zero: the next second will do
 }
+
+// Accepted says that a probe's latency, which was a speed problem, is taken as normal from now on.
+type Accepted struct{ Probe, Text string }
 
 // Changed reports whether the step holds anything that must be made durable.
 func (s Step) Changed() bool { return len(s.Incidents) > 0 || len(s.Events) > 0 }
@@ -143,6 +156,11 @@ func (e *Engine) viewProbe(p *probe) ProbeView {
 	if p.last != nil {
 		last := *p.last
 		v.Last = &last
+	}
+	if p.component != nil {
+		r := p.detector.Reading()
+		v.Baseline = &BaselineView{Expected: r.Expected, Limit: r.Limit}
+		v.Baseline.Days, v.Baseline.Of = p.detector.Learning()
 	}
 	switch {
 	case p.component != nil && e.blind(), p.last == nil && len(v.Findings) == 0:

@@ -29,6 +29,7 @@ type Situation struct {
 	Down      int       // of them, where the status is Inaccessible or RedundancyLost
 	Since     time.Time // first failing result
 	Count     int       // of repetitions, for Flapping and SlowPeriodic
+	Losses    bool      // of Flapping: single runs fail again and again, none for long enough to be an outage
 }
 
 // Verdict is a priority with its title and its reason.
@@ -86,6 +87,12 @@ func Judge(s Situation, r Readings) Verdict {
 			fmt.Sprintf("reading of the contract: redundancy is lost, the function is still served: %d of %d instances of %s down since %s", s.Down, s.Instances, s.Component, since),
 		}
 	case Flapping:
+		if s.Losses {
+			return Verdict{
+				p, s.Component + " has momentary outages",
+				fmt.Sprintf("momentary outages: %s fails again and again since %s, each time for less than it takes to confirm an outage", s.Component, since),
+			}
+		}
 		return Verdict{
 			p, s.Component + " has momentary outages",
 			fmt.Sprintf("momentary outages: %d of %s within %s, each recovered within %s", s.Count, s.Component, span(r.MomentaryWindow), span(r.Momentary)),

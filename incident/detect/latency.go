@@ -1,0 +1,427 @@
+package detect
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// tests is how many questions are asked of the windows; a latency is slow when one of them is answered with yes.
+const tests = 4
+
+// The tests, from the one that is quickest and wants most to the one that is slowest and wants least. slowCreep is none of a
+// window: it compares days.
+const (
+	inARow    = iota // the last four all stand above
+	mostShort        // six of the last seven do
+	midMedian        // the median of the last 20 does
+	longMean         // the mean of the middle half of the last 60 does
+	slowCreep
+)
+
+// How a test judges. The figures were found on public RIPE Atlas traces and on series made of their noise; docs/detection.md
+// shows what each costs and brings.
+var judges = [tests]struct {
+	floor float64 // smallest ratio that matters to a person
+	cap   float64 // largest that is ever asked for, so that noise never hides a doubling
+	young float64 // smallest while what is normal is being learnt
+	own   float64 // how far above its own usual peaks, in scales of their distribution
+	size  int     // of its window
+}{
+	inARow:    {1.6, 8, 2.5, 10, 4},
+	mostShort: {1.3, 1.85, 2, 10, shortWindow},
+	midMedian: {1.2, 1.6, 1.6, 8.5, midWindow},
+	longMean:  {1.18, 1.4, 1.5, 5, longWindow},
+}
+
+const (
+	sigmas       = 3.   // standard errors of a window's median that a limit keeps off
+	slopeShare   = .35  // of the hourly change that is expected anyway, added to the limits: the hour may come a little early
+	guessed      = 1.15 // factor on the limits while the kind of day has not been seen yet
+	fewHours     = 10.  // hours by whose share the own peaks are raised, while there are few of them
+	creepRatio   = 1.18 // above the base of the last days
+	warmHours    = 6    // before that nothing is judged
+	youngHours   = 24
+	creepBases   = 7    // days whose bases a creep is compared with
+	acceptAfter  = 24   // hours after which a level that lasts is taken as normal
+	sampleEvery  = 20   // seconds that lie between samples at the least
+	gapMost      = 10   // sample intervals without a sample after which the windows say nothing
+	gapLeast     = 1800 // seconds that such a gap has at the least
+	quietShort   = 40   // good samples that end what was short: it is likely to come again
+	quietLong    = 5    // and what was long
+	longActive   = 60   // samples
+	recentHours  = 24   // hours from which the base is taken
+	recentWithin = 72   // and how far back they may lie
+	peakHours    = 336  // hours whose peaks count
+	mostSamples  = 180  // in an hour
+)
+
+// latency judges the latency of one probe against what is normal for it. Its zero value has learnt nothing.
+type latency struct {
+	calendar  Calendar
+	slowRatio float64       // Settings.SlowRatio
+	slowBy    time.Duration // Settings.SlowBy
+	base      baseline
+	win       windows
+	changes   Changes
+	phases    []phase // as baseline.phases names them
+	phase     string  // that is judged
+
+	hour    slot // that is being filled; start 0: none
+	samples []int16
+	peaks   [tests]float64
+	slow    int // samples of the hour that were called slow
+
+	bin      [8]float32 // latencies since the last sample
+	bins     int
+	last     int64 // Unix seconds of the newest sample
+	interval int64 // seconds between the newest two
+
+	n normal // of the hour; derived
+
+	alarm alarm
+}
+
+// phase is one part of the latency, kept to tell where the time went.
+type phase struct {
+	ring    [midWindow]int16
+	next, n int
+	samples []int16 // of the hour, every few
+}
+
+// alarm is a regression that lasts. The zero value is none.
+type alarm struct {
+	on      bool
+	test    int   // that saw it first
+	since   int64 // Unix seconds of the sample that raised it
+	onset   int64 // dated back
+	again   int64 // onset of its newest active stretch
+	quiet   int   // good samples since it was last active
+	still   int64 // Unix seconds of the first of them; 0: it is active
+	active  int   // samples of the active stretch
+	stretch int   // active stretches so far
+}
+
+// normal is what is expected in one hour, derived from the baseline alone.
+type normal struct {
+	around   [3]centre // of the hour before, the hour, the hour after
+	base     float64   // NaN: unknown
+	drift    float64   // of the base above that of the last days; 0 where that is unknown
+	constant float64   // expected level while young
+	sigma    float64
+	own      [tests]float64 // own peaks extrapolated; 0: not known yet
+	limits   [tests]float64
+	by       [tests]term // what set the limit
+	warming  bool        // too little is known to judge at all
+	young    bool        // what is normal is not known well
+	unsure   bool        // this kind of day was not seen before
+}
+
+// term is what sets a limit.
+type term uint8
+
+const (
+	byFloor term = iota
+	byNoise
+	byHistory
+	byCap
+	byLearning
+)
+
+// step is what one sample changed.
+type step struct {
+	began, ended    bool
+	quieted, rose   bool    // went quiet while it is held, or became active again
+	accepted        bool    // ended because the level lasted
+	judged          bool    // a sample was taken
+	known           bool    // and something was expected of it
+	value, expected float64 // logarithms of milliseconds
+	change          int64   // Unix seconds to which a change of level is dated that the sample told; 0: none
+}
+
+// observe takes a latency at t, in Unix seconds and milliseconds, with the phases of its run.
+func (l *latency) observe(t int64, ms float64, phases []probes.Phase, judged string) (s step) {
+	if !(ms > 0) || t < l.last {
+		return s
+	}
+	l.phase = judged
+	l.bin[l.bins%len(l.bin)] = float32(math.Log(ms))
+	l.bins++
+	if t-l.last < sampleEvery-1 {
+		return s
+	}
+	room := l.bin
+	y := float64(median(room[:min(l.bins, len(room))]))
+	l.bins = 0
+	if t >= l.hour.end {
+		l.turn(t)
+	}
+	if l.last != 0 {
+		if gap := t - l.last; l.interval > 0 && gap > max(gapMost*l.interval, gapLeast) {
+			l.win.clear()
+		} else {
+			l.interval = gap
+		}
+	}
+	l.last = t
+	if len(l.samples) < mostSamples {
+		l.samples = append(l.samples, quantised(y))
+	}
+	l.takePhases(phases, judged)
+	s.judged, s.value = true, y
+	if at, ok := l.changes.Observe(t, math.Exp(y)); ok {
+		s.change = at
+	}
+	if l.n.warming {
+		return s
+	}
+	s.known, s.expected = true, l.expected(t)
+	l.win.push(float32(y - s.expected))
+	l.judge(t, &s)
+	if l.alarm.on {
+		l.slow++
+	}
+	return s
+}
+
+// turn closes the hour that is full and begins the one that holds t.
+func (l *latency) turn(t int64) {
+	if l.hour.start != 0 {
+		l.closeHour()
+	}
+	l.hour = l.calendar.at(t)
+	l.samples, l.slow, l.peaks = l.samples[:0], 0, [tests]float64{}
+	l.learn()
+}
+
+func (l *latency) closeHour() {
+	levels := l.closePhases()
+	if len(l.samples) < fewest {
+		return
+	}
+	count := len(l.samples)
+	h := hourly{count: uint8(min(count, 255)), level: median(l.samples)}
+	if l.slow > 0 {
+		h.marks |= touched
+	}
+	if l.slow*4 > count {
+		h.marks |= slowHour
+	}
+	off := 0.
+	if l.n.unsure || l.n.young {
+		h.marks |= unsureHour
+		if !l.n.warming {
+			off = h.ms() - l.expected(l.hour.start+1800) // of a guess the noise is learnt, not how far it was off
+		}
+	}
+	for i, p := range l.peaks {
+		h.peaks[i] = clamped(p-off, peakUnit)
+	}
+	for i, x := range l.samples {
+		l.samples[i] = max(x-h.level, h.level-x)
+	}
+	h.spread = clamped(1.4826*float64(median(l.samples))/logUnit, spreadUnit)
+	l.base.put(l.hour, h, levels)
+}
+
+// expected returns what is normal at t, in the hour that is being filled.
+func (l *latency) expected(t int64) float64 {
+	n := &l.n
+	if n.young {
+		return n.constant
+	}
+	a, b, f := n.around[1], n.around[2], float64(t-l.hour.start)/3600-.5
+	if f < 0 {
+		a, b, f = n.around[0], n.around[1], f+1
+	}
+	if a.days == 0 {
+		a = n.around[1]
+	}
+	if b.days == 0 {
+		b = n.around[1]
+	}
+	return n.base + a.above + f*(b.above-a.above)
+}
+
+// measure returns how far above the expected a test's window stands, and whether it holds enough samples to be asked.
+func (l *latency) measure(test int) (above float64, ok bool) {
+	w := &l.win
+	switch test {
+	case inARow:
+		if w.n < 4 {
+			return 0, false
+		}
+		return float64(min(w.newest(1), w.newest(2), w.newest(3), w.newest(4))), true
+	case mostShort:
+		s := &w.sorted[0]
+		if s.n < 6 {
+			return 0, false
+		}
+		return float64(s.v[s.n-6]), true
+	case midMedian:
+		s := &w.sorted[1]
+		if s.n < midWindow*3/4 {
+			return 0, false
+		}
+		return s.median(), true
+	}
+	s := &w.sorted[2]
+	if s.n < longWindow*3/4 {
+		return 0, false
+	}
+	return max(s.median(), s.midmean()), true
+}
+
+// judge asks the tests and moves the alarm.
+func (l *latency) judge(t int64, s *step) {
+	over := -1
+	long, longOK := 0., false
+	for test := range tests {
+		above, ok := l.measure(test)
+		if !ok {
+			continue
+		}
+		if test == longMean {
+			long, longOK = above, true
+		}
+		if !l.alarm.on && above > l.peaks[test] {
+			l.peaks[test] = above
+		}
+		if above > l.n.limits[test] && over < 0 {
+			over = test
+		}
+	}
+	if over < 0 && longOK && !l.n.unsure && long+l.n.drift > l.creepLimit() {
+		over = slowCreep
+	}
+	l.move(t, over, s)
+}
+
+// creepLimit is how far above the base of the last days the long window may stand.
+func (l *latency) creepLimit() float64 {
+	return math.Log(creepRatio) + max(0, l.n.limits[longMean]-math.Log(judges[longMean].floor))
+}
+
+// short returns how far above the expected, or above the base of the last days for a creep, the short window's median stands.
+func (l *latency) short() float64 {
+	if l.win.sorted[0].n == 0 {
+		return 0
+	}
+	m := l.win.sorted[0].median()
+	if l.alarm.on && l.alarm.test == slowCreep {
+		m += l.n.drift
+	}
+	return m
+}
+
+// move begins, quiets, rouses or ends the alarm. over is the test that is passed, or -1.
+func (l *latency) move(t int64, over int, s *step) {
+	a := &l.alarm
+	if !a.on {
+		if over >= 0 {
+			onset := l.onset(t)
+			*a = alarm{on: true, test: over, since: t, onset: onset, again: onset, stretch: 1}
+			s.began = true
+		}
+		return
+	}
+	if over < 0 && l.short() < l.n.limits[longMean]/2 {
+		if a.quiet == 0 {
+			a.still = t
+			s.quieted = true
+		}
+		a.quiet++
+	} else {
+		if a.quiet >= 3 {
+			a.active, a.again = 0, l.onset(t)
+			a.stretch++
+		}
+		s.rose = a.quiet > 0
+		a.quiet, a.still = 0, 0
+		a.active++
+	}
+	hold := quietShort
+	if a.active >= longActive {
+		hold = quietLong
+	}
+	switch {
+	case a.quiet >= hold:
+		*a = alarm{}
+		s.ended = true
+	case a.quiet == 0 && t-a.again >= acceptAfter*3600 && t-a.since >= acceptAfter*3600:
+		l.accept()
+		s.ended, s.accepted = true, true
+	}
+}
+
+// accept takes the level that is measured now as normal.
+func (l *latency) accept() {
+	level := l.n.constant
+	if !l.n.young {
+		level = l.n.base
+	}
+	level += l.win.sorted[len(sizes)-1].median()
+	l.base.accepted, l.base.level, l.base.changed = l.hour.index(), float32(level), true
+	l.alarm = alarm{}
+	l.win.clear()
+	l.learn()
+}
+
+// acceptNow does so where enough is measured.
+func (l *latency) acceptNow() bool {
+	if l.n.warming || l.win.n < shortWindow || math.IsNaN(l.n.base) && !l.n.young {
+		return false
+	}
+	l.accept()
+	return true
+}
+
+// onset dates a rise back to where the level changed: by the change that was declared last, where that is a rise and lies in the
+// windows, otherwise by the single step from the expected level to the one measured now that fits the windows best.
+func (l *latency) onset(t int64) int64 {
+	oldest := t - int64(l.win.n)*max(l.interval, 1)
+	if c := l.changes.Last(); c.After > c.Before && c.Onset > oldest {
+		return c.Onset
+	}
+	level := l.short()
+	best, sum, at := 0., 0., 1
+	for k := 1; k <= l.win.n && level > 0; k++ {
+		sum += min(float64(l.win.newest(k)), level) - level/2
+		if sum > best {
+			best, at = sum, k
+		}
+	}
+	return t - int64(at-1)*max(l.interval, 1)
+}
+
+// forget drops what is measured but not learnt yet.
+func (l *latency) forget() {
+	l.win.clear()
+	l.bins = 0
+}
+
+// learning returns how many whole days are learnt, of those that make a baseline.
+func (l *latency) learning() (days, of int) { return min(l.base.based(), learnDays), learnDays }
+
+// learnDays is the days with which a baseline is whole: two of every weekday.
+const learnDays = 14
+
+// rewind makes the state fit a clock that was set back to now: nothing lies in the future.
+func (l *latency) rewind(now time.Time) {
+	t := now.Unix()
+	if l.last > t {
+		l.last, l.bins = 0, 0
+		l.win.clear()
+	}
+	if l.hour.start > t {
+		l.hour, l.samples = slot{}, l.samples[:0]
+	}
+	today := l.calendar.at(t).day
+	l.base.days = slices.DeleteFunc(l.base.days, func(r day) bool { return r.date > today })
+	l.base.accepted, l.base.changed = min(l.base.accepted, today*24), true
+	for _, x := range []*int64{&l.alarm.since, &l.alarm.onset, &l.alarm.again, &l.alarm.still} {
+		*x = min(*x, t)
+	}
+}

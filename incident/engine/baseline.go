@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/detect"
+)
+
+// Reading returns how the newest result of a probe stands against what is normal; false: there is no such probe, or it has no
+// result.
+func (e *Engine) Reading(id string) (detect.Reading, bool) {
+	p := e.probes[id]
+	if p == nil || p.last == nil {
+		return detect.Reading{}, false
+	}
+	return p.detector.Reading(), true
+}
+
+// Baselines returns, by probe, the baselines that changed since the last call; they are committed with the state.
+func (e *Engine) Baselines() map[string][]byte {
+	var all map[string][]byte
+	for id, p := range e.probes {
+		if b := p.detector.Baseline(); b != nil {
+			if all == nil {
+				all = map[string][]byte{}
+			}
+			all[id] = b
+		}
+	}
+	return all
+}
+
+// AllBaselines returns every baseline as it is now, by probe, for an engine that goes on.
+func (e *Engine) AllBaselines() map[string][]byte {
+	all := make(map[string][]byte, len(e.probes))
+	for id, p := range e.probes {
+		all[id] = p.detector.AllBaseline()
+	}
+	return all
+}
+
+// Seed teaches a probe's baseline what was measured before, oldest first, and returns how many points it took.
+func (e *Engine) Seed(id string, history []detect.Point) (taken int) {
+	p := e.probes[id]
+	if p == nil {
+		return 0
+	}
+	return p.detector.Seed(history)
+}
+
+// Learning returns how many days of so many a probe's baseline has learnt; of is 0 where nothing is learnt about it.
+func (e *Engine) Learning(id string) (days, of int) {
+	p := e.probes[id]
+	if p == nil || p.component == nil {
+		return 0, 0
+	}
+	return p.detector.Learning()
+}
+
+// Accept takes the latency that a probe measures now as normal, as an operator decides after a permanent change; false: there is no
+// such probe, or too little is measured to say what that is.
+func (e *Engine) Accept(now time.Time, id, by string) (Step, bool) {
+	e.begin(now)
+	p := e.probes[id]
+	if p == nil || p.component == nil {
+		return e.finish(), false
+	}
+	v, ok := p.detector.Accept()
+	if !ok {
+		return e.finish(), false
+	}
+	e.noteAccepted(p, v, "the latency of "+id+" is taken as normal from now on, by "+by)
+	e.evaluate()
+	return e.finish(), true
+}
+
+// noteAccepted remembers why a speed problem ends although it is as slow as before.
+func (e *Engine) noteAccepted(p *probe, v detect.Verdict, because string) {
+	for _, f := range v.Ended {
+		if f.Kind == incident.Regression && f.Accepted {
+			p.accepted = because
+			e.step.Accepted = append(e.step.Accepted, Accepted{Probe: p.id, Text: because})
+		}
+	}
+}

@@ -15,7 +15,7 @@ const (
 
 	madToSigma = 1.4826 // of a normal distribution
 
-	changeLimit  = 16.5 // weighted log likelihood ratio that declares a change
+	changeLimit  = 16.0 // weighted log likelihood ratio that declares a change
 	changeSlack  = 0.5  // taken off it for every point of the new level: what each has to be worth, as in a CUSUM
 	changeMs     = 1.5  // ms; a change of level by less is of no account
 	changeRatio  = 5e-3 // in log latency; likewise
@@ -42,8 +42,7 @@ const (
 // The zero value has seen nothing. A value is bounded, and MarshalBinary or MarshalText (and so JSON) keep it exactly. It is not
 // safe for concurrent use.
 type Changes struct {
-	n       int // points in xs
-	level   int // points seen since the last onset
+	n       int // points in xs: all of this level
 	xs      [changeRef + changePast]float64
 	recent  [changePast]changePoint // the newest last
 	typical float64                 // spread of an ordinary level; 0: not known
@@ -100,7 +99,7 @@ func (c *Changes) push(t int64, x, floor float64) {
 	}
 	p := changePoint{t: t}
 	p.median, p.spread = c.judge(floor)
-	if c.level >= changeKnown {
+	if c.n >= changeKnown {
 		step := changeStep
 		if p.spread < c.typical {
 			step = -step
@@ -118,7 +117,6 @@ func (c *Changes) push(t int64, x, floor float64) {
 	c.before.add(x)
 	c.xs[c.n] = x
 	c.n++
-	c.level++
 }
 
 // judge returns the level and the spread of the points in before.
@@ -139,8 +137,10 @@ func (c *Changes) ratio(i int, after *changeSorted, ms, floor float64) float64 {
 	if by < changeRatio || by*ms < changeMs || by < changeSpread*p.spread {
 		return 0
 	}
-	if x := c.xs[c.n-i]; math.Abs(x-median) > math.Abs(x-p.median) {
-		return 0 // still of the old level
+	for _, x := range [...]float64{c.xs[c.n-i], c.xs[c.n-1]} {
+		if math.Abs(x-median) > math.Abs(x-p.median) {
+			return 0 // it begins later, or is over
+		}
 	}
 	n := float64(i)
 	spread := max(floor, (after.mad(median)*n+c.typical*changePriorNew)/(n+changePriorNew))
@@ -149,7 +149,7 @@ func (c *Changes) ratio(i int, after *changeSorted, ms, floor float64) float64 {
 		a, b := (x-p.median)/p.spread, (x-median)/spread
 		g *= (1 + a*a) / (1 + b*b)
 	}
-	before := float64(c.level - i)
+	before := float64(c.n - i)
 	return (math.Log(g) + n*(math.Log(p.spread/spread)-changeSlack)) * before / (before + n)
 }
 
@@ -157,7 +157,6 @@ func (c *Changes) ratio(i int, after *changeSorted, ms, floor float64) float64 {
 func (c *Changes) declare(i int, floor float64) {
 	p := c.recent[changePast-i]
 	c.n = copy(c.xs[:], c.xs[c.n-i:c.n])
-	c.level = c.n
 	c.before.n = 0
 	for j, x := range c.xs[:c.n] {
 		q := &c.recent[changePast-i+j]

@@ -141,6 +141,14 @@ func eventful() []float64 {
 func TestChangesRestart(t *testing.T) {
 	xs := eventful()
 	want := observeAll(xs)
+	var unbroken detect.Changes
+	for i, x := range xs {
+		_, _ = unbroken.Observe(int64(i), x)
+	}
+	end, err := unbroken.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(want) < 3 {
 		t.Fatalf("the series makes %d changes: too dull", len(want))
 	}
@@ -169,8 +177,8 @@ func TestChangesRestart(t *testing.T) {
 				got = append(got, declared{int(onset), i})
 			}
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("restarted after %d points: %v, want %v", cut, got, want)
+		if state, err := before.Changes.MarshalBinary(); err != nil || !bytes.Equal(state, end) || !slices.Equal(got, want) {
+			t.Errorf("restarted after %d points: %v (%v), want %v and the same state", cut, got, err, want)
 		}
 	}
 }

@@ -11,10 +11,9 @@ import (
 // changeVersion is the first byte of an encoded Changes. It changes with the format, or with the meaning of what it holds.
 const changeVersion = 1
 
-// AppendBinary appends the state: less than 1,200 bytes, and exact.
+// AppendBinary appends the state: less than 1,000 bytes, and exact.
 func (c Changes) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, changeVersion, byte(c.n))
-	b = binary.AppendUvarint(b, uint64(c.level))
 	b = binary.AppendVarint(b, c.last.Onset)
 	for _, f := range []float64{c.typical, c.last.Before, c.last.After} {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
@@ -39,9 +38,9 @@ func (c *Changes) UnmarshalBinary(b []byte) error {
 		return errors.New("state of the change annotator is of another version: forget it")
 	}
 	r := changeReader{b: b[2:]}
-	d := Changes{n: int(b[1]), level: int(min(r.uvarint(), math.MaxInt32))}
-	if d.n > len(d.xs) || d.level < d.n {
-		return fmt.Errorf("state of the change annotator holds %d points of a level of %d: forget it", d.n, d.level)
+	d := Changes{n: int(b[1])}
+	if d.n > len(d.xs) {
+		return fmt.Errorf("state of the change annotator claims %d points of at most %d: forget it", d.n, len(d.xs))
 	}
 	d.last.Onset = r.varint()
 	d.typical, d.last.Before, d.last.After = r.float(), r.float(), r.float()
@@ -82,30 +81,20 @@ type changeReader struct {
 	bad bool
 }
 
-func (r *changeReader) skip(n int) {
-	if n <= 0 {
-		r.b, r.bad = nil, true
-		return
-	}
-	r.b = r.b[n:]
-}
-
-func (r *changeReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	r.skip(n)
-	return v
-}
-
 func (r *changeReader) varint() int64 {
 	v, n := binary.Varint(r.b)
-	r.skip(n)
+	if n <= 0 {
+		r.b, r.bad = nil, true
+		return 0
+	}
+	r.b = r.b[n:]
 	return v
 }
 
 // float reads a finite number.
 func (r *changeReader) float() float64 {
 	if len(r.b) < 8 {
-		r.skip(0)
+		r.b, r.bad = nil, true
 		return 0
 	}
 	f := math.Float64frombits(binary.LittleEndian.Uint64(r.b))

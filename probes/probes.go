@@ -128,8 +128,8 @@ type Result struct {
 	Duration    time.Duration `json:"duration"` // of the whole run
 	Outcome     Outcome       `json:"outcome"`
 	Reason      Reason        `json:"reason,omitempty"`
-	Detail      string        `json:"detail,omitempty"` // one lower-case sentence that a person can act on; "" when plainly up
-	Phases      []Phase       `json:"phases,omitempty"` // in order; a phase that did not finish is there with the time it took
+	Detail      string        `json:"detail,omitempty"`  // one lower-case sentence that a person can act on; "" when plainly up
+	Phases      []Phase       `json:"phases,omitempty"`  // in order; a phase that did not finish is there with the time it took
 	Numbers     []Number      `json:"numbers,omitempty"` // measured quantities, each name once
 	Certificate *Certificate  `json:"certificate,omitempty"`
 	Facts       []Fact        `json:"facts,omitempty"`

@@ -16,6 +16,8 @@ type Detector struct {
 	set    Settings
 	limits []Limit
 	s      State
+
+	thresholds []Threshold // see Watch
 }
 
 // State is all that a Detector remembers; it survives restarts as JSON.
@@ -23,6 +25,7 @@ type State struct {
 	Outage     Streak              `json:"outage,omitzero"`
 	Threshold  Streak              `json:"threshold,omitzero"`
 	Functional Streak              `json:"functional,omitzero"`
+	Numbers    map[string]*Gauge   `json:"numbers,omitempty"` // by name
 	Regression *incident.Finding   `json:"regression,omitempty"`
 	Windows    map[string][]Sample `json:"windows,omitempty"` // by phase
 	LastGood   time.Time           `json:"last_good,omitzero"`
@@ -85,6 +88,7 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 	d.advance(&d.s.Functional, incident.Functional, r.Reason.IsFunctional(), r, &v)
 	d.advance(&d.s.Threshold, incident.Threshold, r.Reason == probes.Capacity, r, &v)
 	if !r.Lagging {
+		d.numbers(&r, &v)
 		d.latencies(r, &v)
 	}
 	return v
@@ -124,24 +128,17 @@ func (d *Detector) explain(r probes.Result, since time.Time, runs int) string {
 func (d *Detector) Findings() []incident.Finding {
 	var all []incident.Finding
 	for _, kind := range []incident.FindingKind{incident.Outage, incident.Regression, incident.Threshold, incident.Functional} {
-		if f := d.Finding(kind); f != nil {
+		for f := range d.Lasting(kind) {
 			all = append(all, *f)
 		}
 	}
 	return all
 }
 
-// Finding returns the one of that kind that lasts, or nil.
+// Finding returns the one of that kind that lasts, the first of several (see Lasting), or nil.
 func (d *Detector) Finding(kind incident.FindingKind) *incident.Finding {
-	switch kind {
-	case incident.Outage:
-		return d.s.Outage.Finding
-	case incident.Regression:
-		return d.s.Regression
-	case incident.Threshold:
-		return d.s.Threshold.Finding
-	case incident.Functional:
-		return d.s.Functional.Finding
+	for f := range d.Lasting(kind) {
+		return f
 	}
 	return nil
 }
@@ -162,9 +159,9 @@ func (d *Detector) Doubt() time.Time {
 
 // Forget drops what is not confirmed: after a sleep of the agent, a jump of its clock, or blindness, it says nothing.
 func (d *Detector) Forget() {
-	d.s.Outage.forget()
-	d.s.Threshold.forget()
-	d.s.Functional.forget()
+	for _, s := range d.streaks() {
+		s.forget()
+	}
 	d.s.Windows = nil
 }
 
@@ -174,7 +171,7 @@ func (d *Detector) ForgetRegression() { d.s.Regression, d.s.Windows = nil, nil }
 // Rewind makes the state fit a clock that was set back to now while the agent did not run: nothing lies in the future.
 func (d *Detector) Rewind(now time.Time) {
 	times := []*time.Time{&d.s.LastGood, &d.s.Answered}
-	for _, s := range []*Streak{&d.s.Outage, &d.s.Threshold, &d.s.Functional, {Finding: d.s.Regression}} {
+	for _, s := range append(d.streaks(), &Streak{Finding: d.s.Regression}) {
 		times = append(times, &s.FirstBad, &s.FirstGood)
 		if s.Finding != nil {
 			times = append(times, &s.Finding.Since)
@@ -185,6 +182,7 @@ func (d *Detector) Rewind(now time.Time) {
 			*t = now
 		}
 	}
+	d.rewindNumbers(now)
 	maps.DeleteFunc(d.s.Windows, func(_ string, window []Sample) bool { return window[len(window)-1].At.After(now) })
 }
 

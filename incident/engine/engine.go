@@ -21,13 +21,14 @@ import (
 
 // Setup is the configuration of an Engine.
 type Setup struct {
-	Solution  policy.Solution
-	Readings  policy.Readings
-	Windows   []policy.Window
-	Level     sla.Level
-	Detection detect.Settings
-	Limits    map[string][]detect.Limit // by probe id
-	Zone      *time.Location            // of maintenance windows; nil: UTC
+	Solution   policy.Solution
+	Readings   policy.Readings
+	Windows    []policy.Window
+	Level      sla.Level
+	Detection  detect.Settings
+	Limits     map[string][]detect.Limit     // by probe id
+	Thresholds map[string][]detect.Threshold // by probe id
+	Zone       *time.Location                // of maintenance windows; nil: UTC
 }
 
 // Engine judges one solution. It is not safe for concurrent use.

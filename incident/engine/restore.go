@@ -120,6 +120,7 @@ func (e *Engine) build() {
 func (e *Engine) addProbe(id string, c *component, instance int) *probe {
 	p := &probe{id: id, component: c, instance: instance}
 	p.detector = detect.New(id, e.set.Detection, e.set.Limits[id], e.s.Detectors[id])
+	p.detector.Watch(e.set.Thresholds[id])
 	p.lastGood = p.detector.State().LastGood
 	e.probes[id] = p
 	return p

@@ -109,13 +109,16 @@ type Instance struct {
 
 // Probe is a configured, scheduled measurement. The keys of its kind stand beside these.
 type Probe struct {
-	Kind     string                   `yaml:"kind" required:"true" doc:"Which kind of probe."`
-	Name     string                   `yaml:"name" doc:"Name within its instance; the kind unless given."`
-	Interval time.Duration            `yaml:"interval" doc:"Time between two runs; defaults.interval unless given."`
-	Timeout  time.Duration            `yaml:"timeout" doc:"Longest run; defaults.timeout unless given."`
-	Schedule string                   `yaml:"schedule" doc:"Cron expression in the tenant's zone, instead of interval."`
-	Role     string                   `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
-	Limits   map[string]time.Duration `yaml:"limits" doc:"Absolute latency limits by phase (total, dns, connect, tls, ...), judged over a window."`
+	Kind     string              `yaml:"kind" required:"true" doc:"Which kind of probe."`
+	Name     string              `yaml:"name" doc:"Name within its instance; the kind unless given."`
+	Interval time.Duration       `yaml:"interval" doc:"Time between two runs; defaults.interval unless given."`
+	Timeout  time.Duration       `yaml:"timeout" doc:"Longest run; defaults.timeout unless given."`
+	Schedule string              `yaml:"schedule" doc:"Cron expression in the tenant's zone, instead of interval."`
+	Role     string              `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
+	Written  map[string]Quantity `yaml:"limits" doc:"Absolute limits: of latencies by phase (total, dns, connect, tls, ...), judged over a window, as durations; of the numbers of the kind as numbers, in percent with or without the sign. See docs/thresholds.md."`
+
+	Limits     map[string]time.Duration `yaml:"-"` // of latencies, by phase
+	Thresholds map[string]float64       `yaml:"-"` // of numbers, by name; from limits or from a key of the kind's own
 
 	ID    string        `yaml:"-"` // component/name or component/instance/name; witness/name for a witness
 	Probe probes.Probe  `yaml:"-"` // the kind's own struct, decoded and valid

@@ -290,7 +290,7 @@ func TestThresholdProperties(t *testing.T) {
 		around := rapid.Float64Range(0.5, 1.5).Draw(rt, "around")
 		noise := rapid.Float64Range(0, 0.6).Draw(rt, "noise")
 		lasts, starts := false, 0
-		var least, most float64 = math.Inf(1), math.Inf(-1)
+		least, most := math.Inf(1), math.Inf(-1)
 		at := t0
 		for range rapid.IntRange(1, 200).Draw(rt, "results") {
 			at = at.Add(time.Duration(rapid.IntRange(-10, 4000).Draw(rt, "after")) * time.Second)

@@ -185,7 +185,7 @@ func (t *Trend) outlook(k *probes.NumberKind, now time.Time, value float64) stri
 	}
 	slots := t.whole()
 	if len(slots) == 0 {
-		return "no forecast yet: it was not measured since the clock was set back"
+		return fmt.Sprintf("no forecast yet: it needs %d whole days of data and has none", leastDays)
 	}
 	days := extremes(slots, k.Low)
 	if !k.Low && len(days) > 0 {

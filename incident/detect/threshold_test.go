@@ -385,3 +385,42 @@ func TestObserveNumberAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a result; want none", n)
 	}
 }
+
+// TestLateNumberAfterARestart states that a long run that began before the newest one says nothing, after a restart neither.
+func TestLateNumberAfterARestart(t *testing.T) {
+	d := watching(sessions)
+	run(d, "sessions", 95, 95, 95, 20)
+	d = again(t, d)
+	for range 4 {
+		if v := d.Observe(measuredAt(t0, "sessions", 95)); v.Changed() || v.Recheck > 0 {
+			t.Fatalf("%+v", v)
+		}
+	}
+}
+
+// TestAbsentNumberBreaksARow states that results in a row are in a row.
+func TestAbsentNumberBreaksARow(t *testing.T) {
+	d := watching(sessions)
+	for i := range 9 {
+		r := measuredAt(t0.Add(time.Duration(i)*time.Minute), "sessions", 95)
+		if i%4 == 3 {
+			r.Numbers = nil
+		}
+		if v := d.Observe(r); v.Changed() {
+			t.Fatalf("at %d: %+v", i, v)
+		}
+	}
+}
+
+// TestQuickReProbesMakeNoTrend states that a burst of runs does not weigh more than time does.
+func TestQuickReProbesMakeNoTrend(t *testing.T) {
+	d := watching(sessions)
+	for i := range 4 {
+		r := measuredAt(t0.Add(time.Duration(i)*time.Second), "sessions", 95)
+		r.Recheck = i > 0
+		d.Observe(r)
+	}
+	if g := d.State().Numbers["sessions"]; len(g.Trend.Values) != 1 || g.Finding == nil {
+		t.Errorf("%+v", g)
+	}
+}

@@ -1,11 +1,14 @@
 package detect
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -144,5 +147,51 @@ func TestCountdown(t *testing.T) {
 		if got := countdown(t0, days); got != want {
 			t.Errorf("%v: %q, want %q", days, got, want)
 		}
+	}
+}
+
+// TestFirstDayMustBeWhole states that a day of which the busy hours may be missing is no day.
+func TestFirstDayMustBeWhole(t *testing.T) {
+	var slots []Slot
+	for n := range 3*slotsADay - 1 {
+		slots = append(slots, Slot{n, float32(n)})
+	}
+	if days := extremes(slots, false); len(days) != 2 || days[0] != (extreme{0, 34}) || days[1] != (extreme{-1, 22}) {
+		t.Errorf("of nearly three days: %v", days)
+	}
+	if days := extremes(slots[:3], false); len(days) != 1 {
+		t.Errorf("of a morning: %v", days)
+	}
+}
+
+// TestTrendRoundTrip states that a Trend restored at any value is the same as one that never ended, also where values are thinned
+// out, and that those that are kept are spread over the whole of their two hours.
+func TestTrendRoundTrip(t *testing.T) {
+	var whole, again Trend
+	for i := range 2000 {
+		at := t0.Add(time.Duration(i) * 10 * time.Second)
+		whole.add(at, float64(i%97))
+		data, err := json.Marshal(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again = Trend{}
+		if err := json.Unmarshal(data, &again); err != nil {
+			t.Fatal(err)
+		}
+		again.add(at, float64(i%97))
+		if diff := cmp.Diff(whole, again); diff != "" {
+			t.Fatalf("at %d (-want +got):\n%s", i, diff)
+		}
+		if len(whole.Values) >= 2*slotValues {
+			t.Fatalf("%d values at %d", len(whole.Values), i)
+		}
+	}
+	var rising Trend
+	for i := range 720 {
+		rising.add(t0.Add(time.Duration(i)*10*time.Second), float64(i))
+	}
+	if got := median(rising.Values); got < 330 || got > 390 {
+		t.Errorf("the median of 0 to 719 is %v", got)
 	}
 }

@@ -38,6 +38,7 @@ const (
 func (d *decoder) complete(c *Config) {
 	d.tenant(&c.Tenant)
 	d.serviceLevel(&c.ServiceLevel, c.Tenant.Zone)
+	d.holidays(&c.Tenant, c.ServiceLevel.Holidays)
 	d.text("operations_centre.name", c.OperationsCentre.Name)
 	d.text("operations_centre.phone", c.OperationsCentre.Phone)
 	d.pace(&c.Defaults)
@@ -135,6 +136,13 @@ func unjoin(err error) []error {
 	return []error{err}
 }
 
+// holidays sets the days of rest by which a latency is judged. Those of the service level were checked with it.
+func (d *decoder) holidays(t *Tenant, supported string) {
+	var err error
+	t.Holiday, err = sla.Holidays(cmp.Or(t.Holidays, supported))
+	d.check(err == nil || t.Holidays == "", "tenant.holidays", "", "%v", err)
+}
+
 func (d *decoder) detection(c *Config) {
 	s, path := c.Detection, "detection."
 	d.whole(path+"rechecks", s.Rechecks, 0, 20)
@@ -142,6 +150,8 @@ func (d *decoder) detection(c *Config) {
 	d.whole(path+"recover", s.Recover, 1, 100)
 	d.span(path+"limit_window", s.LimitWindow, time.Second, 24*time.Hour)
 	d.whole(path+"limit_points", s.LimitPoints, 1, 120)
+	d.check(s.SlowRatio >= 1.05 && s.SlowRatio <= 2, path+"slow_ratio", "", "%g is not between 1.05 and 2", s.SlowRatio)
+	d.span(path+"slow_by", s.SlowBy, 0, time.Minute)
 }
 
 func (d *decoder) readings(c *Config) {

@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -272,23 +271,6 @@ func (d *decoder) timing(c *Config, p *Probe, path string) {
 	d.check(p.Timeout > 0, path+".timeout", "", "must be longer than 0")
 	if pace > 0 && d.clean(path+".interval") {
 		d.check(p.Timeout <= pace, path+".timeout", "", "%s is longer than the time between two runs, %s", short(p.Timeout), short(pace))
-	}
-}
-
-func (d *decoder) limits(p *Probe, path string) {
-	kind, ok := probes.Lookup(p.Kind)
-	if !ok {
-		return
-	}
-	phases := append(slices.Clone(kind.Phases), probes.PhaseTotal)
-	for _, phase := range slices.Sorted(maps.Keys(p.Limits)) {
-		limit, at := p.Limits[phase], join(path+".limits", phase)
-		if !slices.Contains(phases, phase) {
-			d.check(false, at, d.suggest(phase, phases), "%s has no phase %s", p.Kind, quote(phase))
-			continue
-		}
-		d.check(limit > 0, at, "", "must be longer than 0")
-		d.check(limit <= p.Timeout, at, "", "%s is longer than the timeout of %s: it could never be passed", short(limit), short(p.Timeout))
 	}
 }
 

@@ -46,9 +46,11 @@ type Tenant struct {
 	Name     string   `yaml:"name" doc:"Name for people; the id unless given."`
 	TimeZone string   `yaml:"time_zone" default:"UTC" doc:"IANA zone in which the customer reads times."`
 	Language string   `yaml:"language" default:"en" enum:"en,da" doc:"Language of the customer's mails."`
+	Holidays string   `yaml:"holidays" doc:"Country whose public holidays the customer's people have off, such as DK: a latency is compared with that of weekends then; service_level.holidays unless given."`
 	Contacts Contacts `yaml:"contacts" doc:"People."`
 
-	Zone *time.Location `yaml:"-"` // of TimeZone
+	Zone    *time.Location       `yaml:"-"` // of TimeZone
+	Holiday func(time.Time) bool `yaml:"-" json:"-"` // whether a local day is one of Holidays; nil: none is
 }
 
 // Contacts are the people of a tenant.
@@ -109,13 +111,16 @@ type Instance struct {
 
 // Probe is a configured, scheduled measurement. The keys of its kind stand beside these.
 type Probe struct {
-	Kind     string                   `yaml:"kind" required:"true" doc:"Which kind of probe."`
-	Name     string                   `yaml:"name" doc:"Name within its instance; the kind unless given."`
-	Interval time.Duration            `yaml:"interval" doc:"Time between two runs; defaults.interval unless given."`
-	Timeout  time.Duration            `yaml:"timeout" doc:"Longest run; defaults.timeout unless given."`
-	Schedule string                   `yaml:"schedule" doc:"Cron expression in the tenant's zone, instead of interval."`
-	Role     string                   `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
-	Limits   map[string]time.Duration `yaml:"limits" doc:"Absolute latency limits by phase (total, dns, connect, tls, ...), judged over a window."`
+	Kind     string              `yaml:"kind" required:"true" doc:"Which kind of probe."`
+	Name     string              `yaml:"name" doc:"Name within its instance; the kind unless given."`
+	Interval time.Duration       `yaml:"interval" doc:"Time between two runs; defaults.interval unless given."`
+	Timeout  time.Duration       `yaml:"timeout" doc:"Longest run; defaults.timeout unless given."`
+	Schedule string              `yaml:"schedule" doc:"Cron expression in the tenant's zone, instead of interval."`
+	Role     string              `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
+	Written  map[string]Quantity `yaml:"limits" doc:"Absolute limits: of latencies by phase (total, dns, connect, tls, ...), judged over a window, as durations; of the numbers of the kind as numbers, in percent with or without the sign. See docs/thresholds.md."`
+
+	Limits     map[string]time.Duration `yaml:"-"` // of latencies, by phase
+	Thresholds map[string]float64       `yaml:"-"` // of numbers, by name; from limits or from a key of the kind's own
 
 	ID    string        `yaml:"-"` // component/name or component/instance/name; witness/name for a witness
 	Probe probes.Probe  `yaml:"-"` // the kind's own struct, decoded and valid

@@ -17,6 +17,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // parsed returns a configuration that must be without fault.
@@ -209,6 +210,9 @@ func TestViews(t *testing.T) {
 	if diff := cmp.Diff(limits, c.Limits()); diff != "" {
 		t.Errorf("Limits (-want +got)\n%s", diff)
 	}
+	if diff := cmp.Diff(map[string][]detect.Threshold{}, c.Thresholds()); diff != "" {
+		t.Errorf("Thresholds (-want +got)\n%s", diff)
+	}
 	all := c.AllProbes()
 	if len(all) != 9 || all[8].ID != "witness/hint" {
 		t.Errorf("%d probes, the last is %s", len(all), all[len(all)-1].ID)
@@ -231,6 +235,39 @@ func TestViews(t *testing.T) {
 	recipients := []Recipient{{Role: "customer", Contact: incident.Contact{Email: "it@acme.example"}}, {Contact: incident.Contact{Email: "boss@acme.example"}}}
 	if diff := cmp.Diff(recipients, c.Notices[0].Recipients); diff != "" {
 		t.Errorf("Recipients (-want +got)\n%s", diff)
+	}
+}
+
+// TestLimitsOfNumbers states how numbers are written, and that a key of the kind's own means the same as limits, which goes first.
+func TestLimitsOfNumbers(t *testing.T) {
+	for keys, want := range map[string]map[string]float64{
+		"":                                      {"free": 5},
+		"free_above: 7":                         {"free": 7},
+		"free_above: 0":                         nil,
+		"limits: { free: 2.5 }":                 {"free": 2.5},
+		"limits: { sessions: 90%, dns: 1s }":    {"free": 5, "sessions": 90},
+		"limits: { sessions: 90 }":              {"free": 5, "sessions": 90},
+		`limits: { sessions: "99.5 %" }`:        {"free": 5, "sessions": 99.5},
+		`limits: { sessions: "${FIVE}" }`:       {"free": 5, "sessions": 5},
+		"free_above: 0\nlimits: { disks: 1e3 }": {"disks": 1000},
+	} {
+		c, err := Parse("firstcall.yaml", []byte(head+"components:\n  - name: web\n    probes:\n      - kind: pool\n"+indent(keys)), func(string) (string, bool) { return "5", true })
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if diff := cmp.Diff(want, c.AllProbes()[0].Thresholds); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", keys, diff)
+		}
+		for _, l := range c.Thresholds()["web/pool"] {
+			if l.Limit != want[l.Name] || l.Name == "sessions" && l.Full != 100 {
+				t.Errorf("%s: %+v", keys, l)
+			}
+		}
+	}
+	c := parsed(t, "firstcall.yaml", head+"components: [{ name: web, probes: [{ kind: tls, address: \"a:1\" }] }]\n")
+	if got := c.Thresholds()["web/tls"]; len(got) != 1 || got[0].Limit != 21 || got[0].Name != probes.CertificateDays {
+		t.Errorf("the default of expires_within: %+v", got)
 	}
 }
 

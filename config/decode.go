@@ -134,6 +134,7 @@ func (d *decoder) specsOf(t reflect.Type) []field.Spec {
 var (
 	secretType   = reflect.TypeFor[secret.Value]()
 	durationType = reflect.TypeFor[time.Duration]()
+	quantityType = reflect.TypeFor[Quantity]()
 	wordsType    = reflect.TypeFor[Supported]() // a list that may be written as its only word
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )

@@ -12,15 +12,33 @@ import (
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
-// The kinds of these tests: "test" has a key of every type, "hint" only ever explains, "named" has a key called name, and
+// The kinds of these tests: "test" has a key of every type, "hint" only ever explains, "pool" has numbers, "named" has a key called name, and
 // "fragile" panics when it is asked to validate itself.
 func init() {
 	probes.Register(probes.Kind{Name: "test", New: func() probes.Probe { return &testProbe{} }, Phases: []string{"dns", "connect"}})
 	probes.Register(probes.Kind{Name: "hint", New: func() probes.Probe { return &hintProbe{} }, Evidence: true})
+	probes.Register(probes.Kind{Name: "pool", New: func() probes.Probe { return &poolProbe{} }, Phases: []string{"dns"}, Numbers: []probes.NumberKind{
+		{Name: "sessions", Unit: "%", Full: 100}, {Name: "free", Unit: "GB", Low: true}, {Name: "disks"},
+	}})
 	probes.Register(probes.Kind{Name: "named", New: func() probes.Probe { return &namedProbe{} }})
 	probes.Register(probes.Kind{Name: "fragile", New: func() probes.Probe { return &fragileProbe{} }})
 	desk.Register(desk.Kind{Name: "test", New: func() desk.Builder { return &testDesk{} }})
 	notify.Register(notify.Kind{Name: "test", New: func() notify.Builder { return &testNotifier{} }})
+}
+
+// poolProbe has numbers, and a key of its own for the limit of one.
+type poolProbe struct {
+	silent
+	FreeAbove int `yaml:"free_above" default:"5"`
+}
+
+func (*poolProbe) Validate() field.Errors { return nil }
+
+func (p *poolProbe) OwnLimit(number string) (float64, string) {
+	if number != "free" {
+		return 0, ""
+	}
+	return float64(p.FreeAbove), "free_above"
 }
 
 type silent struct{}

@@ -81,6 +81,8 @@ func wanted(t reflect.Type) string {
 	switch {
 	case t == durationType:
 		return "a duration"
+	case t == quantityType:
+		return "a duration or a number"
 	case t == secretType || reflect.PointerTo(t).Implements(textType) || t.Kind() == reflect.String:
 		return "text"
 	case t.Kind() == reflect.Bool:
@@ -123,13 +125,15 @@ func (d *decoder) setSecret(v reflect.Value, s scalar, path string) {
 	v.Set(reflect.ValueOf(secret.New(s.text)))
 }
 
+const durationHint = "write for example 30s, 5m, 1h30m or 21d"
+
 func (d *decoder) setDuration(v reflect.Value, s scalar, path string) {
 	parsed, err := parseDuration(s.text)
 	if err == nil && s.node != nil && kindOf(s.node) != "text" {
 		err = errDuration // 0 without a unit
 	}
 	if err != nil {
-		hint := "write for example 30s, 5m, 1h30m or 21d"
+		hint := durationHint
 		if decimal.MatchString(s.text) && s.name == "" {
 			hint = fmt.Sprintf("write the unit: %ss", strings.TrimLeft(s.text, "+-"))
 		}

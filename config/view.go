@@ -8,6 +8,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // Solution returns what the policy judges: components, instances and probes, without how they are measured.
@@ -51,6 +52,20 @@ func (c *Config) Limits() map[string][]detect.Limit {
 	for _, p := range c.AllProbes() {
 		for _, phase := range slices.Sorted(maps.Keys(p.Limits)) {
 			all[p.ID] = append(all[p.ID], detect.Limit{Phase: phase, Max: p.Limits[phase]})
+		}
+	}
+	return all
+}
+
+// Thresholds returns the limits of numbers by probe id, each probe's in the order of its kind; probes without any are not in it.
+func (c *Config) Thresholds() map[string][]detect.Threshold {
+	all := map[string][]detect.Threshold{}
+	for _, p := range c.AllProbes() {
+		kind, _ := probes.Lookup(p.Kind)
+		for _, n := range kind.Numbers {
+			if limit, ok := p.Thresholds[n.Name]; ok {
+				all[p.ID] = append(all[p.ID], detect.Threshold{NumberKind: n, Limit: limit})
+			}
 		}
 	}
 	return all

@@ -32,7 +32,7 @@ type HTTP struct {
 	Expect        HTTPExpect     `yaml:"expect" doc:"What the answer must be."`
 	RejectBody    string         `yaml:"reject_body" doc:"Text that must not be in the answer."`
 	Functional    HTTPFunctional `yaml:"functional" doc:"Answers that are the application's matter and open no case."`
-	ExpiresWithin time.Duration  `yaml:"expires_within" default:"0s" doc:"Less time left than this on the certificate is a passed threshold (priority 4); 0 turns it off."`
+	ExpiresWithin time.Duration  `yaml:"expires_within" default:"0s" doc:"Less time left than this on the certificate is a passed threshold (priority 4), as with limits: { certificate_days: 21 }; 0 turns it off."`
 
 	Proxy              secret.Value `yaml:"proxy" doc:"Address of an HTTP or HTTPS proxy, with its credentials; none is taken from the environment."`
 	CAFile             string       `yaml:"ca_file" doc:"PEM file with the authorities that are trusted instead of the system's; read when the configuration is loaded."`
@@ -71,10 +71,11 @@ type HTTPFunctional struct {
 
 func init() {
 	Register(Kind{
-		Name:   "http",
-		Doc:    "Makes an HTTP request over a new connection and judges status, headers and content of the answer.",
-		New:    func() Probe { return new(HTTP) },
-		Phases: []string{PhaseDNS, PhaseConnect, PhaseTLS, PhaseFirstByte, PhaseTransfer},
+		Name:    "http",
+		Doc:     "Makes an HTTP request over a new connection and judges status, headers and content of the answer.",
+		New:     func() Probe { return new(HTTP) },
+		Phases:  []string{PhaseDNS, PhaseConnect, PhaseTLS, PhaseFirstByte, PhaseTransfer},
+		Numbers: []NumberKind{certificateDays},
 	})
 }
 
@@ -117,6 +118,11 @@ func (p *HTTP) Validate() field.Errors {
 		p.here = p.transport(own, proxy)
 	}
 	return nil
+}
+
+// OwnLimit returns what expires_within sets.
+func (p *HTTP) OwnLimit(number string) (float64, string) {
+	return expiresWithin(number, p.ExpiresWithin)
 }
 
 func (p *HTTP) checkTarget(faults *field.Errors) {

@@ -39,20 +39,16 @@ func (p *HTTP) judge(ctx context.Context, rec *Recorder, step hop, response *htt
 		rec.evidence(response, body)
 		return p.cutShort(ctx, rec, response, len(body), err)
 	}
-	expiry := ""
 	if response.TLS != nil {
-		expiry = rec.expiry(*response.TLS, p.ExpiresWithin, time.Now())
+		rec.expiry(*response.TLS, time.Now())
 	}
 	outcome, reason, detail := p.verdict(response, body, redirect)
 	if response.StatusCode == http.StatusUnauthorized && step.trusted && outcome != Up {
 		outcome, reason, detail = p.unauthorised(outcome, reason, detail)
 	}
-	switch {
-	case outcome != Up:
+	if outcome != Up {
 		rec.evidence(response, body)
 		return rec.Finish(outcome, reason, "%s", detail)
-	case expiry != "":
-		return rec.Finish(Degraded, Capacity, "%s", expiry)
 	}
 	return rec.Up()
 }

@@ -103,8 +103,7 @@ func TestHTTPSCertificates(t *testing.T) {
 		{"not trusted", nil, func(p *probes.HTTP) { p.CAFile = "" }, probes.Down, probes.BadCertificate, "not trusted"},
 		{"wrong name", nil, func(p *probes.HTTP) { p.ServerName = "web.example" }, probes.Down, probes.BadCertificate, "not for web.example"},
 		{"other name", func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"web.example"}, nil }, func(p *probes.HTTP) { p.ServerName = "web.example" }, probes.Up, probes.None, ""},
-		{"near expiry, not asked", func(c *x509.Certificate) { c.NotAfter = days(3) }, nil, probes.Up, probes.None, ""},
-		{"near expiry", func(c *x509.Certificate) { c.NotAfter = days(3) }, func(p *probes.HTTP) { p.ExpiresWithin = 21 * 24 * time.Hour }, probes.Degraded, probes.Capacity, "expires in 3 days"},
+		{"near expiry", func(c *x509.Certificate) { c.NotAfter = days(3) }, func(p *probes.HTTP) { p.ExpiresWithin = 21 * 24 * time.Hour }, probes.Up, probes.None, ""},
 		{"no http/2", nil, func(p *probes.HTTP) { p.Version = "http2" }, probes.Down, probes.Protocol, "does not offer http/2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,6 +118,9 @@ func TestHTTPSCertificates(t *testing.T) {
 			}
 			if r.Certificate == nil {
 				t.Error("the certificate is not noted")
+			}
+			if n, ok := r.Number(probes.CertificateDays); ok != (r.Outcome != probes.Down || r.Reason == probes.Protocol) || ok && time.Duration(n.Value*24*float64(time.Hour)) > time.Until(r.Certificate.NotAfter)+time.Minute {
+				t.Errorf("numbers are %+v", r.Numbers)
 			}
 		})
 	}

@@ -128,8 +128,9 @@ type Result struct {
 	Duration    time.Duration `json:"duration"` // of the whole run
 	Outcome     Outcome       `json:"outcome"`
 	Reason      Reason        `json:"reason,omitempty"`
-	Detail      string        `json:"detail,omitempty"` // one lower-case sentence that a person can act on; "" when plainly up
-	Phases      []Phase       `json:"phases,omitempty"` // in order; a phase that did not finish is there with the time it took
+	Detail      string        `json:"detail,omitempty"`  // one lower-case sentence that a person can act on; "" when plainly up
+	Phases      []Phase       `json:"phases,omitempty"`  // in order; a phase that did not finish is there with the time it took
+	Numbers     []Number      `json:"numbers,omitempty"` // measured quantities, each name once
 	Certificate *Certificate  `json:"certificate,omitempty"`
 	Facts       []Fact        `json:"facts,omitempty"`
 	Recheck     bool          `json:"recheck,omitempty"` // a quick re-probe, not a scheduled run
@@ -167,6 +168,7 @@ type Kind struct {
 	New      func() Probe // a pointer to a new struct, defaults not yet set
 	Evidence bool         // its role is evidence unless configured otherwise or alone in its instance
 	Phases   []string     // the phases it may report
+	Numbers  []NumberKind // the numbers it may report, at most MaxNumbers
 }
 
 var kinds = map[string]Kind{}
@@ -175,6 +177,9 @@ var kinds = map[string]Kind{}
 func Register(k Kind) {
 	if _, taken := kinds[k.Name]; taken || k.Name == "" || k.New == nil {
 		panic("probes: kind " + k.Name + " is registered twice or is incomplete")
+	}
+	if !k.proper() {
+		panic("probes: kind " + k.Name + " declares too many numbers, or one that is there already, as a phase perhaps")
 	}
 	kinds[k.Name] = k
 }

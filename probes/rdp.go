@@ -34,7 +34,7 @@ type RDP struct {
 	ServerName    string        `yaml:"server_name" doc:"Name that is asked for in TLS and, with certificate: verify, that the certificate must be for; the host of address unless given."`
 	Certificate   string        `yaml:"certificate" default:"check" enum:"check,ignore,verify" doc:"What the certificate must be: check wants one that is not expired, verify also a trusted chain and the name, ignore only reports. Remote Desktop servers sign their own certificate by default, so check does not mind an unknown signer."`
 	CAFile        string        `yaml:"ca_file" doc:"PEM file with the authorities that certificate: verify trusts instead of the system's; read when the configuration is loaded."`
-	ExpiresWithin time.Duration `yaml:"expires_within" doc:"Less time left on the certificate than this is a passed threshold (priority 4); off unless given, since a self-signed one is renewed by its server."`
+	ExpiresWithin time.Duration `yaml:"expires_within" doc:"Less time left on the certificate than this is a passed threshold (priority 4), as with limits: { certificate_days: 21 }; off unless given, since a self-signed one is renewed by its server."`
 
 	target, name string // what Validate made of Address and ServerName
 	roots        *x509.CertPool
@@ -42,10 +42,11 @@ type RDP struct {
 
 func init() {
 	Register(Kind{
-		Name:   "rdp",
-		Doc:    "Climbs the first stages of a Remote Desktop log-on: TCP, X.224 negotiation, TLS and certificate. A listener that accepts and stays silent is down.",
-		New:    func() Probe { return new(RDP) },
-		Phases: []string{PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS},
+		Name:    "rdp",
+		Doc:     "Climbs the first stages of a Remote Desktop log-on: TCP, X.224 negotiation, TLS and certificate. A listener that accepts and stays silent is down.",
+		New:     func() Probe { return new(RDP) },
+		Phases:  []string{PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS},
+		Numbers: []NumberKind{certificateDays},
 	})
 }
 
@@ -81,6 +82,11 @@ func (p *RDP) Validate() field.Errors {
 		p.name, _, _ = net.SplitHostPort(p.target)
 	}
 	return faults
+}
+
+// OwnLimit returns what expires_within sets.
+func (p *RDP) OwnLimit(number string) (float64, string) {
+	return expiresWithin(number, p.ExpiresWithin)
 }
 
 // withPort returns address with the port where it has none: a name, an IPv4 address, or an IPv6 address in brackets or not.
@@ -212,6 +218,8 @@ func (p *RDP) judge(rec *Recorder, state tls.ConnectionState, now time.Time) Res
 	leaf := state.PeerCertificates[0]
 	chains, fault := p.verify(state, now)
 	rec.Fact("chain", chainFact(leaf, fault))
+	state.VerifiedChains = chains
+	rec.expiry(state, now)
 	switch {
 	case p.Certificate == certificateIgnore:
 		return rec.Up()
@@ -219,10 +227,6 @@ func (p *RDP) judge(rec *Recorder, state tls.ConnectionState, now time.Time) Res
 		return rec.Finish(Down, BadCertificate, "%s", expiredDetail(leaf, now))
 	case p.Certificate == certificateVerify && fault != nil:
 		return rec.Finish(Down, BadCertificate, "%s", faultText(fault))
-	}
-	state.VerifiedChains = chains
-	if detail := rec.expiry(state, p.ExpiresWithin, now); detail != "" {
-		return rec.Finish(Degraded, Capacity, "%s", detail)
 	}
 	return rec.Up()
 }

@@ -72,6 +72,7 @@ func TestRecorderIsFinal(t *testing.T) {
 			r.End()
 			r.Add(probes.PhaseRTT, time.Second)
 			r.Fact("late", "yes")
+			r.Number("late", 1)
 			r.Certificate(new(x509.Certificate))
 			r.Mask(secret.New("luck"))
 		})

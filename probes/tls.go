@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/config/field"
@@ -18,7 +18,7 @@ type TLSProbe struct {
 	Address       string        `yaml:"address" required:"true" doc:"Host and port, host:port."`
 	ServerName    string        `yaml:"server_name" doc:"Name that is asked for and that the certificate must be for; the host of address unless given."`
 	CAFile        string        `yaml:"ca_file" doc:"PEM file with the authorities that are trusted instead of the system's; read when the configuration is loaded."`
-	ExpiresWithin time.Duration `yaml:"expires_within" default:"21d" doc:"Less time left than this is a passed threshold (priority 4); 0 turns it off."`
+	ExpiresWithin time.Duration `yaml:"expires_within" default:"21d" doc:"Less time left than this is a passed threshold (priority 4), as with limits: { certificate_days: 21 }; 0 turns it off."`
 	MinVersion    string        `yaml:"min_version" default:"1.2" enum:"1.0,1.1,1.2,1.3" doc:"Oldest TLS version that is accepted, in quotes."`
 
 	config *tls.Config
@@ -26,10 +26,11 @@ type TLSProbe struct {
 
 func init() {
 	Register(Kind{
-		Name:   "tls",
-		Doc:    "Makes a TLS handshake and checks the certificate's chain, name and time left.",
-		New:    func() Probe { return new(TLSProbe) },
-		Phases: []string{PhaseDNS, PhaseConnect, PhaseTLS},
+		Name:    "tls",
+		Doc:     "Makes a TLS handshake and checks the certificate's chain, name and time left.",
+		New:     func() Probe { return new(TLSProbe) },
+		Phases:  []string{PhaseDNS, PhaseConnect, PhaseTLS},
+		Numbers: []NumberKind{certificateDays},
 	})
 }
 
@@ -102,29 +103,36 @@ func (p *TLSProbe) Probe(ctx context.Context) Result {
 	rec.Certificate(state.PeerCertificates[0])
 	rec.Fact("tls_version", tls.VersionName(state.Version))
 	rec.Fact("cipher_suite", tls.CipherSuiteName(state.CipherSuite))
-	if detail := rec.expiry(state, p.ExpiresWithin, time.Now()); detail != "" {
-		return rec.Finish(Degraded, Capacity, "%s", detail)
-	}
+	rec.expiry(state, time.Now())
 	return rec.Up()
 }
 
-// expiry notes the days left of the certificate in the chain that expires first and returns a detail when they are fewer than
-// within; a within of 0 never is. A server's chain ends with its shortest-lived certificate, which may be an authority's.
-func (r *Recorder) expiry(state tls.ConnectionState, within time.Duration, now time.Time) string {
+// OwnLimit returns what expires_within sets.
+func (p *TLSProbe) OwnLimit(number string) (float64, string) {
+	return expiresWithin(number, p.ExpiresWithin)
+}
+
+// expiresWithin is the key expires_within as the limit of a number.
+func expiresWithin(number string, within time.Duration) (float64, string) {
+	if number != CertificateDays {
+		return 0, ""
+	}
+	return within.Hours() / 24, "expires_within"
+}
+
+// expiry notes the days left of the certificate in the chain that expires first. A server's chain ends with its
+// shortest-lived certificate, which may be an authority's.
+func (r *Recorder) expiry(state tls.ConnectionState, now time.Time) {
 	first := earliest(state)
 	if first == nil {
-		return ""
+		return
 	}
-	left := first.NotAfter.Sub(now)
-	r.Fact("days_left", fmt.Sprintf("%d", int(left/(24*time.Hour))))
-	if within <= 0 || left > within {
-		return ""
+	left, of := first.NotAfter.Sub(now), ""
+	if first.IsCA && first != state.PeerCertificates[0] {
+		of = "the authority " + first.Subject.CommonName
 	}
-	who := "certificate"
-	if first.IsCA {
-		who = "certificate of the authority " + first.Subject.CommonName
-	}
-	return fmt.Sprintf("%s expires in %s, on %s; the limit is %s", who, days(left), first.NotAfter.UTC().Format(time.RFC3339), days(within))
+	r.Fact("days_left", strconv.Itoa(int(left/(24*time.Hour))))
+	r.NumberOf(CertificateDays, left.Hours()/24, of)
 }
 
 // earliest returns the certificate that ends the best verified chain first, or the leaf when nothing was verified.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -93,11 +94,10 @@ func badCertificates(ca authority) []probetest.Scenario {
 			}
 		})},
 		{
-			Name: "near expiry", Outcome: probes.Degraded, Reasons: []probes.Reason{probes.Capacity},
+			Name: "near expiry", Outcome: probes.Up, Reasons: []probes.Reason{probes.None}, // whether a limit is passed is the detector's business
 			Target: shows(ca, func(c *x509.Certificate) { c.NotAfter = days(9) }), Verify: func(t *testing.T, r probes.Result) {
-				wantDetail("certificate expires in 9 days, on ")(t, r)
-				wantDetail("the limit is 21 days")(t, r)
 				wantFact("days_left", "9")(t, r)
+				wantDaysLeft(t, r, 9, "")
 			},
 		},
 	}
@@ -128,8 +128,34 @@ func TestTLSAuthorityNearExpiry(t *testing.T) {
 	ca := newAuthority(t, days(5))
 	address := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, nil)}})
 	r := valid(t, &probes.TLSProbe{Address: address, CAFile: ca.File, ExpiresWithin: 21 * 24 * time.Hour}).Probe(t.Context())
-	if r.Outcome != probes.Degraded || !strings.Contains(r.Detail, "certificate of the authority Test Root expires in 5 days") {
-		t.Errorf("result is %s: %s", r.Outcome, r.Detail)
+	wantDaysLeft(t, r, 5, "the authority Test Root")
+}
+
+// wantDaysLeft wants the number of whole days, and what it is of.
+func wantDaysLeft(t *testing.T, r probes.Result, days float64, of string) {
+	t.Helper()
+	if n, ok := r.Number(probes.CertificateDays); r.Outcome != probes.Up || !ok || math.Floor(n.Value) != days || n.Of != of {
+		t.Errorf("result is %s (%s) with numbers %+v, want %v days of %q", r.Outcome, r.Detail, r.Numbers, days, of)
+	}
+}
+
+// The key expires_within is the limit of certificate_days under another name.
+func TestExpiresWithinIsALimit(t *testing.T) {
+	const within = 36 * time.Hour
+	for name, p := range map[string]probes.Probe{
+		"tls": &probes.TLSProbe{ExpiresWithin: within}, "http": &probes.HTTP{ExpiresWithin: within}, "rdp": &probes.RDP{ExpiresWithin: within},
+	} {
+		kind, _ := probes.Lookup(name)
+		own, ok := p.(probes.Limiter)
+		if n, declared := kind.Number(probes.CertificateDays); !ok || !declared || !n.Low || !n.Countdown {
+			t.Fatalf("%s: %v %+v", name, ok, n)
+		}
+		if limit, key := own.OwnLimit(probes.CertificateDays); limit != 1.5 || key != "expires_within" {
+			t.Errorf("%s: %v by %q", name, limit, key)
+		}
+		if _, key := own.OwnLimit("sessions"); key != "" {
+			t.Errorf("%s: sessions by %q", name, key)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +21,9 @@ func newProbe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "probe NAME", Short: "Run one configured probe once, as a Nagios plugin does",
 		Long: "Runs one configured probe once and prints its result in the Nagios plugin form: one line with the state, what was\n" +
-			"seen, and performance data (seconds by phase; the limit warns, the timeout is critical).\n\n" +
+			"seen, and performance data (seconds by phase, and what was measured of resources; the limit warns, the timeout is critical).\n\n" +
 			"NAME is a probe's id (component/probe or component/instance/probe), or a beginning or an ending of it that fits no\n" +
-			"other. Exit code: 0 OK, 1 WARNING (a latency limit, or another threshold, is passed), 2 CRITICAL, 3 UNKNOWN (wrong\n" +
+			"other. Exit code: 0 OK, 1 WARNING (the limit of a latency or of a number is passed), 2 CRITICAL, 3 UNKNOWN (wrong\n" +
 			"usage, wrong configuration, or the agent's own host is at fault).",
 		Example: "  firstcall probe web-client --config.file acme.yaml\n  firstcall probe backend/app01/http -o json",
 		Args:    cobra.ArbitraryArgs,
@@ -64,8 +65,7 @@ func newProbe() *cobra.Command {
 	return cmd
 }
 
-// runOnce makes one run and judges it by the probe's latency limits: what the agent judges over a window is all that one run
-// can say.
+// runOnce makes one run and judges it by the probe's limits: of what the agent judges over several runs, one is all that there is.
 func runOnce(ctx context.Context, p *config.Probe) probes.Result {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, fmt.Errorf("no answer within %s", p.Timeout))
 	defer cancel()
@@ -78,7 +78,19 @@ func runOnce(ctx context.Context, p *config.Probe) probes.Result {
 		if limit, ok := p.Limits[phase.Name]; ok && phase.Duration > limit {
 			r.Outcome, r.Reason = probes.Degraded, probes.Slow
 			r.Detail = fmt.Sprintf("%s took %s, over its limit of %s", phase.Name, phase.Duration.Round(time.Millisecond/10), limit)
-			break
+			return r
+		}
+	}
+	kind, _ := probes.Lookup(p.Kind)
+	for _, n := range r.Numbers {
+		declared, ok := kind.Number(n.Name)
+		if limit, limited := p.Thresholds[n.Name]; ok && limited && declared.Passed(n.Value, limit) {
+			r.Outcome, r.Reason = probes.Degraded, probes.Capacity
+			r.Detail = fmt.Sprintf("%s is %s, limit %s", n.Name, declared.Format(n.Value), declared.Format(limit))
+			if n.Of != "" {
+				r.Detail += ", of " + n.Of
+			}
+			return r
 		}
 	}
 	return r
@@ -162,7 +174,7 @@ func nagiosLine(text string) string {
 }
 
 // nagios prints a result as one line, "state - text | performance data", as the Monitoring Plugins Development Guidelines have
-// it: label=value[unit];warn;crit;min, separated by spaces. A latency limit is the warning level, the timeout the critical one.
+// it: label=value[unit];warn;crit;min, separated by spaces. A limit is the warning level, the timeout the critical one.
 func nagios(p *config.Probe, r probes.Result) string {
 	word := map[probes.Outcome]string{probes.Up: "OK", probes.Degraded: "WARNING", probes.Down: "CRITICAL", probes.Unknown: "UNKNOWN"}[r.Outcome]
 	text := r.Detail
@@ -177,7 +189,32 @@ func nagios(p *config.Probe, r probes.Result) string {
 	for _, phase := range r.Phases {
 		b.WriteString(" " + perf(p, phase.Name, phase.Duration))
 	}
+	kind, _ := probes.Lookup(p.Kind)
+	for _, n := range r.Numbers {
+		if declared, ok := kind.Number(n.Name); ok {
+			b.WriteString(" " + perfNumber(p, declared, n.Value))
+		}
+	}
 	return b.String()
+}
+
+// perfNumber writes a number. The guidelines know no units but percent and a few others; a warning level that a value must not
+// fall to is the beginning of a range, "limit:".
+func perfNumber(p *config.Probe, k probes.NumberKind, value float64) string {
+	unit, warn, span := "", "", ""
+	if k.Unit == "%" {
+		unit = "%"
+	}
+	if limit, ok := p.Thresholds[k.Name]; ok {
+		warn = strconv.FormatFloat(limit, 'f', -1, 64)
+		if k.Low {
+			warn += ":"
+		}
+	}
+	if full, known := k.Exhausted(); known && !k.Low {
+		span = ";;;" + strconv.FormatFloat(full, 'f', -1, 64)
+	}
+	return strings.TrimRight(fmt.Sprintf("%s=%s%s;%s%s", k.Name, strconv.FormatFloat(math.Round(value*1000)/1000+0, 'f', -1, 64), unit, warn, span), ";")
 }
 
 func perf(p *config.Probe, phase string, d time.Duration) string {

@@ -107,6 +107,37 @@ func TestOneRunIsJudgedByItsLimits(t *testing.T) {
 	}
 }
 
+func TestNagiosNumbers(t *testing.T) {
+	probes.Register(probes.Kind{Name: "cli-pool", New: func() probes.Probe { return nil }, Numbers: []probes.NumberKind{
+		{Name: "sessions", Unit: "%", Full: 100}, {Name: "free", Unit: "GB", Low: true}, {Name: "disks"},
+	}})
+	numbers := func(sessions, free, disks float64) probes.Result {
+		return probes.Result{Outcome: probes.Up, Numbers: []probes.Number{
+			{Name: "sessions", Value: sessions}, {Name: "free", Value: free, Of: "C:"}, {Name: "disks", Value: disks}, {Name: "undeclared", Value: 1},
+		}}
+	}
+	limits := map[string]float64{"sessions": 90, "free": 2.5}
+	for _, c := range []struct {
+		name   string
+		result probes.Result
+		limits map[string]float64
+		want   string
+	}{
+		{"inside", numbers(45.12345, 3, -2), limits, "FIRSTCALL OK - a/b: answers in 0s | total=0.000000s;;1;0 sessions=45.123%;90;;;100 free=3;2.5: disks=-2"},
+		{"no limits", numbers(99, 0, 0), nil, "FIRSTCALL OK - a/b: answers in 0s | total=0.000000s;;1;0 sessions=99%;;;;100 free=0 disks=0"},
+		{"reached", numbers(90, 3, 0), limits, "FIRSTCALL WARNING - a/b: capacity: sessions is 90 %, limit 90 % | total=0.000000s;;1;0 sessions=90%;90;;;100 free=3;2.5: disks=0"},
+		{"fallen", numbers(9, 1, 0), limits, "FIRSTCALL WARNING - a/b: capacity: free is 1 GB, limit 2.5 GB, of C: | total=0.000000s;;1;0 sessions=9%;90;;;100 free=1;2.5: disks=0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &config.Probe{ID: "a/b", Kind: "cli-pool", Timeout: time.Second, Thresholds: c.limits, Probe: fixed{c.result}}
+			got := nagios(p, runOnce(t.Context(), p))
+			if got != c.want || !plugin.MatchString(got) {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
 func TestShortened(t *testing.T) {
 	for _, c := range []struct {
 		text  string

@@ -161,7 +161,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descRuns, descDurations, descSuccess, descDuration, descExpiry, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
+		descRuns, descDurations, descSuccess, descDuration, descExpiry, descNumber, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
 		descStoreFailing, descCasePending, descCaseOldest, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
 	} {
 		ch <- d

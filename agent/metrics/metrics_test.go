@@ -38,7 +38,7 @@ func filled() *Metrics {
 	s := NewSeries("web/http", "http", start)
 	s.ObserveResult(&probes.Result{
 		Outcome: probes.Up, Duration: 20 * time.Millisecond, Phases: []probes.Phase{{Name: probes.PhaseDNS, Duration: time.Millisecond}},
-		Certificate: &probes.Certificate{NotAfter: start.AddDate(0, 1, 0)},
+		Certificate: &probes.Certificate{NotAfter: start.AddDate(0, 1, 0)}, Numbers: []probes.Number{{Name: probes.CertificateDays, Value: 31}},
 	})
 	m.SetSeries([]*Series{s})
 	m.Missed(MissLate, 1)
@@ -133,7 +133,20 @@ probe_success{probe="web/http"} 0
 		t.Error(err)
 	}
 
+	s.ObserveResult(&probes.Result{Outcome: probes.Up, Numbers: []probes.Number{{Name: "sessions", Value: 92.5}}})
+	s.ObserveResult(&probes.Result{Outcome: probes.Up, Numbers: []probes.Number{{Name: "sessions", Value: 1}}, Lagging: true})
+	const sessions = `
+# HELP firstcall_probe_number What the newest run measured of a resource, in the unit of the reference page: days left of a certificate and others; absent while it measured none.
+# TYPE firstcall_probe_number gauge
+firstcall_probe_number{name="sessions",probe="web/http"} 92.5
+`
+	if err := testutil.GatherAndCompare(m.Gatherer(), strings.NewReader(sessions), "firstcall_probe_number"); err != nil {
+		t.Error(err)
+	}
 	observe(probes.Unknown, probes.Local, false)
+	if n, err := testutil.GatherAndCount(m.Gatherer(), "firstcall_probe_number"); err != nil || n != 0 {
+		t.Errorf("%d numbers (%v) after a result that has none", n, err)
+	}
 	if n, err := testutil.GatherAndCount(m.Gatherer(), "probe_success"); err != nil || n != 0 {
 		t.Errorf("probe_success has %d series (%v) after a result that cannot tell; want none", n, err)
 	}
@@ -223,6 +236,7 @@ func TestObserveResultAllocatesNothing(t *testing.T) {
 
 func sample() probes.Result {
 	r := probes.Result{Outcome: probes.Up, Duration: 21 * time.Millisecond, Certificate: &probes.Certificate{NotAfter: start}}
+	r.Numbers = []probes.Number{{Name: probes.CertificateDays, Value: 3}}
 	for i, name := range []string{probes.PhaseDNS, probes.PhaseConnect, probes.PhaseTLS, probes.PhaseFirstByte, probes.PhaseTransfer} {
 		r.Phases = append(r.Phases, probes.Phase{Name: name, Duration: time.Duration(i+1) * time.Millisecond})
 	}

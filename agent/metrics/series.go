@@ -24,6 +24,7 @@ type Series struct {
 	success  int8 // -1 not known, 0, 1
 	duration time.Duration
 	expiry   int64 // Unix seconds of the certificate's end; 0: none seen
+	numbers  []number
 }
 
 type runs struct {
@@ -35,6 +36,11 @@ type runs struct {
 type phase struct {
 	name string
 	histogram
+}
+
+type number struct {
+	name  string
+	value float64
 }
 
 // NewSeries returns the empty series of a probe; created is when counting began.
@@ -58,6 +64,10 @@ func (s *Series) ObserveResult(r *probes.Result) {
 		return
 	}
 	s.duration = r.Duration
+	s.numbers = s.numbers[:0] // what the newest run did not measure is not known
+	for i := range r.Numbers[:min(len(r.Numbers), probes.MaxNumbers)] {
+		s.numbers = append(s.numbers, number{r.Numbers[i].Name, r.Numbers[i].Value})
+	}
 	switch r.Outcome {
 	case probes.Up, probes.Degraded:
 		s.success = 1
@@ -113,6 +123,8 @@ var (
 		"How long the newest run took.", []string{"probe"}, nil)
 	descExpiry = prometheus.NewDesc("probe_ssl_earliest_cert_expiry",
 		"When the certificate that the target showed last expires, in Unix seconds.", []string{"probe"}, nil)
+	descNumber = prometheus.NewDesc("firstcall_probe_number",
+		"What the newest run measured of a resource, in the unit of the reference page: days left of a certificate and others; absent while it measured none.", []string{"probe", "name"}, nil)
 )
 
 // collect sends the series' metrics.
@@ -131,6 +143,9 @@ func (s *Series) collect(ch chan<- prometheus.Metric) {
 	}
 	if s.success >= 0 {
 		ch <- prometheus.MustNewConstMetric(descSuccess, prometheus.GaugeValue, float64(s.success), s.id)
+	}
+	for _, n := range s.numbers {
+		ch <- prometheus.MustNewConstMetric(descNumber, prometheus.GaugeValue, n.value, s.id, n.name)
 	}
 	if s.expiry != 0 {
 		ch <- prometheus.MustNewConstMetric(descExpiry, prometheus.GaugeValue, float64(s.expiry), s.id)

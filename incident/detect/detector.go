@@ -14,6 +14,7 @@ type Detector struct {
 	probe    string
 	set      Settings
 	limits   []Limit
+	numbered []Threshold
 	unlearnt bool
 	s        State
 	latency  latency
@@ -25,6 +26,7 @@ type State struct {
 	Outage     Streak              `json:"outage,omitzero"`
 	Threshold  Streak              `json:"threshold,omitzero"`
 	Functional Streak              `json:"functional,omitzero"`
+	Numbers    map[string]*Gauge   `json:"numbers,omitempty"` // by name
 	Loss       Loss                `json:"loss,omitzero"`
 	Momentary  *incident.Finding   `json:"momentary,omitempty"`
 	Regression *incident.Finding   `json:"regression,omitempty"`
@@ -68,6 +70,7 @@ type Setup struct {
 	Probe    string // its id
 	Settings Settings
 	Limits   []Limit
+	Numbers  []Threshold // of what the probe measures of resources
 	Calendar Calendar
 	Baseline []byte // as Detector.Baseline returned it; nil: nothing is learnt
 	Unlearnt bool   // no baseline is kept: of a witness, which is asked and not judged
@@ -80,6 +83,7 @@ func New(o Setup) *Detector {
 	d := &Detector{probe: o.Probe, set: o.Settings, limits: o.Limits, unlearnt: o.Unlearnt, s: o.State}
 	d.latency.calendar, d.latency.slowRatio, d.latency.slowBy = o.Calendar, o.Settings.SlowRatio, o.Settings.SlowBy
 	d.dropLimits()
+	d.watch(o.Numbers)
 	d.latency.restore(o.Baseline, o.State.Latency)
 	d.s.Latency = nil
 	switch f := d.s.Regression; {
@@ -141,6 +145,9 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 		d.s.LastGood, d.s.Answered = r.End(), r.Start
 		d.advance(&d.s.Functional, incident.Functional, r.Reason.IsFunctional(), r, &v)
 		d.advance(&d.s.Threshold, incident.Threshold, r.Reason == probes.Capacity, r, &v)
+		if !r.Lagging {
+			d.numbers(&r, &v)
+		}
 		if !r.Lagging && !d.s.Outage.confirmed() {
 			d.latencies(r, &v)
 		}
@@ -249,7 +256,11 @@ func (d *Detector) advance(s *Streak, kind incident.FindingKind, bad bool, r pro
 		}
 	} else {
 		var ended *incident.Finding
-		if ended, rechecks = s.good(r, d.set.Recover); ended != nil {
+		need := max(1, d.set.Recover)
+		if kind == incident.Outage {
+			need = s.goodNeeded(need)
+		}
+		if ended, rechecks = s.good(r, need); ended != nil {
 			v.Ended = append(v.Ended, *ended)
 		}
 	}
@@ -268,26 +279,17 @@ func (d *Detector) explain(r probes.Result, since time.Time, runs int) string {
 func (d *Detector) Findings() []incident.Finding {
 	var all []incident.Finding
 	for _, kind := range []incident.FindingKind{incident.Outage, incident.MomentaryOutages, incident.Regression, incident.Threshold, incident.Functional} {
-		if f := d.Finding(kind); f != nil {
+		for f := range d.Lasting(kind) {
 			all = append(all, *f)
 		}
 	}
 	return all
 }
 
-// Finding returns the one of that kind that lasts, or nil.
+// Finding returns the one of that kind that lasts, the first of several (see Lasting), or nil.
 func (d *Detector) Finding(kind incident.FindingKind) *incident.Finding {
-	switch kind {
-	case incident.Outage:
-		return d.s.Outage.Finding
-	case incident.MomentaryOutages:
-		return d.s.Momentary
-	case incident.Regression:
-		return d.s.Regression
-	case incident.Threshold:
-		return d.s.Threshold.Finding
-	case incident.Functional:
-		return d.s.Functional.Finding
+	for f := range d.Lasting(kind) {
+		return f
 	}
 	return nil
 }
@@ -314,9 +316,9 @@ func (d *Detector) Doubt() time.Time {
 
 // Forget drops what is not confirmed: after a sleep of the agent, a jump of its clock, or blindness, it says nothing.
 func (d *Detector) Forget() {
-	d.s.Outage.forget()
-	d.s.Threshold.forget()
-	d.s.Functional.forget()
+	for _, s := range d.streaks() {
+		s.forget()
+	}
 	d.s.Windows = nil
 	d.s.Loss.forget()
 	d.latency.forget()
@@ -351,7 +353,7 @@ func (d *Detector) Rewind(now time.Time) {
 			times = append(times, &f.Since, &f.Again, &f.Quiet)
 		}
 	}
-	for _, s := range []*Streak{&d.s.Outage, &d.s.Threshold, &d.s.Functional} {
+	for _, s := range d.streaks() {
 		times = append(times, &s.FirstBad, &s.FirstGood)
 		if s.Finding != nil {
 			times = append(times, &s.Finding.Since)
@@ -369,6 +371,7 @@ func (d *Detector) Rewind(now time.Time) {
 	}
 	d.s.Loss.rewind(now)
 	d.latency.rewind(now)
+	d.rewindNumbers(now)
 }
 
 // Retract drops a confirmed outage: it turned out that the agent could not see.

@@ -56,7 +56,7 @@ func (s *Streak) confirm(f incident.Finding) {
 
 // good counts a good result. It returns the ended finding when that confirms the end, and how many quick re-probes are
 // wanted to get there.
-func (s *Streak) good(r probes.Result, least int) (ended *incident.Finding, rechecks int) {
+func (s *Streak) good(r probes.Result, need int) (ended *incident.Finding, rechecks int) {
 	s.Bad = 0
 	if !s.confirmed() {
 		return nil, 0
@@ -64,7 +64,6 @@ func (s *Streak) good(r probes.Result, least int) (ended *incident.Finding, rech
 	if s.Good == 0 {
 		s.FirstGood = r.Start
 	}
-	need := goodNeeded(least, s.Goods-s.Good, s.Bads)
 	s.Good++
 	s.Goods++
 	if s.Good >= need {
@@ -79,13 +78,14 @@ func (s *Streak) good(r probes.Result, least int) (ended *incident.Finding, rech
 	return nil, 0
 }
 
-// goodNeeded returns how many good results in a row are no luck, where good and bad ones came before them while the condition held.
-func goodNeeded(least, good, bad int) int {
+// goodNeeded returns how many good results in a row, at the least that many, are no luck: while the condition held, good and bad
+// ones came before them.
+func (s *Streak) goodNeeded(least int) int {
 	const (
 		plausible = .01 // chance of luck that is taken
 		most      = 10
 	)
-	need := max(least, 1)
+	need, good, bad := max(least, 1), s.Goods-s.Good, s.Bads
 	if good == 0 {
 		return need
 	}

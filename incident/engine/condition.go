@@ -243,7 +243,7 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	for _, instance := range c.instances {
 		for _, p := range instance {
-			if f := p.detector.Finding(kind); f != nil {
+			for f := range p.detector.Lasting(kind) {
 				k.Status = policy.LimitPassed
 				k.add(f, p)
 			}
@@ -254,7 +254,8 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 
 // add takes in a finding that is no outage.
 func (k *condition) add(f *incident.Finding, p *probe) {
-	k.fresh = k.fresh || p.fresh == probes.Degraded || f.Kind == incident.Regression && p.fresh == probes.Up
+	k.fresh = k.fresh || p.fresh == probes.Degraded ||
+		p.fresh == probes.Up && (f.Kind == incident.Regression || f.Kind == incident.Threshold && p.detector.Beyond())
 	if k.Since.IsZero() || f.Since.Before(k.Since) {
 		k.Since, k.reason = f.Since, f.Reason
 	}

@@ -21,15 +21,16 @@ import (
 
 // Setup is the configuration of an Engine.
 type Setup struct {
-	Solution  policy.Solution
-	Readings  policy.Readings
-	Windows   []policy.Window
-	Level     sla.Level
-	Detection detect.Settings
-	Limits    map[string][]detect.Limit // by probe id
-	Zone      *time.Location            // of maintenance windows and of the hours of baselines; nil: UTC
-	Holiday   func(time.Time) bool      // whether a local day is one of rest although no weekend; nil: none is
-	Baselines map[string][]byte         // as saved, by probe id
+	Solution   policy.Solution
+	Readings   policy.Readings
+	Windows    []policy.Window
+	Level      sla.Level
+	Detection  detect.Settings
+	Limits     map[string][]detect.Limit     // by probe id
+	Thresholds map[string][]detect.Threshold // by probe id
+	Zone       *time.Location                // of maintenance windows and of the hours of baselines; nil: UTC
+	Holiday    func(time.Time) bool          // whether a local day is one of rest although no weekend; nil: none is
+	Baselines  map[string][]byte             // as saved, by probe id
 }
 
 // Engine judges one solution. It is not safe for concurrent use.

@@ -37,6 +37,8 @@ func (f fault) answer() func(string, time.Time) probes.Result {
 		func() probes.Result {
 			return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "hung", Duration: 30 * time.Second}
 		},
+		func() probes.Result { return used(95) },
+		func() probes.Result { return used(85) },
 	}[f.kind]
 	return during(f.from, f.to, bad, f.prefix)
 }
@@ -61,7 +63,7 @@ func (s shape) apply(to *Setup) {
 	if s.Rdp {
 		to.Solution.Components = append(to.Solution.Components, rdp)
 	}
-	to.Solution.Witnesses, to.Windows, to.Limits = nil, nil, nil
+	to.Solution.Witnesses, to.Windows, to.Limits, to.Thresholds = nil, nil, nil, nil
 	if s.Witness {
 		to.Solution.Witnesses = []string{"witness/w"}
 	}
@@ -71,6 +73,7 @@ func (s shape) apply(to *Setup) {
 	if s.Limit {
 		to.Limits = limits("web/tcp", "total", 3*time.Second)
 		to.Limits["app/a/tcp"] = to.Limits["web/tcp"]
+		to.Thresholds = sessions("web/tcp", "app/a/tcp", "portal/seldom", "portal/ping")
 	}
 }
 
@@ -97,7 +100,7 @@ func draw(rt *rapid.T) (s script) {
 		from := time.Duration(rapid.IntRange(0, 1500).Draw(rt, "from")) * time.Second
 		s.faults = append(s.faults, fault{
 			from: from, to: from + time.Duration(rapid.IntRange(1, 900).Draw(rt, "for"))*time.Second,
-			kind: rapid.IntRange(0, 7).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
+			kind: rapid.IntRange(0, 9).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
 		})
 	}
 	for range rapid.IntRange(0, 5).Draw(rt, "turns") {
@@ -119,7 +122,14 @@ func play(s script, t tester) *world {
 	for _, f := range s.faults {
 		answers = append(answers, f.answer())
 	}
-	w.answer = overlay(answers...)
+	faulty := overlay(answers...)
+	w.answer = func(id string, at time.Time) probes.Result {
+		r := faulty(id, at)
+		if r.Numbers == nil {
+			r.Numbers = used(20).Numbers
+		}
+		return r
+	}
 	w.start()
 	for _, n := range s.turns {
 		w.run(w.now.Sub(t0) + n.at)

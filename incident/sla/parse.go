@@ -64,6 +64,20 @@ func holidayLists() map[string][]*cal.Holiday {
 	}
 }
 
+// Holidays returns a function that reports whether the local day of t is a nation-wide public holiday of the country, by its code;
+// nil for "". The function is safe for concurrent use.
+func Holidays(country string) (func(t time.Time) bool, error) {
+	list, err := holidaysOf(country)
+	if err != nil || list == nil {
+		return nil, err
+	}
+	days := cal.Calendar{Holidays: list}
+	return func(t time.Time) bool {
+		actual, observed, _ := days.IsHoliday(t)
+		return actual || observed
+	}, nil
+}
+
 func holidaysOf(country string) ([]*cal.Holiday, error) {
 	if country == "" {
 		return nil, nil

@@ -27,15 +27,22 @@ const (
 	outcomeMask = 0b11
 	flagRecheck = 1 << (iota + 1)
 	flagLagging
-	flagText   // reason and detail
-	flagPhases // their number, and of each its name's code and its duration
-	flagExtra  // facts and certificate, as JSON
+	flagText    // reason and detail
+	flagPhases  // their number, and of each its name's code and its duration
+	flagExtra   // facts and certificate, as JSON
+	flagNumbers // the last bit
 )
+
+// Numbers follow everything else: a firstcall that does not know them reads the rest. Each has its name (as phases have, by
+// numberNames), the bits of its value (8 bytes, little endian) and what it is of.
 
 // phaseNames are stored as their index; any other name as 0 and itself. Only ever append.
 var phaseNames = [...]string{
 	"", probes.PhaseDNS, probes.PhaseConnect, probes.PhaseTLS, probes.PhaseX224, probes.PhaseFirstByte, probes.PhaseTransfer, probes.PhaseRTT,
 }
+
+// numberNames are stored as their index; any other name as 0 and itself. Only ever append.
+var numberNames = [...]string{"", probes.CertificateDays}
 
 // extra is what only results that are not up keep.
 type extra struct {
@@ -85,7 +92,7 @@ func appendPayload(b []byte, r probes.Result) ([]byte, error) {
 		flags |= flagPhases
 		b = binary.AppendUvarint(b, uint64(len(r.Phases)))
 		for _, p := range r.Phases {
-			b = binary.AppendVarint(appendPhaseName(b, p.Name), int64(p.Duration))
+			b = binary.AppendVarint(appendName(b, phaseNames[:], p.Name), int64(p.Duration))
 		}
 	}
 	if r.Outcome != probes.Up && (len(r.Facts) > 0 || r.Certificate != nil) {
@@ -96,6 +103,14 @@ func appendPayload(b []byte, r probes.Result) ([]byte, error) {
 		}
 		b = appendText(b, string(text))
 	}
+	if len(r.Numbers) > 0 {
+		flags |= flagNumbers
+		b = binary.AppendUvarint(b, uint64(len(r.Numbers)))
+		for _, n := range r.Numbers {
+			b = binary.LittleEndian.AppendUint64(appendName(b, numberNames[:], n.Name), math.Float64bits(n.Value))
+			b = appendText(b, n.Of)
+		}
+	}
 	b[at] = flags
 	return b, nil
 }
@@ -104,8 +119,8 @@ func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-func appendPhaseName(b []byte, name string) []byte {
-	for code, known := range phaseNames {
+func appendName(b []byte, names []string, name string) []byte {
+	for code, known := range names {
 		if code > 0 && known == name {
 			return append(b, byte(code))
 		}
@@ -218,19 +233,41 @@ func decode(probe string, start int64, payload []byte) (probes.Result, error) {
 		}
 		result.Facts, result.Certificate = e.Facts, e.Certificate
 	}
+	if flags&flagNumbers != 0 {
+		n := r.uvarint()
+		for i := uint64(0); i < n && r.err == nil; i++ {
+			result.Numbers = append(result.Numbers, r.number())
+		}
+	}
 	return result, r.err
 }
 
-func (r *reader) phase() probes.Phase {
-	code := r.byte()
-	var name string
-	switch {
+func (r *reader) name(names []string) string {
+	switch code := r.byte(); {
 	case code == 0:
-		name = string(r.bytes())
-	case int(code) < len(phaseNames):
-		name = phaseNames[code]
-	default:
+		return string(r.bytes())
+	case int(code) < len(names):
+		return names[code]
+	}
+	r.err = errBody
+	return ""
+}
+
+func (r *reader) phase() probes.Phase {
+	return probes.Phase{Name: r.name(phaseNames[:]), Duration: time.Duration(r.varint())}
+}
+
+// number refuses what no probe measures and JSON cannot say: infinities and what is no number.
+func (r *reader) number() probes.Number {
+	name := r.name(numberNames[:])
+	if r.err != nil || len(r.rest) < 8 {
+		r.err = errBody
+		return probes.Number{}
+	}
+	value := math.Float64frombits(binary.LittleEndian.Uint64(r.rest))
+	r.rest = r.rest[8:]
+	if math.IsNaN(value) || math.IsInf(value, 0) {
 		r.err = errBody
 	}
-	return probes.Phase{Name: name, Duration: time.Duration(r.varint())}
+	return probes.Number{Name: name, Value: value, Of: string(r.bytes())}
 }

@@ -15,6 +15,7 @@ func FuzzBody(f *testing.F) {
 	down := probes.Result{
 		Probe: "a", Start: at, Duration: time.Second, Outcome: probes.Down, Reason: probes.TLS, Detail: "no", Phases: []probes.Phase{{Name: probes.PhaseTLS, Duration: 1}, {Name: "own", Duration: 2}},
 		Certificate: &probes.Certificate{Subject: "CN=a", NotAfter: at}, Facts: []probes.Fact{{Name: "n", Value: "v"}},
+		Numbers: []probes.Number{{Name: probes.CertificateDays, Value: -1.5, Of: "x"}, {Name: "own", Value: 7}},
 	}
 	for _, r := range append(httpResults(0, 2, at), down, probes.Result{Probe: "b", Start: at}) {
 		payload, err := appendPayload(nil, r)
@@ -64,5 +65,19 @@ func TestSize(t *testing.T) {
 	}
 	if per := len(body) / len(results); per > 40 {
 		t.Errorf("an up result with five phases takes %d bytes, want at most 40", per)
+	}
+}
+
+// What was stored before results had numbers is read as it was.
+func TestResultsWithoutNumbersAreReadAsBefore(t *testing.T) {
+	before := []byte{1 | flagPhases, 20, 1, 3, 8} // up, 10 ns, one phase: tls, 4 ns
+	want := probes.Result{Probe: "a", Start: at, Duration: 10, Outcome: probes.Up, Phases: []probes.Phase{{Name: probes.PhaseTLS, Duration: 4}}}
+	got, err := decode("a", at.UnixNano(), before)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	again, err := appendPayload(nil, got)
+	if diff := cmp.Diff(before, again); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }

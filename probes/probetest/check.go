@@ -1,6 +1,7 @@
 package probetest
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,7 @@ func Check(t *testing.T, kind probes.Kind, r probes.Result) {
 	}
 	checkDetail(t, r)
 	checkPhases(t, kind, r)
+	checkNumbers(t, kind, r)
 	checkFacts(t, r)
 	if c := r.Certificate; c != nil {
 		printable(t, "certificate subject", c.Subject, probes.MaxName)
@@ -85,6 +87,22 @@ func checkPhases(t *testing.T, kind probes.Kind, r probes.Result) {
 	}
 	if sum > r.Duration {
 		t.Errorf("the phases add up to %s, the run took %s", sum, r.Duration)
+	}
+}
+
+func checkNumbers(t *testing.T, kind probes.Kind, r probes.Result) {
+	t.Helper()
+	for i, n := range r.Numbers {
+		if _, ok := kind.Number(n.Name); !ok {
+			t.Errorf("number %s is none of the kind's", n.Name)
+		}
+		if slices.ContainsFunc(r.Numbers[:i], func(o probes.Number) bool { return o.Name == n.Name }) {
+			t.Errorf("number %s is there twice", n.Name)
+		}
+		if math.IsNaN(n.Value) || math.IsInf(n.Value, 0) {
+			t.Errorf("number %s is %v", n.Name, n.Value)
+		}
+		printable(t, "number "+n.Name, n.Of, probes.MaxName)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 //go:embed configuration.md.tmpl
@@ -24,6 +25,7 @@ type row struct{ Key, Type, Default, Doc string }
 type section struct {
 	Name, Doc string
 	Phases    string
+	Numbers   []probes.NumberKind
 	Evidence  bool
 	Rows      []row
 }
@@ -86,8 +88,8 @@ func sections(t reflect.Type) []section {
 	for _, k := range kindsOf(t) {
 		all = append(all, section{
 			Name: k.name, Doc: k.doc, Evidence: k.evidence,
-			Phases: strings.Join(append(k.phases, "total"), ", "),
-			Rows:   rows("", field.Specs(k.config)),
+			Phases: strings.Join(append(k.phases, "total"), ", "), Numbers: k.numbers,
+			Rows: rows("", field.Specs(k.config)),
 		})
 	}
 	return all
@@ -146,6 +148,8 @@ func words(t reflect.Type, enum []string) string {
 		return "secret"
 	case shapeDuration:
 		return "duration"
+	case shapeQuantity:
+		return "duration or number"
 	case shapeSwitch:
 		return "`true`, `false`"
 	case shapeWhole:

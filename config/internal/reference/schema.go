@@ -75,7 +75,7 @@ func (b *builder) kinds(t reflect.Type, kinds []kind) object {
 		properties := then["properties"].(object)
 		properties["kind"] = object{"const": k.name, "description": k.doc}
 		if len(k.phases) > 0 {
-			properties["limits"].(object)["propertyNames"] = object{"enum": append(slices.Clone(k.phases), "total")}
+			limits(properties["limits"].(object), k)
 		}
 		delete(then, "type")
 		cases = append(cases, object{"if": object{"properties": object{"kind": object{"const": k.name}}}, "then": then})
@@ -86,6 +86,22 @@ func (b *builder) kinds(t reflect.Type, kinds []kind) object {
 		"properties": object{"kind": object{"enum": names}},
 		"allOf":      cases,
 	}
+}
+
+// limits gives every phase and every number of a kind its own form.
+func limits(o object, k kind) {
+	properties := object{}
+	for _, phase := range append(slices.Clone(k.phases), "total") {
+		properties[phase] = object{"$ref": "#/$defs/duration"}
+	}
+	for _, n := range k.numbers {
+		forms := []any{object{"type": "number", "exclusiveMinimum": 0}}
+		if n.Unit == "%" {
+			forms = append(forms, object{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)? ?%$`})
+		}
+		properties[n.Name] = object{"anyOf": append(forms, object{"$ref": "#/$defs/variable"}), "description": n.Doc}
+	}
+	o["properties"], o["additionalProperties"] = properties, false
 }
 
 // merged returns the common keys and those of a kind; where both have one, the kind says more.
@@ -142,6 +158,8 @@ func (b *builder) value(t reflect.Type, enum []string) object {
 	switch shapeOf(t) {
 	case shapeDuration:
 		return object{"$ref": "#/$defs/duration"}
+	case shapeQuantity:
+		return object{"anyOf": []any{object{"$ref": "#/$defs/duration"}, object{"type": "number"}, object{"type": "string", "pattern": `%$`}}}
 	case shapeSwitch:
 		return orVariable(object{"type": "boolean"})
 	case shapeNumber:

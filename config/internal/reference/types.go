@@ -21,6 +21,7 @@ const (
 	shapeText shape = iota
 	shapeSecret
 	shapeDuration
+	shapeQuantity // a duration or a number: its key says which
 	shapeSwitch
 	shapeWhole
 	shapeNumber
@@ -39,6 +40,8 @@ func shapeOf(t reflect.Type) shape {
 		return shapeSecret
 	case t == reflect.TypeFor[time.Duration]():
 		return shapeDuration
+	case t == reflect.TypeFor[config.Quantity]():
+		return shapeQuantity
 	case t == reflect.TypeFor[config.Supported]():
 		return shapeWords
 	case reflect.PointerTo(t).Implements(textType):
@@ -75,6 +78,7 @@ type kind struct {
 	name, doc string
 	config    reflect.Type
 	phases    []string
+	numbers   []probes.NumberKind
 	evidence  bool
 }
 
@@ -84,7 +88,7 @@ func kindsOf(t reflect.Type) []kind {
 	switch t {
 	case reflect.TypeFor[config.Probe]():
 		for _, k := range probes.Kinds() {
-			all = append(all, kind{k.Name, k.Doc, bare(reflect.TypeOf(k.New())), k.Phases, k.Evidence})
+			all = append(all, kind{k.Name, k.Doc, bare(reflect.TypeOf(k.New())), k.Phases, k.Numbers, k.Evidence})
 		}
 	case reflect.TypeFor[config.Desk]():
 		for _, k := range desk.Kinds() {

@@ -26,6 +26,7 @@ func evidence(probe string, start time.Time) probes.Result {
 	return probes.Result{
 		Probe: probe, Start: start, Duration: 1234567891, Outcome: probes.Down, Reason: probes.Refused, Detail: "tcp 192.0.2.1:443: refused\t“æøå”", Phases: phases,
 		Certificate: &probes.Certificate{Subject: "CN=acme", Issuer: "CN=ca", NotBefore: at(0, 0), NotAfter: at(1, 0), Fingerprint: "ab", SelfSigned: true},
+		Numbers:     []probes.Number{{Name: probes.CertificateDays, Value: -3.25, Of: "the authority Æ"}, {Name: "of_another_kind"}},
 		Facts:       []probes.Fact{{Name: "address", Value: "192.0.2.1"}, {Name: "empty"}}, Recheck: true, Lagging: true,
 	}
 }
@@ -55,7 +56,7 @@ func results(t *testing.T, s *store.Store) {
 	full, bare := evidence("backend/http", at(10, 0)), probes.Result{Probe: "backend/http", Start: at(10, 2)}
 	up, slow := good("backend/http", at(10, 1), time.Second), evidence("backend/http", at(10, 3))
 	slow.Outcome, slow.Reason, slow.Detail, slow.Recheck, slow.Lagging = probes.Degraded, probes.Slow, "", false, false
-	up.Facts, up.Certificate = full.Facts, full.Certificate
+	up.Facts, up.Certificate, up.Numbers = full.Facts, full.Certificate, full.Numbers
 	other := good("web-client/http", at(10, 1), time.Second)
 	ok(t, s.AppendResults(ctx, nil))
 	ok(t, s.AppendResults(ctx, []probes.Result{full, other, slow, up}))

@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{o: o, log: o.Log, clock: newClock()}
 	a.started = a.clock.Now()
 	var err error
-	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{}); err != nil {
+	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(ctx); err != nil {
@@ -136,12 +136,15 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 	if err != nil {
 		return err
 	}
-	now := a.clock.Now()
-	e, step, err := engine.New(s.setup, state, open, now)
+	now, setup := a.clock.Now(), s.setup
+	if setup.Baselines, err = a.store.Baselines(ctx); err != nil {
+		return err
+	}
+	e, step, err := engine.New(setup, state, open, now)
 	if err != nil && state != nil {
 		// Watching matters more than what was remembered: open incidents are in the store, and are closed in the end.
 		a.log.Error("the saved state of the judgement is of no use; judging begins anew with the stored incidents", "err", err)
-		e, step, err = engine.New(s.setup, nil, open, now)
+		e, step, err = engine.New(setup, nil, open, now)
 	}
 	if err != nil {
 		return err

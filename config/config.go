@@ -165,7 +165,8 @@ type Heartbeat struct {
 
 // Store says where state is kept.
 type Store struct {
-	URL string `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given."`
+	URL        string        `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given."`
+	ResultsFor time.Duration `yaml:"results_for" default:"35d" doc:"How long single results are kept, so that a change can be tried on last month ('firstcall replay'); at most 2,000,000 of them and 1 GiB, whichever comes first. Hourly figures are kept for 400 days."`
 }
 
 // Web is the agent's own page.

@@ -28,6 +28,7 @@ type Setup struct {
 	Detection detect.Settings
 	Limits    map[string][]detect.Limit // by probe id
 	Zone      *time.Location            // of maintenance windows; nil: UTC
+	Baselines map[string][]byte         // as saved, by probe id
 }
 
 // Engine judges one solution. It is not safe for concurrent use.

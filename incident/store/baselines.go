@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// saveBaselines inserts or replaces what a commit has of them.
+// saveBaselines inserts or replaces the baselines of a commit, and notes its seeds.
 func saveBaselines(ctx context.Context, tx *sql.Tx, c Commit) error {
 	for _, probe := range slices.Sorted(maps.Keys(c.Baselines)) {
 		if probe == "" {
@@ -23,7 +23,35 @@ func saveBaselines(ctx context.Context, tx *sql.Tx, c Commit) error {
 			return err
 		}
 	}
+	for _, probe := range slices.Sorted(maps.Keys(c.Seeds)) {
+		if _, err := run(ctx, tx, `INSERT INTO seeds (probe, at, points) VALUES (?, ?, ?)
+			ON CONFLICT (probe) DO UPDATE SET at = excluded.at, points = excluded.points`, probe, nanos(c.At), c.Seeds[probe]); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// Seeds returns how many points of elsewhere every probe's baseline was taught, by probe; those that were not are not in it.
+func (s *Store) Seeds(ctx context.Context) (map[string]int, error) {
+	all := map[string]int{}
+	err := s.view(ctx, "read seeds", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT probe, points FROM seeds")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var probe string
+			var points int
+			if err := rows.Scan(&probe, &points); err != nil {
+				return err
+			}
+			all[probe] = points
+		}
+		return rows.Err()
+	})
+	return all, err
 }
 
 // Baselines returns what was committed last of every probe, by its name; empty when there is none.
@@ -48,8 +76,11 @@ func (s *Store) Baselines(ctx context.Context) (map[string][]byte, error) {
 	return all, err
 }
 
-// forgetBaselines removes those of probes that are forgotten and did not learn since the cutoff.
+// forgetBaselines removes the baselines of probes that are forgotten and did not learn since the cutoff.
 func forgetBaselines(tx *sql.Tx, cutoff int64) error {
-	_, err := tx.Exec("DELETE FROM baselines WHERE at < ? AND probe NOT IN (SELECT name FROM probes)", cutoff)
+	if _, err := tx.Exec("DELETE FROM baselines WHERE at < ? AND probe NOT IN (SELECT name FROM probes)", cutoff); err != nil {
+		return err
+	}
+	_, err := tx.Exec("DELETE FROM seeds WHERE probe NOT IN (SELECT probe FROM baselines)")
 	return err
 }

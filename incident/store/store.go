@@ -67,6 +67,7 @@ type Commit struct {
 	Events    []incident.Event    // appended; Seq is set by the store
 	State     []byte              // the engine's state; nil leaves the stored one
 	Baselines map[string][]byte   // what is normal, by probe; inserted or replaced by probe
+	Seeds     map[string]int      // how many points of elsewhere a probe's baseline was taught, by probe
 }
 
 // Rollup is an hour of one probe.

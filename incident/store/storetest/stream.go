@@ -81,6 +81,9 @@ func baselines(t *testing.T, s *store.Store) {
 	ok(t, s.Commit(ctx, store.Commit{At: at(10, 2), Baselines: map[string][]byte{"b": {2}, "c": nil}}))
 	same(t, "replaced", read(), map[string][]byte{"a": big, "b": {2}, "c": {}})
 	same(t, "the state, left as it was", must[[]byte](t)(s.EngineState(ctx)), []byte("2"))
+	ok(t, s.Commit(ctx, store.Commit{At: at(10, 3), Seeds: map[string]int{"a": 7, "b": 9}}))
+	ok(t, s.Commit(ctx, store.Commit{At: at(10, 4), Seeds: map[string]int{"b": 10}}))
+	same(t, "seeds", must[map[string]int](t)(s.Seeds(ctx)), map[string]int{"a": 7, "b": 10})
 	if err := s.Commit(ctx, store.Commit{State: []byte("3"), Baselines: map[string][]byte{"a": {3}, "": {3}}}); err == nil {
 		t.Error("a baseline without a probe is stored")
 	}
@@ -95,6 +98,7 @@ func baselineRetention(t *testing.T, s *store.Store) {
 	ok(t, s.AppendResults(ctx, []probes.Result{good("gone", day, 1), good("seldom", day.AddDate(0, 0, 10), 1), good("kept", last, 1)}))
 	normal := func(at time.Time, names ...string) store.Commit {
 		c := store.Commit{At: at, Baselines: map[string][]byte{}}
+		c.Seeds = map[string]int{names[0]: 1}
 		for _, name := range names {
 			c.Baselines[name] = []byte(name)
 		}
@@ -107,5 +111,6 @@ func baselineRetention(t *testing.T, s *store.Store) {
 		t.Errorf("%d baselines are left after 11 days, want all 5", n)
 	}
 	ok(t, s.Maintain(ctx, last))
+	same(t, "seeds after 405 days", must[map[string]int](t)(s.Seeds(ctx)), map[string]int{"seeded": 1})
 	same(t, "after 405 days", must[map[string][]byte](t)(s.Baselines(ctx)), normal(last, "seldom", "kept", "seeded").Baselines)
 }

@@ -7,3 +7,10 @@ CREATE TABLE baselines (
     at    BIGINT NOT NULL,
     body  BLOB   NOT NULL
 );
+
+-- The probes whose baselines were taught once from elsewhere.
+CREATE TABLE seeds (
+    probe  TEXT    NOT NULL PRIMARY KEY,
+    at     BIGINT  NOT NULL,
+    points INTEGER NOT NULL
+);

@@ -62,7 +62,7 @@ func (e *counting) Forget(now time.Time, reason string) engine.Step {
 	return engine.Step{At: now}
 }
 
-func (e *counting) State() ([]byte, error)         { return json.Marshal(e.seen) }
+func (e *counting) State() ([]byte, error) { return json.Marshal(e.seen) }
 
 func (e *counting) Baselines() map[string][]byte {
 	if e.learnt == 0 {

@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 //	stops SIGNAL... CODE   the agent, sent the signals, ends with that exit code
 //	exits CODE COMMAND...  the command ends with that exit code
 //	until TEXT COMMAND...  the command is run until its output matches the regular expression
+//	trace FILE             writes two days of a series as CSV: an outage, a slow hour, bursts
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"target": startTarget, "break": breaking(true), "mend": breaking(false), "certificate": makeCertificate,
-			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until,
+			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until, "trace": writeTrace,
 		},
 	})
 }

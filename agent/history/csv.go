@@ -46,8 +46,12 @@ func (c CSV) String() string { return c.File }
 
 // Each implements Source. It reads the whole file, at most 2,000,000 lines of some 40 bytes each in memory, before it calls fn.
 func (c CSV) Each(ctx context.Context, from, to time.Time, fn func(probes.Result) error) error {
-	t, err := c.read(ctx)
+	f, err := c.open()
 	if err != nil {
+		return errors.Join(err, f.close())
+	}
+	t, err := f.read(ctx, c.Probe)
+	if err := errors.Join(err, f.close()); err != nil {
 		return err
 	}
 	for _, row := range t.rows {
@@ -67,8 +71,12 @@ func (c CSV) Each(ctx context.Context, from, to time.Time, fn func(probes.Result
 
 // Probes returns the names in the file's column of probes, sorted; none when it has no such column.
 func (c CSV) Probes(ctx context.Context) ([]string, error) {
-	t, err := c.read(ctx)
-	if err != nil || t.columns.probe < 0 {
+	f, err := c.open()
+	if err != nil || f.columns.probe < 0 {
+		return nil, errors.Join(err, f.close())
+	}
+	t, err := f.read(ctx, "")
+	if err := errors.Join(err, f.close()); err != nil {
 		return nil, err
 	}
 	slices.Sort(t.names)
@@ -96,32 +104,54 @@ type row struct {
 	reason        uint8 // index into table.reasons
 }
 
-func (c CSV) read(ctx context.Context) (*table, error) {
-	f, err := os.Open(c.File)
+// opened is a file of which the header is read.
+type opened struct {
+	name    string
+	file    *os.File
+	limited *io.LimitedReader
+	lines   *csv.Reader
+	columns columns
+}
+
+// close closes the file; one that could not be opened, too.
+func (o *opened) close() error {
+	if o == nil || o.file == nil {
+		return nil
+	}
+	return o.file.Close()
+}
+
+func (c CSV) open() (*opened, error) {
+	o := &opened{name: c.File}
+	var err error
+	if o.file, err = os.Open(c.File); err != nil {
+		return o, fmt.Errorf("%w: name a file of comma-separated values", err)
+	}
+	text, err := unpacked(o.file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: name a file of comma-separated values", err)
+		return o, fmt.Errorf("%s: %w", c.File, err)
 	}
-	defer func() { _ = f.Close() }()
-	text, err := unpacked(f)
+	o.limited = &io.LimitedReader{R: text, N: maxText}
+	o.lines = csv.NewReader(o.limited)
+	o.lines.ReuseRecord = true
+	header, err := o.lines.Read()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.File, err)
+		return o, fmt.Errorf("%s has no header: its first line must name the columns, such as time,latency_ms (%w)", c.File, err)
 	}
-	limited := &io.LimitedReader{R: text, N: maxText}
-	r := csv.NewReader(limited)
-	r.ReuseRecord = true
-	t := &table{file: c.File, byName: map[string]int32{}, reasons: append([]probes.Reason{probes.None}, probes.Reasons...)}
-	header, err := r.Read()
-	if err != nil {
-		return nil, fmt.Errorf("%s has no header: its first line must name the columns, such as time,latency_ms (%w)", c.File, err)
+	if o.columns, err = newColumns(header); err != nil {
+		return o, fmt.Errorf("%s:1: %w", c.File, err)
 	}
-	if t.columns, err = newColumns(header); err != nil {
-		return nil, fmt.Errorf("%s:1: %w", c.File, err)
-	}
-	if err := t.fill(ctx, r, c.Probe); err != nil {
+	return o, nil
+}
+
+// read reads all lines, or those of one probe.
+func (o *opened) read(ctx context.Context, only string) (*table, error) {
+	t := &table{file: o.name, columns: o.columns, byName: map[string]int32{}, reasons: append([]probes.Reason{probes.None}, probes.Reasons...)}
+	if err := t.fill(ctx, o.lines, only); err != nil {
 		return nil, err
 	}
-	if limited.N <= 0 {
-		return nil, fmt.Errorf("%s is longer than 1 GiB: split it, and replay one part at a time", c.File)
+	if o.limited.N <= 0 {
+		return nil, fmt.Errorf("%s is longer than 1 GiB: split it, and replay one part at a time", o.name)
 	}
 	if t.bad > 0 {
 		if more := t.bad - len(t.faults); more > 0 {

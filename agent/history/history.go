@@ -48,3 +48,19 @@ func failed(r *probes.Result, reason probes.Reason) {
 	}
 	r.Detail = fmt.Sprintf("recorded as failed: %s", reason)
 }
+
+// As returns a source whose every result is of the probe with that id.
+func As(s Source, probe string) Source { return renamed{s, probe} }
+
+type renamed struct {
+	Source
+	probe string
+}
+
+// Each implements Source.
+func (s renamed) Each(ctx context.Context, from, to time.Time, fn func(probes.Result) error) error {
+	return s.Source.Each(ctx, from, to, func(r probes.Result) error {
+		r.Probe = s.probe
+		return fn(r)
+	})
+}

@@ -61,8 +61,8 @@ type timeTick struct {
 
 // timeTicks returns round instants in the zone, as many as fit.
 func (d *drawing) timeTicks() []timeTick {
-	const room = 64
-	most := max(2, (d.right-d.left)/room)
+	const clockRoom, dayRoom = 64, 78
+	most := max(2, (d.right-d.left)/clockRoom)
 	span := d.to.Sub(d.from)
 	for _, step := range []time.Duration{
 		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute,
@@ -72,6 +72,7 @@ func (d *drawing) timeTicks() []timeTick {
 			return d.clockTicks(step)
 		}
 	}
+	most = max(2, (d.right-d.left)/dayRoom)
 	for _, days := range []int{1, 2, 7, 14, 28, 91, 182, 365, 3650} {
 		if int(span/(24*time.Hour))/days < most {
 			return d.dayTicks(days)
@@ -135,10 +136,12 @@ func (d *drawing) drawGrid() {
 		return
 	}
 	ticks := d.timeTicks()
-	free, freeBelow := margin, margin
-	dated := false
-	zone := d.zoneName()
+	zone := "time in " + d.Zone.String()
 	zoneAt := d.right - d.width(zone, small)
+	d.text(zone, zoneAt, d.below+2*lineHeight+2, small, soft)
+	first := d.from.In(d.Zone).Format("Mon 2 Jan 2006")
+	d.text(first, margin, d.below+2*lineHeight+2, small, ink)
+	free, freeBelow := margin, margin+d.width(first, small)+8
 	for _, t := range ticks {
 		x := d.x(t.at)
 		d.p.LineStroke([]charts.Point{{X: x, Y: d.top}, {X: x, Y: d.bottom}}, grid, 1)
@@ -153,14 +156,8 @@ func (d *drawing) drawGrid() {
 			width := d.width(day, small)
 			if at := max(x-width/2, margin); at >= freeBelow && at+width+8 < zoneAt {
 				d.text(day, at, d.below+2*lineHeight+2, small, ink)
-				freeBelow, dated = at+width+8, true
+				freeBelow = at + width + 8
 			}
 		}
 	}
-	if !dated && len(ticks) > 0 {
-		d.text(d.from.In(d.Zone).Format("Mon 2 Jan 2006"), margin, d.below+2*lineHeight+2, small, ink)
-	}
-	d.text(zone, zoneAt, d.below+2*lineHeight+2, small, soft)
 }
-
-func (d *drawing) zoneName() string { return "time in " + d.Zone.String() }

@@ -180,7 +180,7 @@ func (r *runner) read(id string, p *watched) {
 	if !ok {
 		return
 	}
-	if id == r.series {
+	if n := len(r.report.Readings); id == r.series && (n == 0 || reading.At.After(r.report.Readings[n-1].At)) {
 		r.report.Readings = append(r.report.Readings, reading)
 	}
 	if reading.State != p.state {

@@ -198,13 +198,15 @@ func title(pair Pair) string {
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
-	case d >= day:
+	case d.Round(time.Hour) >= day:
+		d = d.Round(time.Hour)
 		text := fmt.Sprintf("%dd", d/day)
 		if hours := d % day / time.Hour; hours > 0 {
 			text += fmt.Sprintf("%dh", hours)
 		}
 		return text
-	case d >= time.Hour:
+	case d.Round(time.Minute) >= time.Hour:
+		d = d.Round(time.Minute)
 		text := fmt.Sprintf("%dh", d/time.Hour)
 		if minutes := d % time.Hour / time.Minute; minutes > 0 {
 			text += fmt.Sprintf("%dm", minutes)

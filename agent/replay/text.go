@@ -212,7 +212,7 @@ func span(d time.Duration) string {
 			text += fmt.Sprintf("%dm", minutes)
 		}
 		return text
-	case d >= time.Minute:
+	case d.Round(time.Second) >= time.Minute:
 		return strings.Replace(d.Round(time.Second).String(), "m0s", "m", 1)
 	}
 	return d.Round(time.Second).String()

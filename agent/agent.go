@@ -51,6 +51,7 @@ type Agent struct {
 	store     *store.Store
 	writer    *writer
 	judge     *judge
+	seeds     *seeder
 	schedule  *schedule
 	heartbeat *heartbeat
 	server    *web.Server
@@ -118,6 +119,11 @@ func (a *Agent) assemble(ctx context.Context) error {
 	if err := a.judgeAnew(ctx, s); err != nil {
 		return err
 	}
+	seeded, err := a.store.Seeds(ctx)
+	if err != nil {
+		return err
+	}
+	a.seeds = newSeeder(a.clock, a.judge, a.log, seeded)
 	listen := c.Web.Listen
 	if a.o.ListenOverride != "" {
 		listen = a.o.ListenOverride
@@ -188,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	writing.Go(func() { a.writer.maintain(writeCtx) })
 	judging.Go(func() { a.judge.run(judgeCtx) })
 	a.startDesks(a.set.Load())
+	a.seeds.run(ctx, a.set.Load().config)
 	watching.Go(func() { a.serve(ctx) })
 	watching.Go(func() { a.lag.run(ctx) })
 	watching.Go(func() { a.heartbeat.run(ctx) })
@@ -204,6 +211,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stopped.Store(true) // no reload from here on
 	a.reloads.Unlock()
 	a.schedule.stop(stopRuns)
+	a.seeds.wait()
 	endJudge()
 	judging.Wait()
 	endWrite()

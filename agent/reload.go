@@ -72,6 +72,7 @@ func (a *Agent) reload() (changed bool, err error) {
 		d.cancel()
 		<-d.done // never two at once: a case could be opened twice
 		a.startDesks(fresh)
+		a.seeds.begin(fresh.config)
 	}
 	return true, nil
 }

@@ -48,6 +48,7 @@ func (d *decoder) complete(c *Config) {
 	d.maintenance(c)
 	d.desks(c)
 	d.notices(c)
+	d.seeds(c)
 	d.faces(c)
 }
 

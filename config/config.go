@@ -33,6 +33,7 @@ type Config struct {
 	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`
 	Heartbeat        *Heartbeat      `yaml:"heartbeat" doc:"An outside watchdog that notices when this agent falls silent."`
 	Store            Store           `yaml:"store" doc:"Where state is kept."`
+	Seed             []Seed          `yaml:"seed" doc:"Records of before, from which what is normal for a probe is learnt at once instead of over two weeks."`
 	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from; the host name unless given."`
 	Web              Web             `yaml:"web" doc:"Status page, API and metrics."`
 

@@ -38,7 +38,7 @@ func (e *Engine) Reading(id string) (detect.Reading, bool) {
 }
 
 // Baselines returns, by probe, the baselines that changed since the last call; they are committed with the state.
-func (e *Engine) Baselines() map[string][]byte { return nil }
+func (e *Engine) Baselines() map[string][]byte { return maps.Clone(e.set.Baselines) }
 
 // AllBaselines returns every baseline as it is now, by probe, for an engine that goes on.
 func (e *Engine) AllBaselines() map[string][]byte { return maps.Clone(e.set.Baselines) }

@@ -9,10 +9,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// writeTrace writes two days at a minute's step from Monday 2026-10-05, 00:00 UTC: some 100 ms; no answer from 10:00 to 10:12 of the
+func writeTrace(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(trace()), 0o600))
+}
+
+// trace returns two days at a minute's step from Monday 2026-10-05, 00:00 UTC: some 100 ms; no answer from 10:00 to 10:12 of the
 // first day, 200 ms from 14:00 to 15:00, and on the second day, from 9:00 to 11:00, 200 ms in the first eight minutes of every half
 // an hour.
-func writeTrace(ts *testscript.TestScript, _ bool, args []string) {
+func trace() string {
 	start := time.Date(2026, 10, 5, 0, 0, 0, 0, time.UTC)
 	var b strings.Builder
 	b.WriteString("time,latency_ms\n")
@@ -28,5 +32,5 @@ func writeTrace(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		fmt.Fprintf(&b, "%s,%s\n", at.Format(time.RFC3339), latency)
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+	return b.String()
 }

@@ -84,8 +84,8 @@ func worthRepeating(ctx context.Context, response *http.Response, err error) (bo
 	}
 	if err != nil {
 		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-		var late net.Error
-		return !untrusted && !(errors.As(err, &late) && late.Timeout()), nil
+		late, isNet := errors.AsType[net.Error](err)
+		return !untrusted && (!isNet || !late.Timeout()), nil
 	}
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

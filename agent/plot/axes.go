@@ -85,7 +85,7 @@ func (d *drawing) timeTicks() []timeTick {
 func (d *drawing) clockTicks(step time.Duration) []timeTick {
 	first := d.from.In(d.Zone)
 	var all []timeTick
-	for n := 0; n < 400; n++ {
+	for n := range 400 {
 		midnight := time.Date(first.Year(), first.Month(), first.Day()+n, 0, 0, 0, 0, d.Zone)
 		if midnight.After(d.to) {
 			break
@@ -109,7 +109,7 @@ func (d *drawing) clockTicks(step time.Duration) []timeTick {
 func (d *drawing) dayTicks(days int) []timeTick {
 	first := d.from.In(d.Zone)
 	var all []timeTick
-	for n := 0; n < 400; n++ {
+	for n := range 400 {
 		at := time.Date(first.Year(), first.Month(), first.Day()+n*days, 0, 0, 0, 0, d.Zone)
 		if at.After(d.to) {
 			break

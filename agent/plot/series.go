@@ -102,8 +102,8 @@ func (d *drawing) drawBand() {
 			return
 		}
 		area := append([]charts.Point{}, upper...)
-		for i := len(lower) - 1; i >= 0; i-- {
-			area = append(area, lower[i])
+		for _, at := range slices.Backward(lower) {
+			area = append(area, at)
 		}
 		d.p.FillArea(append(area, upper[0]), band)
 	})

@@ -175,7 +175,7 @@ func TestInterrupted(t *testing.T) {
 // TestWithoutWitnesses states that a record that cannot hold witnesses is judged as by an agent that has none.
 func TestWithoutWitnesses(t *testing.T) {
 	var record list
-	for _, r := range steady(60, func(probe string, m int) bool { return m >= 20 }) {
+	for _, r := range steady(60, func(_ string, m int) bool { return m >= 20 }) {
 		if r.Probe == "web/tcp" {
 			record = append(record, r)
 		}

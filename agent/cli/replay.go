@@ -250,6 +250,8 @@ func (f *replayFlags) source(ctx context.Context, o *replay.Options) error {
 	}
 	id := ""
 	switch {
+	case first.File == "" && f.record.label != "":
+		return usage("--prometheus.label says of which configured probe a series is: give the configuration with --config.file")
 	case first.File == "" && len(names) > 1 && f.probe == "":
 		return usage("%s holds %d probes (%s): name one with --probe, or the configuration that has them with --config.file", f.record.csv, len(names), strings.Join(names[:min(len(names), 8)], ", "))
 	case first.File == "":

@@ -56,7 +56,9 @@ func (p Prometheus) Each(ctx context.Context, from, to time.Time, fn func(probes
 	}
 	defer c.close()
 	step = max(step, time.Millisecond)
-	from = from.Truncate(step) // the same points whenever it is asked
+	if at := from.Truncate(step); at.Before(from) { // round instants: the same points whenever it is asked
+		from = at.Add(step)
+	}
 	var waiting []probes.Result
 	found := false
 	for ; from.Before(to); from = from.Add(maxPoints * step) {

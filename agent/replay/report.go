@@ -17,14 +17,14 @@ type Report struct {
 	Start      time.Time        `json:"start"` // of the first result that was judged; zero: there was none
 	End        time.Time        `json:"end"`   // of the last one
 	Results    int              `json:"results"`
-	Rechecks   int              `json:"recorded_rechecks"` // of those, quick re-probes that the record holds
-	Wanted     int              `json:"wanted_rechecks"`   // quick re-probes that the engine asked for and did not get
-	Foreign    int              `json:"foreign_results"`   // of probes that are not configured: left out
-	Missing    []string         `json:"missing_probes"`    // deciding probes without any result
-	Gaps       []Span           `json:"gaps"`              // where nothing was recorded, and so nothing judged
-	Incidents  []Incident       `json:"incidents"`         // in the order in which they were opened
-	Components []Component      `json:"components"`        // in the order of the configuration
-	Probe      string           `json:"-"`                 // whose readings follow
+	Rechecks   int              `json:"recorded_rechecks"`        // of those, quick re-probes that the record holds
+	Wanted     int              `json:"wanted_rechecks"`          // quick re-probes that the engine asked for and did not get
+	Foreign    int              `json:"foreign_results"`          // of probes that are not configured: left out
+	Missing    []string         `json:"missing_probes,omitempty"` // deciding probes without any result
+	Gaps       []Span           `json:"gaps,omitempty"`           // where nothing was recorded, and so nothing judged
+	Incidents  []Incident       `json:"incidents"`                // in the order in which they were opened
+	Components []Component      `json:"components"`               // in the order of the configuration
+	Probe      string           `json:"-"`                        // whose readings follow
 	Readings   []detect.Reading `json:"-"`
 }
 
@@ -90,7 +90,10 @@ func (r *Report) Cases() (cases []Incident, others int) {
 }
 
 // Pair is a case of two configurations; one of them may be nil.
-type Pair struct{ A, B *Incident }
+type Pair struct {
+	A *Incident `json:"a,omitempty"`
+	B *Incident `json:"b,omitempty"`
+}
 
 // Opened returns when the earlier of the two was opened.
 func (p Pair) Opened() time.Time {

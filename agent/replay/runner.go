@@ -42,7 +42,7 @@ type watched struct {
 
 func newRunner(c *config.Config, o Options) *runner {
 	r := &runner{
-		report: &Report{File: c.File, Tenant: c.Tenant.ID, Zone: c.Tenant.Zone, Probe: o.Series}, series: o.Series,
+		report: &Report{File: c.File, Tenant: c.Tenant.ID, Zone: c.Tenant.Zone, Probe: o.Series, Incidents: []Incident{}}, series: o.Series,
 		setup: engine.Setup{
 			Solution: c.Solution(), Readings: c.Policy, Windows: c.Windows(), Level: c.Level(),
 			Detection: c.Detection, Limits: c.Limits(), Zone: c.Tenant.Zone,
@@ -110,6 +110,7 @@ func (r *runner) passTime(to time.Time) {
 	}
 	if r.usual > 0 && gap > max(interrupted, interruptedTimes*r.usual) {
 		r.report.Gaps = append(r.report.Gaps, Span{From: r.now, To: to})
+		r.tick(r.now.Add(max(r.usual, tickLeast))) // what was about to be decided still was
 		r.now, r.wake = to, time.Time{}
 		r.follow(r.engine.Forget(to, "the record was interrupted"))
 		r.look()
@@ -119,6 +120,12 @@ func (r *runner) passTime(to time.Time) {
 		r.usual = gap
 	}
 	r.usual += (gap - r.usual) / 16
+	r.tick(to)
+	r.now = to
+}
+
+// tick lets the engine act on the time up to an instant.
+func (r *runner) tick(to time.Time) {
 	for {
 		next := r.now.Add(tickLeast)
 		if !r.wake.IsZero() && r.wake.Before(next) {
@@ -128,7 +135,7 @@ func (r *runner) passTime(to time.Time) {
 			}
 		}
 		if !next.Before(to) {
-			break
+			return
 		}
 		r.now, r.wake = next, time.Time{}
 		step := r.engine.Tick(next)
@@ -137,7 +144,6 @@ func (r *runner) passTime(to time.Time) {
 			r.look()
 		}
 	}
-	r.now = to
 }
 
 // follow keeps what follows from an input.
@@ -219,6 +225,9 @@ func (r *runner) look() {
 
 // finish completes the report.
 func (r *runner) finish() *Report {
+	if r.engine != nil {
+		r.tick(r.report.End.Add(tickLeast)) // what was about to be decided still is
+	}
 	for i := range r.report.Components {
 		c := &r.report.Components[i]
 		if open := r.ongoing[c.Name]; open != nil {

@@ -30,7 +30,7 @@ func (d *drawing) ceiling(values []time.Duration) time.Duration {
 	if most <= 0 {
 		return time.Second
 	}
-	return most + most/16
+	return min(most, math.MaxInt64/2) + most/16
 }
 
 // valueTicks returns round values, from 0 on.

@@ -156,7 +156,10 @@ func (p *page) summary(r *Report, cases []Incident, others int) {
 
 // notes says what the replay could not know.
 func (p *page) notes(r *Report) {
-	if r.Wanted > 0 {
+	switch {
+	case r.Rechecks > 0:
+		p.line("note: the record has %s quick re-probes, which were judged as they were made; %s were asked for. Those that are missing cannot be replayed: the next recorded results confirm instead", count(r.Rechecks), count(r.Wanted))
+	case r.Wanted > 0:
 		p.line("note: %s quick re-probes that an agent would have made cannot be replayed: the next recorded results confirm instead, so that cases open and end later, and short outages may be missed", count(r.Wanted))
 	}
 	if len(r.Missing) > 0 {

@@ -51,6 +51,7 @@ type Agent struct {
 	store     *store.Store
 	writer    *writer
 	judge     *judge
+	seeds     *seeder
 	schedule  *schedule
 	heartbeat *heartbeat
 	server    *web.Server
@@ -91,7 +92,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{o: o, log: o.Log, clock: newClock()}
 	a.started = a.clock.Now()
 	var err error
-	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{}); err != nil {
+	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(ctx); err != nil {
@@ -118,6 +119,11 @@ func (a *Agent) assemble(ctx context.Context) error {
 	if err := a.judgeAnew(ctx, s); err != nil {
 		return err
 	}
+	seeded, err := a.store.Seeds(ctx)
+	if err != nil {
+		return err
+	}
+	a.seeds = newSeeder(a.clock, a.judge, a.log, seeded)
 	listen := c.Web.Listen
 	if a.o.ListenOverride != "" {
 		listen = a.o.ListenOverride
@@ -136,12 +142,15 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 	if err != nil {
 		return err
 	}
-	now := a.clock.Now()
-	e, step, err := engine.New(s.setup, state, open, now)
+	now, setup := a.clock.Now(), s.setup
+	if setup.Baselines, err = a.store.Baselines(ctx); err != nil {
+		return err
+	}
+	e, step, err := engine.New(setup, state, open, now)
 	if err != nil && state != nil {
 		// Watching matters more than what was remembered: open incidents are in the store, and are closed in the end.
 		a.log.Error("the saved state of the judgement is of no use; judging begins anew with the stored incidents", "err", err)
-		e, step, err = engine.New(s.setup, nil, open, now)
+		e, step, err = engine.New(setup, nil, open, now)
 	}
 	if err != nil {
 		return err
@@ -185,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	writing.Go(func() { a.writer.maintain(writeCtx) })
 	judging.Go(func() { a.judge.run(judgeCtx) })
 	a.startDesks(a.set.Load())
+	a.seeds.run(ctx, a.set.Load().config)
 	watching.Go(func() { a.serve(ctx) })
 	watching.Go(func() { a.lag.run(ctx) })
 	watching.Go(func() { a.heartbeat.run(ctx) })
@@ -201,6 +211,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stopped.Store(true) // no reload from here on
 	a.reloads.Unlock()
 	a.schedule.stop(stopRuns)
+	a.seeds.wait()
 	endJudge()
 	judging.Wait()
 	endWrite()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
@@ -30,6 +31,10 @@ type Engine interface {
 	Tick(now time.Time) engine.Step
 	Forget(now time.Time, reason string) engine.Step
 	State() ([]byte, error)
+	Baselines() map[string][]byte
+	AllBaselines() map[string][]byte
+	Seed(probe string, history []detect.Point) (taken int)
+	Learning(probe string) (days, of int)
 	View(now time.Time) engine.View
 }
 
@@ -188,10 +193,11 @@ func (j *judge) alive() bool { return j.clock.mono()-time.Duration(j.moved.Load(
 // judged reports whether any result was judged yet.
 func (j *judge) judged() bool { return j.any.Load() }
 
-// freeze returns the engine's state together with every step that led to it and is not stored yet.
+// freeze returns the engine's state together with every step and every baseline that led to it and is not stored yet.
 func (j *judge) freeze() (store.Commit, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.writer.baselines(j.engine.Baselines())
 	c := j.writer.take()
 	c.At = j.clock.Now()
 	state, err := j.engine.State()
@@ -199,9 +205,36 @@ func (j *judge) freeze() (store.Commit, error) {
 	return c, err
 }
 
-// swap puts a new engine, made from the state of the old one, in its place, and calls then before anything else is judged.
+// remembered is what an engine leaves to the one that goes on.
+type remembered struct {
+	state     []byte
+	baselines map[string][]byte
+	open      []incident.Incident
+}
+
+// seed teaches a probe's baseline what was measured before, unless it has learnt enough, and returns how many points it took.
+func (j *judge) seed(probe string, history []detect.Point) (taken int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if days, of := j.engine.Learning(probe); days >= of {
+		return 0
+	}
+	if taken = j.engine.Seed(probe, history); taken > 0 {
+		j.writer.seed(probe, taken)
+	}
+	return taken
+}
+
+// learning returns how many days of so many a probe's baseline has learnt.
+func (j *judge) learning(probe string) (days, of int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.engine.Learning(probe)
+}
+
+// swap puts a new engine, made from what the old one remembers, in its place, and calls then before anything else is judged.
 // When build fails nothing has changed.
-func (j *judge) swap(build func(state []byte, open []incident.Incident, now time.Time) (Engine, engine.Step, error), then func()) error {
+func (j *judge) swap(build func(from remembered, now time.Time) (Engine, engine.Step, error), then func()) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := j.clock.Now()
@@ -209,7 +242,8 @@ func (j *judge) swap(build func(state []byte, open []incident.Incident, now time
 	if err != nil {
 		return err
 	}
-	fresh, step, err := build(state, j.engine.View(now).Incidents, now)
+	j.writer.baselines(j.engine.Baselines()) // the new engine takes them for saved
+	fresh, step, err := build(remembered{state, j.engine.AllBaselines(), j.engine.View(now).Incidents}, now)
 	if err != nil {
 		return fmt.Errorf("the judgement cannot go on with the new configuration: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/agent/metrics"
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
@@ -29,10 +31,13 @@ type counting struct {
 	forgot []string
 	wake   time.Duration // asked for after each tick; 0: none
 	block  time.Duration // how long it thinks about a result
+	learnt int           // results that its baselines do not show yet
+	seeded []detect.Point
 }
 
 func (e *counting) Observe(r probes.Result) engine.Step {
 	e.seen++
+	e.learnt++
 	time.Sleep(e.block)
 	s := engine.Step{At: r.End()}
 	if r.Outcome == probes.Down {
@@ -57,7 +62,27 @@ func (e *counting) Forget(now time.Time, reason string) engine.Step {
 	return engine.Step{At: now}
 }
 
-func (e *counting) State() ([]byte, error)         { return json.Marshal(e.seen) }
+func (e *counting) State() ([]byte, error) { return json.Marshal(e.seen) }
+
+func (e *counting) Baselines() map[string][]byte {
+	if e.learnt == 0 {
+		return nil
+	}
+	e.learnt = 0
+	return e.AllBaselines()
+}
+
+func (e *counting) AllBaselines() map[string][]byte {
+	return map[string][]byte{"p": fmt.Append(nil, e.seen), fmt.Sprint("p", e.seen%7): {1}}
+}
+
+func (e *counting) Learning(string) (days, of int) { return len(e.seeded), 14 }
+
+func (e *counting) Seed(_ string, history []detect.Point) int {
+	e.seeded = append(e.seeded, history...)
+	return len(history)
+}
+
 func (e *counting) View(now time.Time) engine.View { return engine.View{At: now} }
 
 // disk is a store that a test breaks.
@@ -230,6 +255,43 @@ func TestJudgementGoesOnWhileTheStoreFailsAndNothingIsLost(t *testing.T) {
 	})
 }
 
+// TestBaselinesOutliveAFailingStore states that no baseline is lost while the store fails, and that the newest holds.
+func TestBaselinesOutliveAFailingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newCourt(), testJob("p", time.Second, up)
+		c.run(t, func() {
+			c.disk.breaks(errors.New("disk full"), 0)
+			for i := range 100 {
+				c.hand(j, probes.Up, "")
+				if i == 40 {
+					synctest.Wait()
+					if n := c.seed("p", []detect.Point{{Value: 1}, {Value: 2}}); n != 2 {
+						t.Errorf("%d points were taken; want 2", n)
+					}
+				}
+				time.Sleep(time.Second)
+			}
+			c.disk.breaks(nil, 0)
+			time.Sleep(time.Minute)
+			c.engine.seeded = make([]detect.Point, 14)
+			if n := c.seed("p", []detect.Point{{Value: 1}}); n != 0 {
+				t.Errorf("a baseline that has learnt enough took %d points", n)
+			}
+		})
+		all, seeds := map[string][]byte{}, map[string]int{}
+		for _, commit := range c.disk.commits {
+			maps.Copy(all, commit.Baselines)
+			maps.Copy(seeds, commit.Seeds)
+		}
+		if string(all["p"]) != "100" || len(all) < 3 {
+			t.Errorf("stored baselines %q; want the newest of p, and every other", all)
+		}
+		if diff := cmp.Diff(map[string]int{"p": 2}, seeds); diff != "" {
+			t.Errorf("seeds (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestAStateIsNeverOlderThanItsSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, j := newCourt(), testJob("p", time.Second, up)
@@ -378,7 +440,7 @@ func TestSwapKeepsTheStateOrTheOldEngine(t *testing.T) {
 		c.run(t, func() {
 			c.hand(j, probes.Up, "")
 			synctest.Wait()
-			err := c.swap(func([]byte, []incident.Incident, time.Time) (Engine, engine.Step, error) {
+			err := c.swap(func(remembered, time.Time) (Engine, engine.Step, error) {
 				return nil, engine.Step{}, errors.New("cannot be")
 			}, func() { t.Error("something was installed although the engine could not be built") })
 			if err == nil {
@@ -388,11 +450,18 @@ func TestSwapKeepsTheStateOrTheOldEngine(t *testing.T) {
 			synctest.Wait()
 			fresh := &counting{}
 			installed := false
-			err = c.swap(func(state []byte, _ []incident.Incident, _ time.Time) (Engine, engine.Step, error) {
-				return fresh, engine.Step{Incidents: []incident.Incident{{ID: "removed"}}}, json.Unmarshal(state, &fresh.seen)
+			err = c.swap(func(from remembered, _ time.Time) (Engine, engine.Step, error) {
+				if string(from.baselines["p"]) != "2" {
+					t.Errorf("baselines %q; want those of both results", from.baselines)
+				}
+				return fresh, engine.Step{Incidents: []incident.Incident{{ID: "removed"}}}, json.Unmarshal(from.state, &fresh.seen)
 			}, func() { installed = true })
 			if err != nil || !installed || fresh.seen != 2 {
 				t.Errorf("swap: %v, installed %v, state %d; want the state of both results", err, installed, fresh.seen)
+			}
+			synctest.Wait()
+			if last := c.disk.commits[0].Baselines; string(last["p"]) != "2" {
+				t.Errorf("baselines %q are stored with the swap; what the old engine learnt last would be lost", last)
 			}
 			c.hand(j, probes.Up, "")
 			synctest.Wait()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/config"
-	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 )
 
@@ -61,8 +60,10 @@ func (a *Agent) reload() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = a.judge.swap(func(state []byte, open []incident.Incident, now time.Time) (Engine, engine.Step, error) {
-		return engine.New(fresh.setup, state, open, now)
+	err = a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
+		setup := fresh.setup
+		setup.Baselines = from.baselines
+		return engine.New(setup, from.state, from.open, now)
 	}, func() { a.install(fresh) })
 	if err != nil {
 		return false, err
@@ -71,6 +72,7 @@ func (a *Agent) reload() (changed bool, err error) {
 		d.cancel()
 		<-d.done // never two at once: a case could be opened twice
 		a.startDesks(fresh)
+		a.seeds.begin(fresh.config)
 	}
 	return true, nil
 }
@@ -80,6 +82,7 @@ func (a *Agent) needsRestart(old, fresh *config.Config) error {
 	fixed := []struct{ key, old, fresh string }{
 		{"tenant.id", old.Tenant.ID, fresh.Tenant.ID},
 		{"store.url", old.Store.URL, fresh.Store.URL},
+		{"store.results_for", old.Store.ResultsFor.String(), fresh.Store.ResultsFor.String()},
 		{"web.config_file", old.Web.ConfigFile, fresh.Web.ConfigFile},
 	}
 	if a.o.ListenOverride == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -102,6 +103,23 @@ func (w *writer) step(s engine.Step) {
 	w.rouse()
 }
 
+// baselines takes what changed of them, to be stored with the next state.
+func (w *writer) baselines(changed map[string][]byte) {
+	if len(changed) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = merge(w.pending, store.Commit{At: w.pending.At, Baselines: changed})
+}
+
+// seed notes that a probe's baseline was taught so many points of elsewhere, to be stored with the next state.
+func (w *writer) seed(probe string, points int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = merge(w.pending, store.Commit{At: w.pending.At, Seeds: map[string]int{probe: points}})
+}
+
 // result takes a raw result.
 func (w *writer) result(r probes.Result) {
 	w.mu.Lock()
@@ -128,7 +146,7 @@ func (w *writer) shed() {
 	}
 }
 
-// merge returns two steps as one: the newest form of every incident and all events, in order.
+// merge returns two steps as one: the newest form of every incident and of every baseline, and all events, in order.
 func merge(first, second store.Commit) store.Commit {
 	for _, i := range second.Incidents {
 		at := slices.IndexFunc(first.Incidents, func(o incident.Incident) bool { return o.ID == i.ID })
@@ -139,8 +157,21 @@ func merge(first, second store.Commit) store.Commit {
 		}
 	}
 	first.Events = append(first.Events, second.Events...)
+	first.Baselines = together(first.Baselines, second.Baselines)
+	first.Seeds = together(first.Seeds, second.Seeds)
 	first.At = second.At
 	return first
+}
+
+// together returns both maps as one; where both have a key, the second holds.
+func together[V any](first, second map[string]V) map[string]V {
+	if len(second) == 0 {
+		return first
+	}
+	all := make(map[string]V, len(first)+len(second))
+	maps.Copy(all, first)
+	maps.Copy(all, second)
+	return all
 }
 
 // take hands over all pending steps as one. judge.freeze calls it, while nothing is judged.

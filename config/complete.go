@@ -49,6 +49,7 @@ func (d *decoder) complete(c *Config) {
 	d.maintenance(c)
 	d.desks(c)
 	d.notices(c)
+	d.seeds(c)
 	d.faces(c)
 }
 
@@ -253,6 +254,7 @@ func (d *decoder) name(path, name string, pattern *regexp.Regexp, hint string, s
 // faces checks store, page, heartbeat and vantage.
 func (d *decoder) faces(c *Config) {
 	c.Store.URL = d.storeURL(c.Store.URL)
+	d.span("store.results_for", c.Store.ResultsFor, time.Hour, 400*24*time.Hour)
 	if c.Heartbeat != nil {
 		d.check(isHTTP(c.Heartbeat.URL.Reveal()), "heartbeat.url", "", "is not an http:// or https:// address")
 		d.check(c.Heartbeat.Every >= time.Second, "heartbeat.every", "", "is shorter than a second")

@@ -33,6 +33,7 @@ type Config struct {
 	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`
 	Heartbeat        *Heartbeat      `yaml:"heartbeat" doc:"An outside watchdog that notices when this agent falls silent."`
 	Store            Store           `yaml:"store" doc:"Where state is kept."`
+	Seed             []Seed          `yaml:"seed" doc:"Records of before, from which what is normal for a probe is learnt at once instead of over two weeks."`
 	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from; the host name unless given."`
 	Web              Web             `yaml:"web" doc:"Status page, API and metrics."`
 
@@ -170,7 +171,8 @@ type Heartbeat struct {
 
 // Store says where state is kept.
 type Store struct {
-	URL string `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given."`
+	URL        string        `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given."`
+	ResultsFor time.Duration `yaml:"results_for" default:"35d" doc:"How long single results are kept, so that a change can be tried on last month ('firstcall replay'); at most 2,000,000 of them and 1 GiB, whichever comes first. Hourly figures are kept for 400 days."`
 }
 
 // Web is the agent's own page.

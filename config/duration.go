@@ -13,6 +13,9 @@ const maxDays = 3660
 
 var days = regexp.MustCompile(`^(\d{1,5})d(.*)$`)
 
+// ParseDuration reads a duration as the configuration writes it, such as 30s, 1h30m, 21d or 1d12h. A day is 24 hours.
+func ParseDuration(text string) (time.Duration, error) { return parseDuration(text) }
+
 // parseDuration reads a duration as the configuration writes it: the forms of time.ParseDuration without a sign, and days in
 // front of them, such as 30s, 1h30m, 21d, 1d12h. A day is 24 hours.
 func parseDuration(text string) (time.Duration, error) {

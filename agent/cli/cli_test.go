@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"math/big"
 	"net"
@@ -41,9 +42,13 @@ func TestMain(m *testing.M) {
 //	stops SIGNAL... CODE   the agent, sent the signals, ends with that exit code
 //	exits CODE COMMAND...  the command ends with that exit code
 //	until TEXT COMMAND...  the command is run until its output matches the regular expression
+//	trace FILE             writes two days of a series as CSV: an outage, a slow hour, bursts
+var update = flag.Bool("update", false, "write what the commands print into the scripts")
+
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		UpdateScripts: *update,
+		Dir:           "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SUDO_USER", "ada")
 			e.Setenv("GORACE", noSleep)
@@ -52,7 +57,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"target": startTarget, "break": breaking(true), "mend": breaking(false), "certificate": makeCertificate,
-			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until,
+			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until, "trace": writeTrace,
 		},
 	})
 }

@@ -10,7 +10,7 @@ const (
 	keepDays  = 28 // days that a baseline remembers
 	matchDays = 7  // of those, the newest that are like a day, from which its hours are expected
 	ownDays   = 5  // from so many on an hour is expected from that hour alone, before from its neighbours too
-	fewest    = 4  // latencies in an hour that is used
+	fewest    = 4  // latencies in an hour that is used, of a probe that has so many
 	baseHours = 12 // hours of a day that has a base
 
 	logUnit    = 2048. // of levels: one is 0.05 %
@@ -34,7 +34,7 @@ type hourly struct {
 	peaks  [tests]uint8 // by test, the highest that its window stood above what was expected, while not called slow
 }
 
-func (h *hourly) used() bool          { return h.count >= fewest }
+func (h *hourly) used() bool          { return h.count > 0 }
 func (h *hourly) is(marks uint8) bool { return h.marks&marks != 0 }
 func (h *hourly) ms() float64         { return float64(h.level) / logUnit }
 

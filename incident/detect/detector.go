@@ -179,7 +179,7 @@ func (d *Detector) availability(down bool, r probes.Result, v *Verdict) {
 	if r.Recheck && !down {
 		d.s.Loss.Refuted = r.Start
 	}
-	if of, flaky := d.s.Loss.flaky(r.Start); flaky && down && !d.s.Outage.confirmed() && d.set.Rechecks > 0 {
+	if of, flaky := d.s.Loss.flaky(d.confirms(), r.Start); flaky && down && !d.s.Outage.confirmed() && d.set.Rechecks > 0 {
 		d.confirmFlaky(of, r, v)
 	}
 	switch now := d.s.Outage.confirmed(); {
@@ -193,6 +193,15 @@ func (d *Detector) availability(down bool, r probes.Result, v *Verdict) {
 	case !now:
 		d.momentary(r, v)
 	}
+}
+
+// confirms returns how many failures in a row confirm an outage: as many as are configured, or more on a path that loses runs of its
+// own accord. Who wants no re-probes wants the first failure to be believed.
+func (d *Detector) confirms() int {
+	if d.set.Rechecks == 0 {
+		return 1
+	}
+	return max(1+d.set.Rechecks, d.s.Loss.inARow())
 }
 
 // confirmFlaky confirms an outage in which some runs are answered.
@@ -244,8 +253,8 @@ func (d *Detector) advance(s *Streak, kind incident.FindingKind, bad bool, r pro
 	if bad {
 		var confirms bool
 		need := 1 + d.set.Rechecks
-		if kind == incident.Outage && d.set.Rechecks > 0 {
-			need = max(need, d.s.Loss.inARow())
+		if kind == incident.Outage {
+			need = d.confirms()
 		}
 		if confirms, rechecks = s.bad(r, need); confirms {
 			s.confirm(incident.Finding{

@@ -51,7 +51,7 @@ const (
 	gapLeast     = 1800 // seconds that such a gap has at the least
 	quietShort   = 40   // good samples that end what was short: it is likely to come again
 	quietLong    = 5    // and what was long
-	longActive   = 60   // samples
+	longActive   = 40   // samples
 	recentHours  = 24   // hours from which the base is taken
 	recentWithin = 72   // and how far back they may lie
 	peakHours    = 336  // hours whose peaks count
@@ -133,7 +133,6 @@ const (
 // step is what one sample changed.
 type step struct {
 	began, ended    bool
-	quieted, rose   bool    // went quiet while it is held, or became active again
 	accepted        bool    // ended because the level lasted
 	judged          bool    // a sample was taken
 	known           bool    // and something was expected of it
@@ -198,10 +197,10 @@ func (l *latency) turn(t int64) {
 
 func (l *latency) closeHour() {
 	levels := l.closePhases()
-	if len(l.samples) < fewest {
-		return
-	}
 	count := len(l.samples)
+	if count == 0 || count < fewest && int64(count)*2*l.interval < 3600 {
+		return // too little of an hour, for how often the probe runs
+	}
 	h := hourly{count: uint8(min(count, 255)), level: median(l.samples)}
 	if l.slow > 0 {
 		h.marks |= touched
@@ -316,6 +315,17 @@ func (l *latency) short() float64 {
 	return m
 }
 
+// fast reports whether the short and the middle window are back near what is expected.
+func (l *latency) fast() bool {
+	half := l.n.limits[longMean] / 2
+	mid := &l.win.sorted[1]
+	off := 0.
+	if l.alarm.test == slowCreep {
+		off = l.n.drift
+	}
+	return l.short() < half && (mid.n == 0 || mid.median()+off < half)
+}
+
 // move begins, quiets, rouses or ends the alarm. over is the test that is passed, or -1.
 func (l *latency) move(t int64, over int, s *step) {
 	a := &l.alarm
@@ -327,10 +337,9 @@ func (l *latency) move(t int64, over int, s *step) {
 		}
 		return
 	}
-	if over < 0 && l.short() < l.n.limits[longMean]/2 {
+	if l.fast() {
 		if a.quiet == 0 {
-			a.still = t
-			s.quieted = true
+			a.still = max(l.recovery(t), a.again)
 		}
 		a.quiet++
 	} else {
@@ -338,7 +347,6 @@ func (l *latency) move(t int64, over int, s *step) {
 			a.active, a.again = 0, l.onset(t)
 			a.stretch++
 		}
-		s.rose = a.quiet > 0
 		a.quiet, a.still = 0, 0
 		a.active++
 	}
@@ -349,6 +357,7 @@ func (l *latency) move(t int64, over int, s *step) {
 	switch {
 	case a.quiet >= hold:
 		*a = alarm{}
+		l.win.clear() // the long window still holds what is over
 		s.ended = true
 	case a.quiet == 0 && t-a.again >= acceptAfter*3600 && t-a.since >= acceptAfter*3600:
 		l.accept()
@@ -389,6 +398,19 @@ func (l *latency) onset(t int64) int64 {
 	best, sum, at := 0., 0., 1
 	for k := 1; k <= l.win.n && level > 0; k++ {
 		sum += min(float64(l.win.newest(k)), level) - level/2
+		if sum > best {
+			best, at = sum, k
+		}
+	}
+	return t - int64(at-1)*max(l.interval, 1)
+}
+
+// recovery dates the end of a rise back: the newest samples that best fit the expected level and no other.
+func (l *latency) recovery(t int64) int64 {
+	half := l.n.limits[longMean] / 2
+	best, sum, at := 0., 0., 1
+	for k := 1; k <= l.win.n; k++ {
+		sum += min(max(half-float64(l.win.newest(k)), -2*half), 2*half)
 		if sum > best {
 			best, at = sum, k
 		}

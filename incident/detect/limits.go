@@ -110,7 +110,7 @@ func (d *Detector) regression(r probes.Result, over *measured, judged bool, s st
 	case d.s.Limited:
 	case a.on:
 		if f.Quiet.IsZero() {
-			f.Quiet, v.Moved = r.Start, true
+			f.Quiet, v.Moved = time.Unix(a.still, 0).UTC(), true
 			f.Explanation += "; fast again since " + clock(f.Quiet) + ", watched on because short slow stretches come again"
 		}
 	case judged:

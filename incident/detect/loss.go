@@ -15,7 +15,6 @@ const (
 	mostRuns    = 50_000 // then the counts are halved, so that a path may change
 	leastInARow = 3
 	mostInARow  = 6
-	fewRuns     = 4  // of which leastInARow fail
 	recentRuns  = 10 // of which leastOfRecent fail in a flaky outage
 	leastRecent = 7
 	mostRecent  = 9
@@ -126,16 +125,18 @@ func (l *Loss) firstFailed(n int, now time.Time) time.Time {
 }
 
 // flaky reports whether so many of the newest scheduled runs failed that there is an outage which lets some through, and of how
-// many: of ten; or of four, where the path loses next to nothing and no re-probe was answered in between.
-func (l *Loss) flaky(now time.Time) (of int, ok bool) {
+// many: of ten; or all but one of as many as confirm an outage and one more, where the path loses next to nothing and no re-probe
+// was answered in between.
+func (l *Loss) flaky(confirm int, now time.Time) (of int, ok bool) {
 	if l.Known >= recentRuns && l.failed(recentRuns) >= l.ofRecent() {
 		return recentRuns, true
 	}
+	few := confirm + 1
 	lost, _ := l.rates()
-	if l.failed(fewRuns) >= leastInARow && fewRuns*l.aMonth()*math.Pow(lost, leastInARow) <= falseAMonth && l.firstFailed(fewRuns, now).After(l.Refuted) {
-		return fewRuns, true
+	if confirm < leastInARow || l.Known < few || l.failed(few) < confirm || !l.firstFailed(few, now).After(l.Refuted) {
+		return 0, false
 	}
-	return 0, false
+	return few, float64(few)*l.aMonth()*math.Pow(lost, float64(confirm)) <= falseAMonth
 }
 
 // forget drops what was not explained when the agent slept or could not see.

@@ -55,7 +55,7 @@ func (l *latency) closePhases() []int16 {
 	levels := make([]int16, len(l.phases))
 	for i := range l.phases {
 		p := &l.phases[i]
-		if len(p.samples) >= fewest {
+		if len(p.samples) > 0 {
 			levels[i] = median(p.samples)
 		}
 		p.samples = p.samples[:0]

@@ -266,6 +266,32 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
+// TestOlderStore states that a store of the version before is brought up to date with all that is in it.
+func TestOlderStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "firstcall.db")
+	s := openAt(t, path, Options{})
+	if err := errors.Join(s.Commit(t.Context(), step(1)), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	older := raw(t, path)
+	execute(t, older, "DROP TABLE baselines")
+	execute(t, older, "DROP TABLE seeds")
+	execute(t, older, "DELETE FROM goose_db_version WHERE version_id > 1")
+	if err := older.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path, Options{})
+	if _, err := s.Incident(t.Context(), "fc-1"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Commit(t.Context(), Commit{At: at, Baselines: map[string][]byte{"a": {1}}}); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.Baselines(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("baselines %v, %v", all, err)
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "firstcall.db")
 	if _, err := OpenReadOnly(t.Context(), "sqlite:"+path); err == nil {

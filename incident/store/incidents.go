@@ -24,6 +24,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		if err := appendEvents(ctx, tx, c.Events); err != nil {
 			return err
 		}
+		if err := saveBaselines(ctx, tx, c); err != nil {
+			return err
+		}
 		if c.State == nil {
 			return nil
 		}

@@ -184,7 +184,7 @@ func expireDeskCases(tx *sql.Tx, cutoff int64) (more bool, err error) {
 		(SELECT number FROM desk_cases WHERE changed < ? AND state IN ('resolved', 'withdrawn') ORDER BY changed LIMIT ?)`, cutoff, stepIncidents)
 }
 
-// forgetProbes removes the names of probes that have no results and no roll-ups any more.
+// forgetProbes removes the names of probes that have no results and no roll-ups any more, and their baselines.
 func (s *Store) forgetProbes(ctx context.Context, cutoff int64) error {
 	var gone []string
 	return s.write(ctx, relaxed, "forget probes", func(tx *sql.Tx) error {
@@ -203,7 +203,10 @@ func (s *Store) forgetProbes(ctx context.Context, cutoff int64) error {
 			}
 			gone = append(gone, name)
 		}
-		return rows.Err()
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		return forgetBaselines(tx, cutoff)
 	}, func() {
 		s.logged = 0
 		for _, name := range gone {

@@ -65,6 +65,9 @@ func OpenReadOnly(ctx context.Context, rawURL string) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("store: a store in memory cannot be opened for reading only: name a file")
 	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("store: there is none at %s (%w): name the file of an agent that ran", path, fs.ErrNotExist)
+	}
 	s := &Store{path: path, options: Options{}.withDefaults()}
 	if s.reader, err = sql.Open("sqlite", s.dsn(readerCache, url.Values{"mode": {"ro"}})); err != nil {
 		return nil, s.fault("open", err)

@@ -33,7 +33,7 @@ type Store struct {
 
 // Options tune a store. The zero value has the defaults.
 type Options struct {
-	RawFor     time.Duration // how long raw results are kept; 0: 48 h
+	RawFor     time.Duration // how long raw results are kept; 0: 35 days
 	RawRows    int64         // how many raw results are kept; 0: 2,000,000
 	RawBytes   int64         // how much room raw results may take; 0: 1 GiB
 	RollupsFor time.Duration // how long roll-ups, and incidents that are over with all that belongs to them, are kept; 0: 400 days
@@ -43,7 +43,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.RawFor <= 0 {
-		o.RawFor = 48 * time.Hour
+		o.RawFor = 35 * 24 * time.Hour
 	}
 	if o.RawRows <= 0 {
 		o.RawRows = 2_000_000
@@ -66,6 +66,8 @@ type Commit struct {
 	Incidents []incident.Incident // new or changed, whole; inserted or replaced by ID
 	Events    []incident.Event    // appended; Seq is set by the store
 	State     []byte              // the engine's state; nil leaves the stored one
+	Baselines map[string][]byte   // what is normal, by probe; inserted or replaced by probe
+	Seeds     map[string]int      // how many points of elsewhere a probe's baseline was taught, by probe
 }
 
 // Rollup is an hour of one probe.

@@ -89,6 +89,7 @@ func commitIsAtomic(t *testing.T, s *store.Store) {
 	err := s.Commit(ctx, store.Commit{
 		At: at(10, 0), Incidents: []incident.Incident{openIncident("fc-1", at(10, 0))},
 		Events: []incident.Event{anEvent("fc-1", at(10, 0), "one"), {Kind: incident.EventNote}}, State: []byte("state"),
+		Baselines: map[string][]byte{"backend/http": []byte("normal")},
 	})
 	if err == nil {
 		t.Fatal("an event without an incident is stored")
@@ -105,6 +106,7 @@ func commitIsAtomic(t *testing.T, s *store.Store) {
 	same(t, "incidents", must[[]incident.Incident](t)(s.Incidents(ctx, store.IncidentFilter{})), []incident.Incident(nil))
 	same(t, "events", must[[]incident.Event](t)(s.Timeline(ctx, "fc-1", 0)), []incident.Event(nil))
 	same(t, "state", must[[]byte](t)(s.EngineState(ctx)), []byte(nil))
+	same(t, "baselines", must[map[string][]byte](t)(s.Baselines(ctx)), map[string][]byte(nil))
 	same(t, "cases", must[[]incident.Case](t)(s.Cases(ctx, "")), []incident.Case(nil))
 	same(t, "notices", must[[]incident.Notice](t)(s.Notices(ctx, "fc-1")), []incident.Notice(nil))
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ type world struct {
 	desk      map[string]incident.StoredCase // by key
 	results   map[string][]probes.Result
 	state     []byte
+	baselines map[string][]byte
 	appended  time.Duration // results so far
 }
 
@@ -47,6 +49,7 @@ func Model(t *testing.T, s *store.Store) {
 			t: t, s: s, name: fmt.Sprintf("world-%d-", worlds), numbers: &numbers, state: state,
 			incidents: map[string]incident.Incident{}, events: map[string][]incident.Event{}, cases: map[string]incident.Case{},
 			notices: map[string]incident.Notice{}, desk: map[string]incident.StoredCase{}, results: map[string][]probes.Result{},
+			baselines: map[string][]byte{},
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit": w.commit, "case": w.saveCase, "notice": w.saveNotice, "add notice": w.addNotice, "desk": w.deskCase, "results": w.append,
@@ -110,6 +113,11 @@ func (w *world) commit(rt *rapid.T) {
 	if rapid.Bool().Draw(rt, "state") {
 		c.State = rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(rt, "bytes")
 		w.state = c.State
+	}
+	if rapid.Bool().Draw(rt, "baseline") {
+		probe := w.name + rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "learner")
+		w.baselines[probe] = rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(rt, "normal")
+		c.Baselines = map[string][]byte{probe: w.baselines[probe]}
 	}
 	w.do(rt, w.s.Commit(w.t.Context(), c))
 }
@@ -191,6 +199,10 @@ func (w *world) compare(rt *rapid.T) {
 	state, err := w.s.EngineState(ctx)
 	w.do(rt, err)
 	w.equal(rt, "state", state, w.state)
+	normal, err := w.s.Baselines(ctx)
+	w.do(rt, err)
+	maps.DeleteFunc(normal, func(probe string, _ []byte) bool { return !w.mine(probe) })
+	w.equal(rt, "baselines", normal, w.baselines)
 	unsettled := map[string]bool{}
 	for id, i := range w.incidents {
 		got, err := w.s.Incident(ctx, id)
@@ -270,6 +282,19 @@ func forget(events []incident.Event) []incident.Event {
 func (w *world) compareResults(rt *rapid.T) {
 	ctx := w.t.Context()
 	from, to, limit := w.when(rt), w.when(rt), rapid.IntRange(1, 20).Draw(rt, "limit")
+	var each, byEnd []probes.Result
+	w.do(rt, w.s.EachResult(ctx, slices.Collect(maps.Keys(w.results)), from, to, func(r probes.Result) error {
+		each = append(each, r)
+		return nil
+	}))
+	for _, all := range w.results {
+		byEnd = append(byEnd, all...)
+	}
+	byEnd = slices.DeleteFunc(byEnd, func(r probes.Result) bool { return r.Start.Before(from) || !r.Start.Before(to) })
+	slices.SortFunc(byEnd, func(a, b probes.Result) int { return cmp.Or(a.End().Compare(b.End()), a.Start.Compare(b.Start)) })
+	if len(w.results) > 0 {
+		w.equal(rt, "each result", each, byEnd)
+	}
 	for probe, all := range w.results {
 		byStart := slices.Clone(all)
 		slices.SortStableFunc(byStart, func(a, b probes.Result) int { return a.Start.Compare(b.Start) })

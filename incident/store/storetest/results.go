@@ -171,18 +171,18 @@ func rawRetention(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	var list []probes.Result
 	for n := range 100 {
-		list = append(list, good("a", day.Add(time.Duration(n)*time.Hour), 1))
+		list = append(list, good("a", day.AddDate(0, 0, n), 1))
 	}
 	ok(t, s.AppendResults(ctx, list))
-	ok(t, s.Maintain(ctx, day.Add(99*time.Hour)))
+	ok(t, s.Maintain(ctx, day.AddDate(0, 0, 99)))
 	got := must[[]probes.Result](t)(s.Results(ctx, "a", time.Time{}, time.Time{}, 0))
-	if len(got) != 49 || !got[0].Start.Equal(day.Add(51*time.Hour)) {
-		t.Errorf("%d results of 48 h are left, the oldest of %s; want 49 from hour 51", len(got), got[0].Start)
+	if len(got) != 36 || !got[0].Start.Equal(day.AddDate(0, 0, 64)) {
+		t.Errorf("%d results of 35 days are left, the oldest of %s; want 36 from day 64", len(got), got[0].Start)
 	}
 	if n := len(must[[]store.Rollup](t)(s.Rollups(ctx, "a", time.Time{}, time.Time{}))); n != 100 {
 		t.Errorf("%d roll-ups are left, want 100", n)
 	}
-	ok(t, s.Maintain(ctx, day.Add(1000*time.Hour)))
+	ok(t, s.Maintain(ctx, day.AddDate(0, 0, 140)))
 	same(t, "results, long after", must[[]probes.Result](t)(s.Results(ctx, "a", time.Time{}, time.Time{}, 0)), []probes.Result(nil))
 }
 

@@ -111,6 +111,10 @@ func TestEveryServerStartsStopsAndStartsAgainAndLeavesNothingBehind(t *testing.T
 			s := StartShadow(t, ShadowOptions{})
 			return s.Process, s.Address
 		},
+		"prometheus": func(t *testing.T) (*Process, string) {
+			p := StartPrometheus(t, PrometheusOptions{})
+			return p.Process, strings.TrimPrefix(p.URL, "http://")
+		},
 		"mailpit": func(t *testing.T) (*Process, string) {
 			m := StartMailpit(t, MailpitOptions{})
 			return m.Process, m.SMTP

@@ -1,0 +1,81 @@
+//go:build linux
+
+package servers
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// PrometheusOptions describe a Prometheus. The zero value is an empty one.
+type PrometheusOptions struct {
+	OpenMetrics string // the past, in the text format of OpenMetrics with times, ending with "# EOF"
+	Web         string // its web configuration (TLS, users), see exporter-toolkit; "": none
+	Flags       []string
+}
+
+// Prometheus is a running Prometheus that scrapes nothing and has a past.
+type Prometheus struct {
+	*Process
+	URL string // http://127.0.0.1:port, or https where Web asks for it; the caller's to know
+}
+
+// StartPrometheus starts a Prometheus on 127.0.0.1 with a configuration and data of its own.
+func StartPrometheus(t testing.TB, o PrometheusOptions) *Prometheus {
+	t.Helper()
+	binary, tool := program(t, "prometheus", "prometheus"), program(t, "promtool", "prometheus")
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if o.OpenMetrics != "" {
+		file := filepath.Join(dir, "past.om")
+		writeFile(t, file, []byte(o.OpenMetrics))
+		//nolint:gosec // the arguments are the test's own
+		if out, err := exec.CommandContext(t.Context(), tool, "tsdb", "create-blocks-from", "openmetrics", file, data).CombinedOutput(); err != nil {
+			t.Fatalf("promtool cannot make the past: %v\n%s", err, out)
+		}
+	}
+	config, web := filepath.Join(dir, "prometheus.yml"), filepath.Join(dir, "web.yml")
+	writeFile(t, config, []byte("global: { scrape_interval: 1h }\n"))
+	writeFile(t, web, []byte(o.Web))
+	port := FreePort(t)
+	p := &Prometheus{URL: "http://" + address(port)}
+	p.Process = startProcess(t, "prometheus", func() *exec.Cmd {
+		args := []string{
+			"--config.file=" + config, "--storage.tsdb.path=" + data, "--storage.tsdb.retention.time=50y",
+			"--web.listen-address=" + address(port), "--web.config.file=" + web, "--log.level=warn",
+		}
+		return exec.Command(binary, append(args, o.Flags...)...)
+	}, port)
+	if o.Web == "" {
+		p.awaitReady(t)
+	}
+	return p
+}
+
+// awaitReady returns when it answers queries.
+func (p *Prometheus) awaitReady(t testing.TB) {
+	t.Helper()
+	if err := until(readyWithin, func() (bool, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/-/ready", nil)
+		if err != nil {
+			return false, err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, nil //nolint:nilerr // not yet
+		}
+		return response.StatusCode == http.StatusOK, response.Body.Close()
+	}); err != nil {
+		t.Fatalf("prometheus at %s is not ready: %v\n%s", p.URL, err, p.Log())
+	}
+}

@@ -161,10 +161,6 @@ func (b *baseline) centre(date int32, hour int, rest bool) centre {
 	if c.days == 0 {
 		return c
 	}
-	if c.days >= ownDays {
-		c.above = median(owns)
-		return b.weekly(c, date, hour)
-	}
 	for _, r := range like[:n] {
 		for k := max(hour-1, 0); k <= min(hour+1, 23); k++ {
 			if h := &r.hours[k]; h.used() && (!h.is(slowHour) || slow) {
@@ -173,32 +169,31 @@ func (b *baseline) centre(date int32, hour int, rest bool) centre {
 		}
 	}
 	c.above = median(nears)
-	return c
+	if c.days >= ownDays || c.days >= 3 && above(owns, c.above) {
+		c.above = median(owns)
+	}
+	return b.weekly(c, date, hour, rest)
 }
 
-// weekly returns what the same weekdays of the last four weeks say where all of them, two or more, agree that they are not like
-// the others: a backup each Sunday is normal on a Sunday.
-func (b *baseline) weekly(c centre, date int32, hour int) centre {
-	const differs = .1
+// above reports whether all stand clearly above x.
+func above(all []float64, x float64) bool {
+	const clearly = .1
+	return slices.Min(all) > x+clearly
+}
+
+// weekly returns what the same weekdays of the last four weeks say where all of them, two or more, stand above the others: a backup
+// each Sunday is normal on a Sunday.
+func (b *baseline) weekly(c centre, date int32, hour int, rest bool) centre {
 	var room [keepDays / 7]float64
 	same := room[:0]
-	up, down := 0, 0
-	for i := len(b.days) - 1; i >= 0; i-- {
+	for i := len(b.days) - 1; i >= 0 && len(same) < cap(same); i-- {
 		r := &b.days[i]
-		if r.date >= date || (date-r.date)%7 != 0 || !r.based() || !r.hours[hour].used() || len(same) == cap(same) {
-			continue
-		}
-		above := r.hours[hour].ms() - float64(r.base)
-		same = append(same, above)
-		switch {
-		case above > c.above+differs:
-			up++
-		case above < c.above-differs:
-			down++
+		if r.date < date && (date-r.date)%7 == 0 && r.rest == rest && r.based() && r.hours[hour].used() {
+			same = append(same, r.hours[hour].ms()-float64(r.base))
 		}
 	}
-	if n := len(same); n >= 2 && (up == n || down == n) {
-		c.above, c.days = median(same), n
+	if len(same) >= 2 && above(same, c.above) {
+		c.above, c.days = median(same), len(same)
 	}
 	return c
 }

@@ -105,7 +105,7 @@ var testWords = map[string]string{
 }
 
 var termWords = map[string]string{
-	"floor": "less matters to nobody", "noise": "its own noise", "history": "its own worst hours", "cap": "never more is asked", "learning": "more is asked while learning",
+	"floor": "the least that matters", "noise": "by its noise", "history": "by its own worst hours", "cap": "the most that is ever asked", "learning": "wide while it learns",
 }
 
 // whereText says which phases took the time, as far as they make up a tenth of it.

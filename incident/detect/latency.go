@@ -414,6 +414,9 @@ func (l *latency) recovery(t int64) int64 {
 		if sum > best {
 			best, at = sum, k
 		}
+		if sum < best-3*half {
+			break // what is slow, so all that is older
+		}
 	}
 	return t - int64(at-1)*max(l.interval, 1)
 }

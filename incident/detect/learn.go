@@ -141,19 +141,18 @@ func (l *latency) guess() {
 	}
 }
 
-// floor is the smallest rise that matters to a person: a ratio, and a time.
-func (l *latency) floor(test int) float64 {
-	ratio := judges[test].floor
+// floor is the smallest rise that matters to a person: as a ratio, and as a time, which no cap cuts.
+func (l *latency) floor(test int) (ratio, felt float64) {
+	ratio = judges[test].floor
 	if l.slowRatio > 1 {
 		ratio = 1 + (ratio-1)*(l.slowRatio-1)/(judges[longMean].floor-1)
 	}
-	floor := math.Log(ratio)
 	if l.slowBy > 0 && !l.n.warming {
 		if expected := l.expected(l.hour.start + 1800); expected == expected {
-			floor = max(floor, math.Log1p(milliseconds(l.slowBy)/math.Exp(expected)))
+			felt = math.Log1p(milliseconds(l.slowBy) / math.Exp(expected))
 		}
 	}
-	return floor
+	return math.Log(ratio), felt
 }
 
 // limit sets the limits of the hour: the largest of what matters, what noise does and what this probe does itself, and never more
@@ -166,7 +165,8 @@ func (l *latency) limit() {
 	}
 	for i := range tests {
 		j := &judges[i]
-		x, by := l.floor(i), byFloor
+		x, felt := l.floor(i)
+		by := byFloor
 		if noise := sigmas * n.sigma * math.Sqrt(math.Pi/2/float64(j.size)); noise > x {
 			x, by = noise, byNoise
 		}
@@ -187,6 +187,9 @@ func (l *latency) limit() {
 			}
 		case n.unsure:
 			x *= guessed
+		}
+		if felt > x {
+			x, by = felt, byFloor
 		}
 		n.limits[i], n.by[i] = x, by
 	}

@@ -37,7 +37,7 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 	switch {
 	case over != nil:
 		d.s.Limited = true
-	case judged && held == nil:
+	case judged && !held:
 		d.s.Limited = false
 	}
 	d.regression(r, over, judged || s.judged, s, v)
@@ -56,24 +56,25 @@ func primary(r probes.Result) (ms float64, phase string) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// absolute adds a result to the windows of the absolute limits. It returns a window over its limit, one that is not far enough
-// below to end what is going on, and whether any could be judged.
-func (d *Detector) absolute(r probes.Result) (over, held *measured, judged bool) {
+// absolute adds a result to the windows of the absolute limits. It returns a window over its limit, whether one is not far
+// enough below to end what is going on, and whether any could be judged.
+func (d *Detector) absolute(r probes.Result) (over *measured, held, judged bool) {
 	for _, l := range d.limits {
 		took, ok := r.Phase(l.Phase)
 		if !ok {
 			continue
 		}
-		m := d.measure(l, Sample{At: r.Start, D: took})
-		if m == nil {
+		m, ok := d.measure(l, Sample{At: r.Start, D: took})
+		if !ok {
 			continue
 		}
 		judged = true
 		switch {
 		case m.median > l.Max:
-			over = m
+			over = &measured{}
+			*over = m
 		case float64(m.median) > released*float64(l.Max):
-			held = m
+			held = true
 		}
 	}
 	return over, held, judged
@@ -174,8 +175,8 @@ func (m *measured) explain() string {
 		m.limit.Phase, m.total, short(m.span), short(m.median), short(m.limit.Max), m.over, m.total, clock(m.since))
 }
 
-// measure adds a sample to the limit's window and judges it; nil while there are too few samples.
-func (d *Detector) measure(l Limit, s Sample) *measured {
+// measure adds a sample to the limit's window and judges it; false while there are too few samples.
+func (d *Detector) measure(l Limit, s Sample) (m measured, ok bool) {
 	window := append(d.s.Windows[l.Phase], s)
 	oldest := s.At.Add(-d.set.LimitWindow)
 	// A probe that runs seldom is judged on its newest samples, however old.
@@ -188,12 +189,13 @@ func (d *Detector) measure(l Limit, s Sample) *measured {
 	}
 	d.s.Windows[l.Phase] = window
 	if len(window) < d.set.LimitPoints {
-		return nil
+		return measured{}, false
 	}
-	m := &measured{limit: l, total: len(window), span: s.At.Sub(window[0].At)}
-	sorted := make([]time.Duration, len(window))
-	for i, w := range window {
-		sorted[i] = w.D
+	m = measured{limit: l, total: len(window), span: s.At.Sub(window[0].At)}
+	var room [maxSamples]time.Duration
+	took := room[:0]
+	for _, w := range window {
+		took = append(took, w.D)
 		if w.D > l.Max {
 			if m.over == 0 {
 				m.since = w.At
@@ -201,9 +203,8 @@ func (d *Detector) measure(l Limit, s Sample) *measured {
 			m.over++
 		}
 	}
-	slices.Sort(sorted)
-	m.median = sorted[(len(sorted)-1)/2]
-	return m
+	m.median = median(took)
+	return m, true
 }
 
 // short rounds a duration to what a person reads.

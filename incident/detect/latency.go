@@ -30,10 +30,10 @@ var judges = [tests]struct {
 	own   float64 // how far above its own usual peaks, in scales of their distribution
 	size  int     // of its window
 }{
-	inARow:    {1.7, 8, 2.5, 10, 4},
+	inARow:    {1.7, 8, 2.5, 14, 4},
 	mostShort: {1.4, 1.85, 2, 10, shortWindow},
 	midMedian: {1.215, 1.6, 1.6, 8.5, midWindow},
-	longMean:  {1.18, 1.4, 1.5, 5, longWindow},
+	longMean:  {1.18, 1.4, 1.5, 4, longWindow},
 }
 
 const (

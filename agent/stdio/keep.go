@@ -78,8 +78,8 @@ func (k *keeper) take(series string) (*detect.Detector, error) {
 	j := &journal{file: file}
 	k.journals[series] = j
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var p point
-		if json.Unmarshal(lines.Bytes(), &p) != nil {
+		p, err := parse(lines.Bytes())
+		if err != nil {
 			break // killed in the middle of the line: the point was not answered
 		}
 		if p.Series == series && p.T > s.Last {

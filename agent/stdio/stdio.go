@@ -52,9 +52,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, directory string) e
 		if err != nil && !errors.Is(err, io.EOF) {
 			return errors.Join(fmt.Errorf("line %d of the input cannot be read: %w", n, err), k.close(all))
 		}
-		var p point
-		if err := json.Unmarshal(line, &p); err != nil || p.Series == "" || p.T <= 0 {
-			return errors.Join(fmt.Errorf("line %d of the input is no point: want {\"series\":\"id\",\"t\":unix seconds,\"latency_ms\":12.3}", n), k.close(all))
+		p, err := parse(line)
+		if err != nil {
+			return errors.Join(fmt.Errorf("line %d of the input is %w", n, err), k.close(all))
 		}
 		d := all[p.Series]
 		if d == nil {
@@ -78,6 +78,15 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, directory string) e
 		}
 	}
 	return errors.Join(w.Flush(), k.close(all), context.Cause(ctx))
+}
+
+var errNoPoint = errors.New(`no point: want {"series":"id","t":unix seconds,"latency_ms":12.3}`)
+
+func parse(line []byte) (p point, err error) {
+	if err := json.Unmarshal(line, &p); err != nil || p.Series == "" || p.T <= 0 {
+		return p, errNoPoint
+	}
+	return p, nil
 }
 
 func observe(d *detect.Detector, p point) {

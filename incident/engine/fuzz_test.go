@@ -289,10 +289,16 @@ func (w *world) followed() {
 		if !maintained && l == nil && w.says(c, probes.Down, steady, false) {
 			w.t.Fatalf("%s: %s is down and in no incident\n%s", w.now.Sub(t0), c.Name, strings.Join(w.story(), "\n"))
 		}
-		if l != nil && !l.Stateless && slices.Contains(l.Active, c.Name) && w.says(c, probes.Up, steady, true) && !w.engine.byName[c.Name].memory.Flaps {
+		if l != nil && !l.Stateless && slices.Contains(l.Active, c.Name) && w.says(c, probes.Up, steady, true) && !w.flaps(c.Name) {
 			w.t.Fatalf("%s: %s is well and in %s\n%s", w.now.Sub(t0), c.Name, l.ID, strings.Join(w.story(), "\n"))
 		}
 	}
+}
+
+// flaps reports whether a component answers, but did not repeatedly.
+func (w *world) flaps(name string) bool {
+	c := w.engine.byName[name]
+	return c.memory.Flaps || slices.ContainsFunc(c.deciding, func(p *probe) bool { return p.detector.Finding(incident.MomentaryOutages) != nil })
 }
 
 // FuzzObserve feeds the engine results in any order: it never panics and its incidents stay well formed.

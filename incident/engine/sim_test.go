@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -166,6 +167,7 @@ func (w *world) ids() (ids []string) {
 // reload puts another configuration in force, as the agent does: probes keep their place in the schedule, new ones run at once.
 func (w *world) reload(change func(*Setup)) *world {
 	before := w.ids()
+	w.setup.Baselines = w.engine.AllBaselines()
 	change(&w.setup)
 	state, err := w.engine.State()
 	if err != nil {
@@ -265,6 +267,19 @@ func (w *world) take(s Step) {
 		w.t.Fatal(err)
 	}
 	w.saved = saved
+	w.keep(w.engine)
+}
+
+// keep stores the baselines that changed, as they are with every state.
+func (w *world) keep(e *Engine) {
+	if e == nil {
+		return
+	}
+	changed := e.Baselines()
+	if w.setup.Baselines == nil {
+		w.setup.Baselines = map[string][]byte{}
+	}
+	maps.Copy(w.setup.Baselines, changed)
 }
 
 func (w *world) engineState() ([]byte, error) {

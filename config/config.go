@@ -50,7 +50,7 @@ type Tenant struct {
 	Holidays string   `yaml:"holidays" doc:"Country whose public holidays the customer's people have off, such as DK: a latency is compared with that of weekends then; service_level.holidays unless given."`
 	Contacts Contacts `yaml:"contacts" doc:"People."`
 
-	Zone    *time.Location       `yaml:"-"` // of TimeZone
+	Zone    *time.Location       `yaml:"-"`          // of TimeZone
 	Holiday func(time.Time) bool `yaml:"-" json:"-"` // whether a local day is one of Holidays; nil: none is
 }
 

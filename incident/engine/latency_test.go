@@ -45,7 +45,7 @@ func TestSlowAgainstTheBaseline(t *testing.T) {
 		return 100
 	}
 	w := learnt(t, 8, level)
-	w.run(begin+14*time.Minute).tells(t)
+	w.run(begin + 14*time.Minute).tells(t)
 	w.run(begin+20*time.Minute).tells(t, "opened P2 web-performance")
 	i := w.open()[0]
 	if off := i.Started.Sub(t0.Add(begin)); off < -2*time.Minute || off > 2*time.Minute {
@@ -80,7 +80,7 @@ func TestShortSlowness(t *testing.T) {
 		return 100
 	}
 	w := learnt(t, 8, level)
-	w.run(begin+5*hour).tells(t)
+	w.run(begin + 5*hour).tells(t)
 	w.run(begin+7*hour).tells(t, "opened P3 web-performance")
 	w.run(begin+19*hour).tells(t, "opened P3 web-performance", "resolved P3 web-performance")
 	w.run(begin+20*hour+50*time.Minute).tells(t, "opened P3 web-performance", "resolved P3 web-performance")

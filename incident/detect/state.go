@@ -218,9 +218,9 @@ func (l *latency) decode(state []byte) bool {
 // encoder appends numbers, little endian.
 type encoder struct{ b []byte }
 
-func (e *encoder) u8(x uint8)  { e.b = append(e.b, x) }
-func (e *encoder) i16(x int16) { e.b = binary.LittleEndian.AppendUint16(e.b, uint16(x)) }
-func (e *encoder) i64(x int64) { e.b = binary.AppendVarint(e.b, x) }
+func (e *encoder) u8(x uint8)    { e.b = append(e.b, x) }
+func (e *encoder) i16(x int16)   { e.b = binary.LittleEndian.AppendUint16(e.b, uint16(x)) }
+func (e *encoder) i64(x int64)   { e.b = binary.AppendVarint(e.b, x) }
 func (e *encoder) f32(x float32) { e.b = binary.LittleEndian.AppendUint32(e.b, math.Float32bits(x)) }
 
 func (e *encoder) f64(x float64) { e.b = binary.LittleEndian.AppendUint64(e.b, math.Float64bits(x)) }

@@ -33,7 +33,7 @@ func (l *latency) explain() *incident.Latency {
 		Expected: fromLog(expected), Hour: fmt.Sprintf("%s %d h", l.hour.weekday.String()[:3], l.hour.hour), Days: n.around[1].days,
 		Limit: math.Exp(limit), LimitBy: termNames[by], Stretch: a.stretch, Onset: time.Unix(a.onset, 0).UTC(), Learnt: l.base.based(),
 	}
-	if n.young {
+	if n.young || n.unsure {
 		e.Days = 0
 	}
 	if short.n > 0 {
@@ -77,8 +77,8 @@ func (l *latency) where() []incident.PhaseChange {
 }
 
 // Explain puts a regression into one sentence: what is measured, what would be normal and by what right, what limit that passed and
-// why it is the limit, since when, and where the time goes.
-func Explain(e *incident.Latency) string {
+// why it is the limit, since when, and where the time goes. at is when it was measured.
+func Explain(e *incident.Latency, at time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: median of the last %d runs (%s) %s, normal for this hour (%s) %s", e.Phase, e.Runs, span(e.Span), short(e.Median), e.Hour, short(e.Expected))
 	switch {
@@ -90,7 +90,7 @@ func Explain(e *incident.Latency) string {
 		fmt.Fprintf(&b, " as far as is known (learning, %d of %d days)", min(e.Learnt, learnDays), learnDays)
 	}
 	fmt.Fprintf(&b, ", %.2f x; limit %.2f x for %s (%s)", e.Ratio, e.Limit, testWords[e.Test], termWords[e.LimitBy])
-	fmt.Fprintf(&b, "; since about %s; %d of the last %d runs over it", clock(e.Onset), e.Over, e.Of)
+	fmt.Fprintf(&b, "; since about %s; %d of the last %d runs over it", clockAt(e.Onset, at), e.Over, e.Of)
 	if e.Stretch > 1 {
 		fmt.Fprintf(&b, "; slow for the %s time since then", ordinal(e.Stretch))
 	}
@@ -106,6 +106,14 @@ var testWords = map[string]string{
 
 var termWords = map[string]string{
 	"floor": "the least that matters", "noise": "by its noise", "history": "by its own worst hours", "cap": "the most that is ever asked", "learning": "wide while it learns",
+}
+
+// clockAt prints an instant as it is read at another: with its date when that is not plain.
+func clockAt(t, at time.Time) string {
+	if at.Sub(t) < 12*time.Hour {
+		return clock(t)
+	}
+	return t.UTC().Format("Mon 2 Jan 15:04:05 UTC")
 }
 
 // whereText says which phases took the time, as far as they make up a tenth of it.

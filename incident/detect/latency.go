@@ -331,7 +331,7 @@ func (l *latency) move(t int64, over int, s *step) {
 	a := &l.alarm
 	if !a.on {
 		if over >= 0 {
-			onset := l.onset(t)
+			onset := l.onset(t, over)
 			*a = alarm{on: true, test: over, since: t, onset: onset, again: onset, stretch: 1}
 			s.began = true
 		}
@@ -344,7 +344,7 @@ func (l *latency) move(t int64, over int, s *step) {
 		a.quiet++
 	} else {
 		if a.quiet >= 3 {
-			a.active, a.again = 0, l.onset(t)
+			a.active, a.again = 0, l.onset(t, a.test)
 			a.stretch++
 		}
 		a.quiet, a.still = 0, 0
@@ -359,7 +359,7 @@ func (l *latency) move(t int64, over int, s *step) {
 		*a = alarm{}
 		l.win.clear() // the long window still holds what is over
 		s.ended = true
-	case a.quiet == 0 && t-a.again >= acceptAfter*3600 && t-a.since >= acceptAfter*3600:
+	case a.quiet == 0 && t-max(a.again, a.since) >= acceptAfter*3600 && l.settled():
 		l.accept()
 		s.ended, s.accepted = true, true
 	}
@@ -378,6 +378,27 @@ func (l *latency) accept() {
 	l.learn()
 }
 
+// settled reports whether the level is where it was half a day ago: what still rises is not taken as normal.
+func (l *latency) settled() bool {
+	const few, before, steady = 3, acceptAfter / 2, .05
+	var now, then [few]float64
+	n, m := 0, 0
+	l.base.back(l.hour, func(r *day, hour, ago int) bool {
+		c, ok := l.base.shape(r, hour)
+		switch x := r.hours[hour].ms() - c; {
+		case !ok:
+		case ago <= few:
+			now[n] = x
+			n++
+		case ago > before && ago <= before+few:
+			then[m] = x
+			m++
+		}
+		return ago < before+few
+	})
+	return n == 0 || m == 0 || math.Abs(median(now[:n])-median(then[:m])) < steady
+}
+
 // acceptNow does so where enough is measured.
 func (l *latency) acceptNow() bool {
 	if l.n.warming || l.win.n < shortWindow || math.IsNaN(l.n.base) && !l.n.young {
@@ -389,7 +410,10 @@ func (l *latency) acceptNow() bool {
 
 // onset dates a rise back to where the level changed: by the change that was declared last, where that is a rise and lies in the
 // windows, otherwise by the single step from the expected level to the one measured now that fits the windows best.
-func (l *latency) onset(t int64) int64 {
+func (l *latency) onset(t int64, test int) int64 {
+	if test == slowCreep {
+		return l.creepOnset(t)
+	}
 	oldest := t - int64(l.win.n)*max(l.interval, 1)
 	if c := l.changes.Last(); c.After > c.Before && c.Onset > oldest {
 		return c.Onset
@@ -403,6 +427,26 @@ func (l *latency) onset(t int64) int64 {
 		}
 	}
 	return t - int64(at-1)*max(l.interval, 1)
+}
+
+// creepOnset dates a creep back to the hour from which on the level has stood above that of the days before it by a fifth of what it
+// does now.
+func (l *latency) creepOnset(t int64) int64 {
+	if l.alarm.on {
+		return l.alarm.onset
+	}
+	share := (l.n.drift + max(l.short(), 0)) / 5
+	reference, onset, gap := l.n.base-l.n.drift, l.hour.start, 0
+	l.base.back(l.hour, func(r *day, hour, ago int) bool {
+		c, ok := l.base.shape(r, hour)
+		if ok && r.hours[hour].ms()-c-reference >= share {
+			onset, gap = l.hour.start-int64(ago)*3600, 0
+		} else {
+			gap++
+		}
+		return gap < 3 && ago < recentWithin
+	})
+	return min(onset, t)
 }
 
 // recovery dates the end of a rise back: the newest samples that best fit the expected level and no other.

@@ -100,7 +100,7 @@ func (l *latency) setLevels(bases, levels []float64, newest float64) {
 	case len(bases) >= 6:
 		slices.Sort(bases)
 		n.base = quantile(bases, .5)
-	case l.base.accepted != 0:
+	case l.base.accepted != 0 && l.hour.index()-l.base.accepted <= recentWithin:
 		n.base = float64(l.base.level)
 	}
 	var room [creepBases]float64
@@ -174,19 +174,20 @@ func (l *latency) limit() {
 			x, by = n.own[i], byHistory
 		}
 		x += slope
+		if n.unsure && !n.young {
+			x, by = x*guessed, byLearning
+		}
 		if most := math.Log(j.cap); x > most {
 			x, by = most, byCap
 		}
-		switch young := math.Log(j.young); {
-		case n.young || n.own[i] == 0:
+		if n.young || n.own[i] == 0 {
+			young := math.Log(j.young)
 			if l.base.hours < youngHours {
 				young = max(young+.2, math.Ln2)
 			}
 			if young > x {
 				x, by = young, byLearning
 			}
-		case n.unsure:
-			x *= guessed
 		}
 		if felt > x {
 			x, by = felt, byFloor

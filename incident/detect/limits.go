@@ -133,7 +133,7 @@ func (d *Detector) say(f *incident.Finding, over *measured, slow bool) {
 	f.Explanation = ""
 	if slow {
 		f.Latency = d.latency.explain()
-		f.Explanation = Explain(f.Latency)
+		f.Explanation = Explain(f.Latency, time.Unix(d.latency.last, 0))
 	}
 	if over != nil {
 		if f.Explanation != "" {

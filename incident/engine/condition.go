@@ -182,6 +182,15 @@ func (p *probe) follow(v *detect.Verdict) {
 	}
 }
 
+// sustainedHolds is for how many times policy.sustained a sustained speed problem stays one, in a pause, before it is periodic.
+const sustainedHolds = 4
+
+// was reports whether the open speed problem of a component has a priority.
+func (e *Engine) was(p incident.Priority, component string) bool {
+	l := e.member(incident.Performance, component)
+	return l != nil && l.Priority == p
+}
+
 // speed returns how a component stands as to its latency. A finding that is quiet, held only because short slow stretches come
 // again, keeps an incident open and opens none.
 func (e *Engine) speed(c *component) condition {
@@ -222,10 +231,16 @@ func (e *Engine) speed(c *component) condition {
 	if slow {
 		k.Count++
 	}
+	periodic := k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name)
 	switch {
 	case slow && e.now.Sub(again) >= r.Sustained:
-		k.Status = policy.SlowSustained
-	case k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name):
+		k.Status, k.Since = policy.SlowSustained, again
+	case periodic && !slow && e.was(incident.P2, c.Name) && e.now.Sub(fast) < sustainedHolds*r.Sustained:
+		// It may come again: a case that falls in every pause and rises at every stretch wakes people for nothing.
+		if k.Since.IsZero() {
+			k.Since = fast
+		}
+	case periodic:
 		k.Status = policy.SlowPeriodic
 		if !slow {
 			k.fresh = true

@@ -122,8 +122,7 @@ func (j *judged) story(fault time.Time) string {
 	text := fmt.Sprintf("Judged slow at %s by run %d of the change (test `%s`), dated back to %s", clock(f.At), j.runs(fault, f.At), f.Latency.Test, clock(f.Since))
 	for k := range j.cases {
 		if c := &j.cases[k]; !c.Opened.Before(fault) {
-			text += fmt.Sprintf("; case at %s, priority %d", clock(c.Opened), c.Highest)
-			break
+			return fmt.Sprintf("%s; case at %s, priority %d.", text, clock(c.Opened), c.Highest)
 		}
 	}
 	return text + "."

@@ -165,8 +165,8 @@ func (l *latency) limit() {
 	}
 	for i := range tests {
 		j := &judges[i]
-		x, felt := l.floor(i)
-		by := byFloor
+		least, felt := l.floor(i)
+		x, by := least, byFloor
 		if noise := sigmas * n.sigma * math.Sqrt(math.Pi/2/float64(j.size)); noise > x {
 			x, by = noise, byNoise
 		}
@@ -177,7 +177,7 @@ func (l *latency) limit() {
 		if n.unsure && !n.young {
 			x, by = x*guessed, byLearning
 		}
-		if most := math.Log(j.cap); x > most {
+		if most := max(math.Log(j.cap), least); x > most {
 			x, by = most, byCap
 		}
 		if n.young || n.own[i] == 0 {

@@ -91,6 +91,7 @@ type Finding struct {
 
 	// Of a regression only.
 	Again    time.Time `json:"again,omitzero"`     // start of its newest active stretch; Since where there is but one
+	Slow     time.Time `json:"slow,omitzero"`      // start of the newest run that showed it
 	Quiet    time.Time `json:"quiet,omitzero"`     // it is fast again since then, but held, since short ones come again; zero: it is slow
 	Accepted bool      `json:"accepted,omitempty"` // it ended because its level has lasted so long that it is now taken as normal
 	Latency  *Latency  `json:"latency,omitempty"`  // nil: an absolute limit is passed
@@ -108,7 +109,7 @@ type Latency struct {
 	Days     int           `json:"days"`     // days like this one that Expected rests on; 0: still learning
 	Ratio    float64       `json:"ratio"`    // Median to Expected
 	Limit    float64       `json:"limit"`    // ratio that the test's window had to pass
-	LimitBy  string        `json:"limit_by"` // what set it: floor, noise, history, cap or learning
+	LimitBy  string        `json:"limit_by"` // what set it: floor, noise, history, cap, learning or usual
 	Over     int           `json:"over"`     // runs of the newest Of that stand above the limit
 	Of       int           `json:"of"`       // runs in the middle window
 	Stretch  int           `json:"stretch"`  // how often it was slow, counting from 1, since the finding began

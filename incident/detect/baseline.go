@@ -23,6 +23,7 @@ const (
 	slowHour   = 1 << iota // for more than a quarter of it the probe was called slow
 	touched                // for some of it
 	unsureHour             // what was normal was a guess
+	oddHour                // something in it stood above the limits of any other hour, whether it is usual or not
 )
 
 // hourly sums up one hour of one probe, in logarithms of milliseconds.
@@ -31,6 +32,7 @@ type hourly struct {
 	spread uint8 // median absolute deviation from it, times 1.4826: the standard deviation of normal noise
 	count  uint8 // of latencies; 255 is that or more
 	marks  uint8
+	high   uint8        // the highest that the short window's median stood above what was expected, called slow or not
 	peaks  [tests]uint8 // by test, the highest that its window stood above what was expected, while not called slow
 }
 
@@ -196,6 +198,42 @@ func (b *baseline) weekly(c centre, date int32, hour int, rest bool) centre {
 		c.above, c.days = median(same), len(same)
 	}
 	return c
+}
+
+// usual returns how far above the expected an hour stands now and then as a rule: it was odd on most of the newest days that are
+// like it, or on the same weekdays of some weeks. 0: it does not. A job of half an hour each night is normal in its hour, though
+// the hour's median is not.
+func (b *baseline) usual(date int32, hour int, rest bool) float64 {
+	const more = 20 // of peakUnit: a fifth more than usual is still usual
+	var room, weekRoom [keepDays]uint8
+	odd, weekly := room[:0], weekRoom[:0]
+	like, weeks := 0, 0
+	for i := len(b.days) - 1; i >= 0; i-- {
+		r := &b.days[i]
+		h := &r.hours[hour]
+		if r.date >= date || r.rest != rest || !h.used() {
+			continue
+		}
+		if like < matchDays {
+			like++
+			if h.is(oddHour) {
+				odd = append(odd, h.high)
+			}
+		}
+		if (date-r.date)%7 == 0 {
+			weeks++
+			if h.is(oddHour) {
+				weekly = append(weekly, h.high)
+			}
+		}
+	}
+	switch {
+	case len(odd) >= 3 && 2*len(odd) > like:
+		return (float64(median(odd)) + more) / peakUnit
+	case weeks >= 2 && len(weekly) == weeks:
+		return (float64(median(weekly)) + more) / peakUnit
+	}
+	return 0
 }
 
 // back calls f with every used hour before s, the newest first, and how many hours ago it was, until f returns false.

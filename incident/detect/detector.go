@@ -19,6 +19,7 @@ type Detector struct {
 	s        State
 	latency  latency
 	reading  Reading
+	said     time.Time // when the regression's numbers were put into words last
 }
 
 // State is all that a Detector remembers but its baseline; it survives restarts as JSON.
@@ -30,11 +31,12 @@ type State struct {
 	Loss       Loss                `json:"loss,omitzero"`
 	Momentary  *incident.Finding   `json:"momentary,omitempty"`
 	Regression *incident.Finding   `json:"regression,omitempty"`
-	Limited    bool                `json:"limited,omitempty"`  // an absolute limit holds Regression
-	Windows    map[string][]Sample `json:"windows,omitempty"`  // of the absolute limits, by phase
-	Latency    []byte              `json:"latency,omitempty"`  // what is measured against the baseline, see latency.state
-	LastGood   time.Time           `json:"last_good,omitzero"` // end of the newest run that was answered
-	Answered   time.Time           `json:"answered,omitzero"`  // and its start
+	Limited    bool                `json:"limited,omitempty"`    // an absolute limit holds Regression
+	Unmeasured int                 `json:"unmeasured,omitempty"` // good runs in a row without any phase that has one
+	Windows    map[string][]Sample `json:"windows,omitempty"`    // of the absolute limits, by phase
+	Latency    []byte              `json:"latency,omitempty"`    // what is measured against the baseline, see latency.state
+	LastGood   time.Time           `json:"last_good,omitzero"`   // end of the newest run that was answered
+	Answered   time.Time           `json:"answered,omitzero"`    // and its start
 }
 
 // Verdict is what one result changed.
@@ -117,7 +119,7 @@ func (d *Detector) Baseline() []byte {
 
 // AllBaseline returns what is learnt, changed or not; nil: nothing.
 func (d *Detector) AllBaseline() []byte {
-	if len(d.latency.base.days) == 0 {
+	if len(d.latency.base.days) == 0 && len(d.latency.base.phases) == 0 {
 		return nil
 	}
 	return d.latency.base.encode(nil)
@@ -346,7 +348,7 @@ func (d *Detector) Accept() (Verdict, bool) {
 	if !d.latency.acceptNow() {
 		return v, false
 	}
-	if f := d.s.Regression; f != nil {
+	if f := d.s.Regression; f != nil && !d.s.Limited {
 		f.Ended, f.Accepted = time.Unix(d.latency.last, 0).UTC(), true
 		v.Ended = append(v.Ended, *f)
 		d.s.Regression = nil
@@ -356,7 +358,7 @@ func (d *Detector) Accept() (Verdict, bool) {
 
 // Rewind makes the state fit a clock that was set back to now while the agent did not run: nothing lies in the future.
 func (d *Detector) Rewind(now time.Time) {
-	times := []*time.Time{&d.s.LastGood, &d.s.Answered}
+	times := []*time.Time{&d.s.LastGood, &d.s.Answered, &d.said}
 	for _, f := range []*incident.Finding{d.s.Regression, d.s.Momentary} {
 		if f != nil {
 			times = append(times, &f.Since, &f.Again, &f.Quiet)

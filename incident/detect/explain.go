@@ -15,7 +15,7 @@ import (
 var testNames = [...]string{inARow: "in-a-row", mostShort: "short", midMedian: "mid", longMean: "long", slowCreep: "creep"}
 
 // termNames are how an incident.Latency names what set a limit.
-var termNames = [...]string{byFloor: "floor", byNoise: "noise", byHistory: "history", byCap: "cap", byLearning: "learning"}
+var termNames = [...]string{byFloor: "floor", byNoise: "noise", byHistory: "history", byCap: "cap", byLearning: "learning", byUsual: "usual"}
 
 // explain says what the alarm rests on now.
 func (l *latency) explain() *incident.Latency {
@@ -29,7 +29,7 @@ func (l *latency) explain() *incident.Latency {
 	}
 	short := &l.win.sorted[0]
 	e := &incident.Latency{
-		Phase: l.phase, Test: testNames[a.test], Runs: short.n, Span: time.Duration(int64(short.n)*l.interval) * time.Second,
+		Phase: l.phase, Test: testNames[a.test], Runs: short.n, Span: l.span(short.n),
 		Expected: fromLog(expected), Hour: fmt.Sprintf("%s %d h", l.hour.weekday.String()[:3], l.hour.hour), Days: n.around[1].days,
 		Limit: math.Exp(limit), LimitBy: termNames[by], Stretch: a.stretch, Onset: time.Unix(a.onset, 0).UTC(), Learnt: l.base.based(),
 	}
@@ -49,6 +49,14 @@ func (l *latency) explain() *incident.Latency {
 	}
 	e.Where = l.where()
 	return e
+}
+
+// span returns how long the newest n samples are, each counted with the time before it.
+func (l *latency) span(n int) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(l.last-l.win.time(n)+l.interval()) * time.Second
 }
 
 // where returns the phases that take longer than is normal, the largest increase first.
@@ -85,11 +93,11 @@ func Explain(e *incident.Latency, at time.Time) string {
 	case e.Test == testNames[slowCreep]:
 		fmt.Fprintf(&b, " by the last %d days", creepBases)
 	case e.Days > 0:
-		fmt.Fprintf(&b, " by %d days like it", e.Days)
+		fmt.Fprintf(&b, " by %d %s like it", e.Days, plural(e.Days, "day"))
 	default:
 		fmt.Fprintf(&b, " as far as is known (learning, %d of %d days)", min(e.Learnt, learnDays), learnDays)
 	}
-	fmt.Fprintf(&b, ", %.2f x; limit %.2f x for %s (%s)", e.Ratio, e.Limit, testWords[e.Test], termWords[e.LimitBy])
+	fmt.Fprintf(&b, ", %.2f x; passed %.2f x for %s (%s)", e.Ratio, e.Limit, testWords[e.Test], termWords[e.LimitBy])
 	fmt.Fprintf(&b, "; since about %s; %d of the last %d runs over it", clockAt(e.Onset, at), e.Over, e.Of)
 	if e.Stretch > 1 {
 		fmt.Fprintf(&b, "; slow for the %s time since then", ordinal(e.Stretch))
@@ -105,7 +113,7 @@ var testWords = map[string]string{
 }
 
 var termWords = map[string]string{
-	"floor": "the least that matters", "noise": "by its noise", "history": "by its own worst hours", "cap": "the most that is ever asked", "learning": "wide while it learns",
+	"floor": "the least that matters", "noise": "by its noise", "history": "by its own worst hours", "cap": "the most that is ever asked", "learning": "wide while it learns", "usual": "by what is usual at this hour",
 }
 
 // clockAt prints an instant as it is read at another: with its date when that is not plain.
@@ -129,6 +137,13 @@ func whereText(e *incident.Latency) string {
 		return ""
 	}
 	return fmt.Sprintf("of the %s more: %s", short(more), strings.Join(parts, ", "))
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
 }
 
 func ordinal(n int) string {

@@ -44,18 +44,22 @@ const (
 	creepRatio   = 1.18 // above the base of the last days
 	warmHours    = 6    // before that nothing is judged
 	youngHours   = 24
-	creepBases   = 7    // days whose bases a creep is compared with
-	acceptAfter  = 24   // hours after which a level that lasts is taken as normal
-	sampleEvery  = 20   // seconds that lie between samples at the least
-	gapMost      = 10   // sample intervals without a sample after which the windows say nothing
-	gapLeast     = 1800 // seconds that such a gap has at the least
-	quietShort   = 40   // good samples that end what was short: it is likely to come again
-	quietLong    = 5    // and what was long
-	longActive   = 40   // samples
-	recentHours  = 24   // hours from which the base is taken
-	recentWithin = 72   // and how far back they may lie
-	peakHours    = 336  // hours whose peaks count
-	mostSamples  = 180  // in an hour
+	creepBases   = 7        // days whose bases a creep is compared with
+	acceptAfter  = 24       // hours after which a level that lasts is taken as normal
+	sampleEvery  = 20       // seconds that lie between samples at the least
+	gapMost      = 10       // sample intervals without a sample after which the windows say nothing
+	gapLeast     = 1800     // seconds that such a gap has at the least
+	quietShort   = 40       // good samples that end what was short: it is likely to come again
+	quietLong    = 5        // and what was long
+	quietMost    = 3 * 3600 // seconds of a hold, at the most
+	fewGaps      = 5        // between samples, whose median is the usual one
+	longActive   = 40       // samples
+	recentHours  = 24       // hours from which the base is taken
+	recentWithin = 72       // hours from which the constant is taken, and for which an accepted level stands in for a base
+	staleHours   = 72       // after so many without a latency what is known is not trusted
+	stepMost     = 1.6      // largest rise of one hour above all before that is taken for a day's beginning
+	peakHours    = 336      // hours whose peaks count
+	mostSamples  = 180      // in an hour
 )
 
 // latency judges the latency of one probe against what is normal for it. Its zero value has learnt nothing.
@@ -74,10 +78,12 @@ type latency struct {
 	peaks   [tests]float64
 	slow    int // samples of the hour that were called slow
 
-	bin      [8]float32 // latencies since the last sample
-	bins     int
-	last     int64 // Unix seconds of the newest sample
-	interval int64 // seconds between the newest two
+	bin  [8]float32 // latencies since the last sample
+	bins int
+	last int64          // Unix seconds of the newest sample
+	gaps [fewGaps]int64 // seconds between the newest ones, the newest last; 0: not known
+	high float64        // of the hour: the highest that the short window's median stood above what was expected
+	odd  int            // samples of the hour that stood above the limits of any other hour
 
 	n normal // of the hour; derived
 
@@ -101,6 +107,8 @@ type alarm struct {
 	quiet   int   // good samples since it was last active
 	still   int64 // Unix seconds of the first of them; 0: it is active
 	active  int   // samples of the active stretch
+	lasting int64 // Unix seconds since when there are samples of it without a gap; 0: since the next one
+	slow    int64 // Unix seconds of the newest sample at which the short window was slow
 	stretch int   // active stretches so far
 }
 
@@ -113,10 +121,12 @@ type normal struct {
 	sigma    float64
 	own      [tests]float64 // own peaks extrapolated; 0: not known yet
 	limits   [tests]float64
-	by       [tests]term // what set the limit
-	warming  bool        // too little is known to judge at all
-	young    bool        // what is normal is not known well
-	unsure   bool        // this kind of day was not seen before
+	plain    [tests]float64 // limits without what is usual at this hour only
+	by       [tests]term    // what set the limit
+	age      int            // hours since the newest that is known
+	warming  bool           // too little is known to judge at all
+	young    bool           // what is normal is not known well
+	unsure   bool           // this kind of day was not seen before
 }
 
 // term is what sets a limit.
@@ -128,6 +138,7 @@ const (
 	byHistory
 	byCap
 	byLearning
+	byUsual
 )
 
 // step is what one sample changed.
@@ -157,13 +168,7 @@ func (l *latency) observe(t int64, ms float64, phases []probes.Phase, judged str
 	if t >= l.hour.end {
 		l.turn(t)
 	}
-	if l.last != 0 {
-		if gap := t - l.last; l.interval > 0 && gap > max(gapMost*l.interval, gapLeast) {
-			l.win.clear()
-		} else {
-			l.interval = gap
-		}
-	}
+	l.pause(t)
 	l.last = t
 	if len(l.samples) < mostSamples {
 		l.samples = append(l.samples, quantised(y))
@@ -177,12 +182,41 @@ func (l *latency) observe(t int64, ms float64, phases []probes.Phase, judged str
 		return s
 	}
 	s.known, s.expected = true, l.expected(t)
-	l.win.push(float32(y - s.expected))
+	l.win.push(t, float32(y-s.expected))
 	l.judge(t, &s)
 	if l.alarm.on {
 		l.slow++
 	}
 	return s
+}
+
+// pause takes the time since the newest sample into account: after many intervals without one the windows say nothing.
+func (l *latency) pause(t int64) {
+	if l.last == 0 {
+		return
+	}
+	gap := t - l.last
+	if usual := l.interval(); usual > 0 && gap > max(gapMost*usual, gapLeast) {
+		l.win.clear()
+		l.alarm.lasting = 0
+	}
+	copy(l.gaps[:], l.gaps[1:])
+	l.gaps[fewGaps-1] = gap
+}
+
+// interval returns the usual time between samples, in seconds; 0: not known.
+func (l *latency) interval() int64 {
+	var room [fewGaps]int64
+	known := room[:0]
+	for _, gap := range l.gaps {
+		if gap > 0 {
+			known = append(known, gap)
+		}
+	}
+	if len(known) == 0 {
+		return 0
+	}
+	return median(known)
 }
 
 // turn closes the hour that is full and begins the one that holds t.
@@ -191,20 +225,24 @@ func (l *latency) turn(t int64) {
 		l.closeHour()
 	}
 	l.hour = l.calendar.at(t)
-	l.samples, l.slow, l.peaks = l.samples[:0], 0, [tests]float64{}
+	l.samples, l.slow, l.odd, l.high, l.peaks = l.samples[:0], 0, 0, 0, [tests]float64{}
 	l.learn()
 }
 
 func (l *latency) closeHour() {
 	levels := l.closePhases()
 	count := len(l.samples)
-	if count == 0 || count < fewest && int64(count)*2*l.interval < 3600 {
+	if count == 0 || count < fewest && int64(count)*2*slices.Max(l.gaps[:]) < 3600 {
 		return // too little of an hour, for how often the probe runs
 	}
 	h := hourly{count: uint8(min(count, 255)), level: median(l.samples)}
 	if l.slow > 0 {
 		h.marks |= touched
 	}
+	if l.slow > 0 || l.odd > 0 {
+		h.marks |= oddHour
+	}
+	h.high = clamped(l.high, peakUnit)
 	if l.slow*4 > count {
 		h.marks |= slowHour
 	}
@@ -291,7 +329,11 @@ func (l *latency) judge(t int64, s *step) {
 		if above > l.n.limits[test] && over < 0 {
 			over = test
 		}
+		if above > l.n.plain[test] {
+			l.odd++
+		}
 	}
+	l.high = max(l.high, l.short())
 	if over < 0 && longOK && !l.n.unsure && long+l.n.drift > l.creepLimit() {
 		over = slowCreep
 	}
@@ -332,10 +374,16 @@ func (l *latency) move(t int64, over int, s *step) {
 	if !a.on {
 		if over >= 0 {
 			onset := l.onset(t, over)
-			*a = alarm{on: true, test: over, since: t, onset: onset, again: onset, stretch: 1}
+			*a = alarm{on: true, test: over, since: t, onset: onset, again: onset, stretch: 1, lasting: t, slow: t}
 			s.began = true
 		}
 		return
+	}
+	if a.lasting == 0 {
+		a.lasting = t
+	}
+	if l.short() >= l.n.limits[longMean]/2 {
+		a.slow = t
 	}
 	if l.fast() {
 		if a.quiet == 0 {
@@ -344,7 +392,7 @@ func (l *latency) move(t int64, over int, s *step) {
 		a.quiet++
 	} else {
 		if a.quiet >= 3 {
-			a.active, a.again = 0, l.onset(t, a.test)
+			a.active, a.again, a.lasting = 0, max(l.onset(t, a.test), a.still), t
 			a.stretch++
 		}
 		a.quiet, a.still = 0, 0
@@ -355,11 +403,11 @@ func (l *latency) move(t int64, over int, s *step) {
 		hold = quietLong
 	}
 	switch {
-	case a.quiet >= hold:
+	case a.quiet >= hold, a.quiet >= quietLong && t-a.still >= quietMost:
 		*a = alarm{}
 		l.win.clear() // the long window still holds what is over
 		s.ended = true
-	case a.quiet == 0 && t-max(a.again, a.since) >= acceptAfter*3600 && l.settled():
+	case a.quiet == 0 && t-a.lasting >= acceptAfter*3600 && l.win.n >= longWindow*3/4 && l.settled():
 		l.accept()
 		s.ended, s.accepted = true, true
 	}
@@ -414,8 +462,10 @@ func (l *latency) onset(t int64, test int) int64 {
 	if test == slowCreep {
 		return l.creepOnset(t)
 	}
-	oldest := t - int64(l.win.n)*max(l.interval, 1)
-	if c := l.changes.Last(); c.After > c.Before && c.Onset > oldest {
+	if l.win.n == 0 {
+		return t
+	}
+	if c := l.changes.Last(); c.After > c.Before && c.Onset >= l.win.time(l.win.n) && c.Onset <= t {
 		return c.Onset
 	}
 	level := l.short()
@@ -426,7 +476,7 @@ func (l *latency) onset(t int64, test int) int64 {
 			best, at = sum, k
 		}
 	}
-	return t - int64(at-1)*max(l.interval, 1)
+	return l.win.time(at)
 }
 
 // creepOnset dates a creep back to the hour from which on the level has stood above that of the days before it by a fifth of what it
@@ -462,13 +512,16 @@ func (l *latency) recovery(t int64) int64 {
 			break // what is slow, so all that is older
 		}
 	}
-	return t - int64(at-1)*max(l.interval, 1)
+	if l.win.n == 0 {
+		return t
+	}
+	return l.win.time(at)
 }
 
 // forget drops what is measured but not learnt yet.
 func (l *latency) forget() {
 	l.win.clear()
-	l.bins = 0
+	l.bins, l.alarm.lasting = 0, 0
 }
 
 // learning returns how many whole days are learnt, of those that make a baseline.
@@ -481,7 +534,7 @@ const learnDays = 14
 func (l *latency) rewind(now time.Time) {
 	t := now.Unix()
 	if l.last > t {
-		l.last, l.bins = 0, 0
+		l.last, l.bins, l.changes = 0, 0, Changes{}
 		l.win.clear()
 	}
 	if l.hour.start > t {
@@ -490,7 +543,10 @@ func (l *latency) rewind(now time.Time) {
 	today := l.calendar.at(t).day
 	l.base.days = slices.DeleteFunc(l.base.days, func(r day) bool { return r.date > today })
 	l.base.accepted, l.base.changed = min(l.base.accepted, today*24), true
-	for _, x := range []*int64{&l.alarm.since, &l.alarm.onset, &l.alarm.again, &l.alarm.still} {
+	for _, x := range []*int64{&l.alarm.since, &l.alarm.onset, &l.alarm.again, &l.alarm.still, &l.alarm.lasting, &l.alarm.slow} {
 		*x = min(*x, t)
+	}
+	if l.hour.start != 0 {
+		l.learn()
 	}
 }

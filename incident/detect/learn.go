@@ -18,8 +18,8 @@ func (l *latency) learn() {
 	like := l.base.like(l.hour.day, l.hour.rest)
 	l.recall()
 	n.young = len(l.base.days) < 4 || math.IsNaN(n.base) || like < 2 && !l.hour.rest || n.around[1].days == 0 && like >= 2
-	n.unsure = like < 2 || n.around[1].days < 2
-	if n.unsure && !n.young {
+	n.unsure = like < 2 || n.around[1].days < 2 || n.age > staleHours
+	if like < 2 && !n.young {
 		l.guess()
 		n.young = n.around[1].days == 0
 	}
@@ -37,17 +37,21 @@ func (l *latency) recall() {
 	newest := math.NaN()
 	l.base.back(l.hour, func(r *day, hour, ago int) bool {
 		h := &r.hours[hour]
-		if ago <= recentWithin {
-			levels = append(levels, h.ms())
+		valid := r.date*24+int32(hour) >= l.base.accepted
+		if n.age == 0 {
+			n.age = ago
 		}
-		if ago == 1 {
-			newest = h.ms()
+		if len(levels) < recentWithin && valid {
+			levels = append(levels, h.ms())
 		}
 		if h.is(slowHour) {
 			return true
 		}
+		if ago == 1 && valid {
+			newest = h.ms()
+		}
 		spread.add(h.spread)
-		if ago <= recentWithin && len(bases) < recentHours && r.date*24+int32(hour) >= l.base.accepted {
+		if len(bases) < recentHours && valid {
 			if above, ok := l.base.shape(r, hour); ok {
 				bases = append(bases, h.ms()-above)
 			}
@@ -89,18 +93,24 @@ func extrapolated(h *histogram, scales float64) float64 {
 // setLevels derives the base, how far it drifted, and the constant that stands for both while they are unknown.
 func (l *latency) setLevels(bases, levels []float64, newest float64) {
 	n := &l.n
-	if len(levels) > 0 {
+	fresh := l.base.accepted != 0 && l.hour.index()-l.base.accepted <= recentWithin
+	switch {
+	case len(levels) > 0:
 		slices.Sort(levels)
 		n.constant = quantile(levels, .9)
-		if newest > n.constant {
-			n.constant = newest
+		if newest > n.constant { // the first rise of a first working day, but not a doubling
+			n.constant = min(newest, n.constant+math.Log(stepMost))
 		}
+	case fresh:
+		n.constant = float64(l.base.level)
+	default:
+		n.warming = true
 	}
 	switch {
 	case len(bases) >= 6:
 		slices.Sort(bases)
 		n.base = quantile(bases, .5)
-	case l.base.accepted != 0 && l.hour.index()-l.base.accepted <= recentWithin:
+	case fresh:
 		n.base = float64(l.base.level)
 	}
 	var room [creepBases]float64
@@ -193,5 +203,21 @@ func (l *latency) limit() {
 			x, by = felt, byFloor
 		}
 		n.limits[i], n.by[i] = x, by
+	}
+	n.plain = n.limits
+	l.allow()
+}
+
+// allow raises the limits to what is usual now and then at this hour, or was in the hour before, which the windows still hold.
+func (l *latency) allow() {
+	s := l.hour
+	usual := l.base.usual(s.day, s.hour, s.rest)
+	if s.hour > 0 {
+		usual = max(usual, l.base.usual(s.day, s.hour-1, s.rest))
+	}
+	for i := range l.n.limits {
+		if usual > l.n.limits[i] {
+			l.n.limits[i], l.n.by[i] = usual, byUsual
+		}
 	}
 }

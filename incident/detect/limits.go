@@ -59,11 +59,13 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 // absolute adds a result to the windows of the absolute limits. It returns a window over its limit, whether one is not far
 // enough below to end what is going on, and whether any could be judged.
 func (d *Detector) absolute(r probes.Result) (over *measured, held, judged bool) {
+	reported := len(d.limits) == 0
 	for _, l := range d.limits {
 		took, ok := r.Phase(l.Phase)
 		if !ok {
 			continue
 		}
+		reported = true
 		m, ok := d.measure(l, Sample{At: r.Start, D: took})
 		if !ok {
 			continue
@@ -76,6 +78,13 @@ func (d *Detector) absolute(r probes.Result) (over *measured, held, judged bool)
 		case float64(m.median) > released*float64(l.Max):
 			held = true
 		}
+	}
+	if d.s.Unmeasured++; reported {
+		d.s.Unmeasured = 0
+	}
+	if d.s.Unmeasured > d.set.LimitPoints {
+		d.s.Windows, d.s.Unmeasured = nil, 0 // a phase that is not there any more must not hold anything for ever
+		return nil, false, true
 	}
 	return over, held, judged
 }
@@ -94,24 +103,31 @@ func (d *Detector) regression(r probes.Result, over *measured, judged bool, s st
 		if over != nil && (!slow || over.since.Before(f.Since)) {
 			f.Since = over.since
 		}
-		f.Again = f.Since
-		d.s.Regression = f
-		d.say(f, over, slow)
+		f.Again, f.Slow = f.Since, r.Start
+		d.s.Regression, d.said = f, time.Time{}
+		d.say(f, r.Start, over, slow)
 		v.Started = append(v.Started, *f)
 	case f == nil:
 	case over != nil || slow:
 		if !f.Quiet.IsZero() {
-			f.Quiet, v.Moved = time.Time{}, true
 			f.Again = r.Start
-			if slow {
-				f.Again = time.Unix(a.again, 0).UTC()
+			if again := time.Unix(a.again, 0).UTC(); slow && again.After(f.Quiet) {
+				f.Again = again
 			}
+			f.Quiet, v.Moved, d.said = time.Time{}, true, time.Time{}
 		}
-		d.say(f, over, slow)
+		f.Slow = r.Start
+		if over == nil {
+			f.Slow = time.Unix(a.slow, 0).UTC()
+		}
+		d.say(f, r.Start, over, slow)
 	case d.s.Limited:
 	case a.on:
 		if f.Quiet.IsZero() {
 			f.Quiet, v.Moved = time.Unix(a.still, 0).UTC(), true
+			if f.Quiet.Before(f.Again) {
+				f.Quiet = f.Again
+			}
 			f.Explanation += "; fast again since " + clock(f.Quiet) + ", watched on because short slow stretches come again"
 		}
 	case judged:
@@ -128,9 +144,16 @@ func (d *Detector) regression(r probes.Result, over *measured, judged bool, s st
 	}
 }
 
+// sayEvery is how often a regression that lasts is put into new words, at the most.
+const sayEvery = time.Minute
+
 // say makes a finding say what is measured now.
-func (d *Detector) say(f *incident.Finding, over *measured, slow bool) {
-	f.Explanation = ""
+func (d *Detector) say(f *incident.Finding, now time.Time, over *measured, slow bool) {
+	if !d.said.IsZero() && now.Sub(d.said) < sayEvery {
+		return
+	}
+	d.said = now
+	f.Explanation, f.Latency = "", nil
 	if slow {
 		f.Latency = d.latency.explain()
 		f.Explanation = Explain(f.Latency, time.Unix(d.latency.last, 0))

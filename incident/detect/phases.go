@@ -42,7 +42,7 @@ func (l *latency) phaseOf(name string) int {
 	if len(l.phases) >= maxPhases {
 		return -1
 	}
-	l.base.phases = append(l.base.phases, name)
+	l.base.phases, l.base.changed = append(l.base.phases, name), true
 	l.phases = append(l.phases, phase{samples: make([]int16, 0, phaseSamples)})
 	return len(l.phases) - 1
 }

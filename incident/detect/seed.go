@@ -51,6 +51,9 @@ func (b *baseline) take(from *baseline) {
 		}
 		mine.setBase()
 	}
+	if from.accepted > b.accepted {
+		b.accepted, b.level = from.accepted, from.level
+	}
 	if more := len(b.days) - keepDays; more > 0 {
 		b.days = slices.Delete(b.days, 0, more)
 	}

@@ -42,6 +42,7 @@ func (b *baseline) encode(out []byte) []byte {
 			e.i16(h.level)
 			e.u8(h.spread)
 			e.u8(h.marks)
+			e.u8(h.high)
 			e.b = append(e.b, h.peaks[:]...)
 			for p := range r.phases {
 				e.i16(r.phases[p][k])
@@ -69,7 +70,7 @@ func (b *baseline) decode(data []byte) error {
 			if h.count = d.u8(); h.count == 0 {
 				continue
 			}
-			h.level, h.spread, h.marks = d.i16(), d.u8(), d.u8()
+			h.level, h.spread, h.marks, h.high = d.i16(), d.u8(), d.u8(), d.u8()
 			copy(h.peaks[:], d.take(tests))
 			for p := range r.phases {
 				r.phases[p][k] = d.i16()
@@ -96,8 +97,12 @@ func (l *latency) state() []byte {
 	e := encoder{append(make([]byte, 0, 700), latencyForm)}
 	e.i64(l.hour.start)
 	e.i64(l.last)
-	e.i64(l.interval)
+	for _, gap := range l.gaps {
+		e.i64(gap)
+	}
 	e.i64(int64(l.slow))
+	e.i64(int64(l.odd))
+	e.f64(l.high)
 	e.text(l.phase)
 	e.u8(uint8(len(l.samples)))
 	for _, x := range l.samples {
@@ -116,13 +121,14 @@ func (l *latency) state() []byte {
 	}
 	e.u8(uint8(l.win.n))
 	for k := l.win.n; k > 0; k-- {
+		e.i64(l.last - l.win.time(k))
 		e.f32(l.win.newest(k))
 	}
 	a := &l.alarm
 	e.flag(a.on)
 	if a.on {
 		e.u8(uint8(a.test))
-		for _, x := range []int64{a.since, a.onset, a.again, int64(a.quiet), a.still, int64(a.active), int64(a.stretch)} {
+		for _, x := range []int64{a.since, a.onset, a.again, int64(a.quiet), a.still, int64(a.active), int64(a.stretch), a.lasting, a.slow} {
 			e.i64(x)
 		}
 	}
@@ -178,7 +184,11 @@ func (l *latency) decode(state []byte) bool {
 	if start := d.i64(); start != 0 {
 		l.hour = l.calendar.at(start)
 	}
-	l.last, l.interval, l.slow, l.phase = d.i64(), d.i64(), int(d.i64()), d.text()
+	l.last = d.i64()
+	for i := range l.gaps {
+		l.gaps[i] = max(d.i64(), 0)
+	}
+	l.slow, l.odd, l.high, l.phase = int(d.i64()), int(d.i64()), d.f64(), d.text()
 	for range min(d.u8(), mostSamples) {
 		l.samples = append(l.samples, d.i16())
 	}
@@ -190,17 +200,19 @@ func (l *latency) decode(state []byte) bool {
 		l.bin[i] = d.f32()
 	}
 	for range min(d.u8(), longWindow) {
-		l.win.push(d.f32())
+		t := l.last - d.i64()
+		l.win.push(t, d.f32())
 	}
 	if a := &l.alarm; d.flag() {
 		a.on, a.test = true, min(int(d.u8()), slowCreep)
 		a.since, a.onset, a.again, a.quiet, a.still, a.active, a.stretch = d.i64(), d.i64(), d.i64(), int(d.i64()), d.i64(), int(d.i64()), int(d.i64())
+		a.lasting, a.slow = d.i64(), d.i64()
 	}
-	if int(d.u8()) != len(l.phases) {
-		return false // of another baseline
-	}
-	for i := range l.phases {
-		p := &l.phases[i]
+	for i := range min(int(d.u8()), maxPhases) {
+		p := &phase{} // one that the baseline was not yet saved with is left out
+		if i < len(l.phases) {
+			p = &l.phases[i]
+		}
 		for range min(d.u8(), midWindow) {
 			p.ring[p.next] = d.i16()
 			p.next, p.n = (p.next+1)%midWindow, p.n+1

@@ -15,8 +15,9 @@ var sizes = [...]int{shortWindow, midWindow, longWindow}
 // windows holds the newest samples in their order and, for each window, by size. The zero value is empty.
 type windows struct {
 	ring   [longWindow]float32
-	next   int // where the next sample goes in ring
-	n      int // samples in ring
+	at     [longWindow]int64 // Unix seconds of each
+	next   int               // where the next sample goes in ring
+	n      int               // samples in ring
 	sorted [len(sizes)]sortedWindow
 }
 
@@ -26,20 +27,23 @@ type sortedWindow struct {
 }
 
 // push adds a sample and drops the oldest of every window that is full.
-func (w *windows) push(x float32) {
+func (w *windows) push(t int64, x float32) {
 	for i, size := range sizes {
 		if w.n >= size {
 			w.sorted[i].remove(w.newest(size))
 		}
 		w.sorted[i].insert(x)
 	}
-	w.ring[w.next] = x
+	w.ring[w.next], w.at[w.next] = x, t
 	w.next = (w.next + 1) % longWindow
 	w.n = min(w.n+1, longWindow)
 }
 
 // newest returns the k-th newest sample; 1 is the newest.
 func (w *windows) newest(k int) float32 { return w.ring[(w.next-k+longWindow)%longWindow] }
+
+// time returns when the k-th newest sample was taken, in Unix seconds; 1 is the newest.
+func (w *windows) time(k int) int64 { return w.at[(w.next-k+longWindow)%longWindow] }
 
 func (w *windows) clear() {
 	w.n, w.next = 0, 0

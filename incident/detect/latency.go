@@ -360,30 +360,31 @@ func (l *latency) move(t int64, over int, s *step) {
 		l.win.clear() // the long window still holds what is over
 		s.ended = true
 	case a.quiet == 0 && t-a.again >= acceptAfter*3600 && t-a.since >= acceptAfter*3600:
-		l.accept()
+		l.accept(l.win.sorted[len(sizes)-1].median())
 		s.ended, s.accepted = true, true
 	}
 }
 
-// accept takes the level that is measured now as normal.
-func (l *latency) accept() {
+// accept takes a level above the expected one as normal.
+func (l *latency) accept(above float64) {
 	level := l.n.constant
 	if !l.n.young {
 		level = l.n.base
 	}
-	level += l.win.sorted[len(sizes)-1].median()
+	level += above
 	l.base.accepted, l.base.level, l.base.changed = l.hour.index(), float32(level), true
 	l.alarm = alarm{}
 	l.win.clear()
 	l.learn()
 }
 
-// acceptNow does so where enough is measured.
+// acceptNow takes the level of the newest runs as normal, where there are enough of them: who decides that may do so minutes after
+// the change.
 func (l *latency) acceptNow() bool {
 	if l.n.warming || l.win.n < shortWindow || math.IsNaN(l.n.base) && !l.n.young {
 		return false
 	}
-	l.accept()
+	l.accept(l.win.sorted[0].median())
 	return true
 }
 

@@ -96,6 +96,9 @@ func (l *latency) setLevels(bases, levels []float64, newest float64) {
 			n.constant = newest
 		}
 	}
+	if l.base.accepted != 0 && l.hour.index()-l.base.accepted <= recentWithin {
+		n.constant = max(n.constant, float64(l.base.level)) // of which few hours tell yet, or none
+	}
 	switch {
 	case len(bases) >= 6:
 		slices.Sort(bases)

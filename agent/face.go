@@ -56,6 +56,9 @@ func (a *Agent) Act(ctx context.Context, number string, action desk.Action, acto
 	return fmt.Errorf("no case is kept here: work on it at %s", strings.Join(names, ", "))
 }
 
+// Accept takes the latency that a probe measures now as normal. It returns false where too little is measured to say what that is.
+func (a *Agent) Accept(probe, actor, reason string) bool { return a.judge.accept(probe, actor, reason) }
+
 // Health returns how the agent itself fares.
 func (a *Agent) Health() web.Health {
 	s, fares := a.set.Load(), a.desks.Load()

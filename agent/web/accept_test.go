@@ -81,8 +81,10 @@ func TestPageShowsWhatIsNormal(t *testing.T) {
 			}, []string{"fast again"}, "/",
 		},
 		{
-			"quiet", []string{"fast again since 10:46, watched until it has stayed so", `<th scope="col">Slow</th>`},
-			[]string{"short slow stretches", "09:46:10"}, "/",
+			"quiet",
+			[]string{"fast again since 10:46, watched until it has stayed so", `<th scope="col">Slow</th>`},
+			[]string{"short slow stretches", "09:46:10"},
+			"/",
 		},
 		{"quiet", []string{"accepted by mette and taken as normal from now on", "Taken as normal</dt>", "by mette: moved to another zone"}, []string{"First good result"}, "accepted"},
 	} {

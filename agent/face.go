@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 
@@ -56,6 +57,9 @@ func (a *Agent) Act(ctx context.Context, number string, action desk.Action, acto
 	return fmt.Errorf("no case is kept here: work on it at %s", strings.Join(names, ", "))
 }
 
+// Accept takes the latency that a probe measures now as normal. It returns false where too little is measured to say what that is.
+func (a *Agent) Accept(probe, actor, reason string) bool { return a.judge.accept(probe, actor, reason) }
+
 // Health returns how the agent itself fares.
 func (a *Agent) Health() web.Health {
 	s, fares := a.set.Load(), a.desks.Load()
@@ -103,6 +107,22 @@ func (a *Agent) snapshot() metrics.Snapshot {
 		StoreSteps: steps, StoreResults: results, StoreFailing: h.StoreError != "",
 		CasePending: h.CasePending, OldestPending: h.OldestPending, Stuck: a.schedule.stuckRuns(), Heartbeat: h.Heartbeat,
 		Digest: s.config.Digest, ReloadOK: h.ConfigError == "", Loaded: s.loaded,
+		Baselines: baselines(view),
+	}
+}
+
+// baselines yields what is known of the latency of every probe of a component.
+func baselines(view engine.View) iter.Seq[metrics.Baseline] {
+	return func(yield func(metrics.Baseline) bool) {
+		for _, c := range view.Components {
+			for _, i := range c.Instances {
+				for _, p := range i.Probes {
+					if b := p.Baseline; b != nil && !yield(metrics.Baseline{Probe: p.ID, Days: b.Days, Expected: b.Expected, Limit: b.Limit}) {
+						return
+					}
+				}
+			}
+		}
 	}
 }
 

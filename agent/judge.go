@@ -35,6 +35,7 @@ type Engine interface {
 	AllBaselines() map[string][]byte
 	Seed(probe string, history []detect.Point) (taken int)
 	Learning(probe string) (days, of int)
+	Accept(now time.Time, probe, by, reason string) (engine.Step, bool)
 	View(now time.Time) engine.View
 }
 
@@ -150,7 +151,24 @@ func (j *judge) follow(s engine.Step) {
 		j.viewed = -1
 		j.writer.step(s)
 	}
+	for _, a := range s.Accepted {
+		j.writer.log.Info("a slower latency is taken as normal from now on", "probe", a.Probe, "reason", a.Text)
+	}
 	j.recheck(s.Rechecks)
+}
+
+// accept takes the latency that a probe measures now as normal; false: too little is measured to say what that is, or there is no
+// such probe.
+func (j *judge) accept(probe, by, reason string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s, ok := j.engine.Accept(j.clock.Now(), probe, by, reason)
+	if ok && !s.Changed() { // no incident ends with it: the state, which holds it, is written at once all the same
+		j.writer.step(s)
+	}
+	j.viewed = -1
+	j.follow(s)
+	return ok
 }
 
 func (j *judge) tick() {

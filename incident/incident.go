@@ -176,6 +176,7 @@ type Incident struct {
 	Closed       time.Time  `json:"closed,omitzero"` // when that was confirmed and decided
 	Resolution   Resolution `json:"resolution,omitempty"`
 	AbsorbedBy   string     `json:"absorbed_by,omitempty"`
+	AcceptedBy   string     `json:"accepted_by,omitempty"` // the operator who accepted the latency; of Accepted "": it lasted
 }
 
 // Solution is the Root of an incident that takes in the entire customer solution.

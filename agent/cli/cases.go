@@ -157,7 +157,14 @@ func printStory(w io.Writer, k incident.Case, s web.Story) error {
 		row(tw, "acknowledged", clockTime(k.Acknowledged)+" by "+k.AcknowledgedBy)
 	}
 	if !i.Open() {
-		row(tw, "rectified", clockTime(i.Ended)+", "+string(i.Resolution))
+		switch {
+		case i.AcceptedBy != "":
+			row(tw, "taken as normal", clockTime(i.Ended)+", accepted by "+i.AcceptedBy)
+		case i.Resolution == incident.Accepted:
+			row(tw, "taken as normal", clockTime(i.Ended)+", since it has lasted")
+		default:
+			row(tw, "rectified", clockTime(i.Ended)+", "+string(i.Resolution))
+		}
 	}
 	row(tw, "downtime", fmt.Sprintf("%s, net of holds %s", s.Downtime.Gross.Round(time.Second), s.Downtime.Net.Round(time.Second)))
 	for _, d := range i.Detail {

@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 //
 //	target NAME            a web server; its address is $NAME
 //	break NAME, mend NAME  its answer becomes 503, and 200 again
+//	record FILE            writes some 5 ms every 5 minutes of the last twenty days as CSV
+//	scene NAME             a made-up agent in that state (see webtest.Scenes); FIRSTCALL_URL becomes its address
 //	certificate            cert.pem and key.pem for 127.0.0.1
 //	agent [FLAG...]        'firstcall run' on firstcall.yaml; FIRSTCALL_URL becomes its address, its log is agent.log
 //	stops SIGNAL... CODE   the agent, sent the signals, ends with that exit code
@@ -56,7 +58,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"target": startTarget, "break": breaking(true), "mend": breaking(false), "certificate": makeCertificate,
+			"record": writeRecord, "scene": startScene, "target": startTarget, "break": breaking(true), "mend": breaking(false), "certificate": makeCertificate,
 			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until, "trace": writeTrace,
 		},
 	})

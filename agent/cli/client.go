@@ -188,6 +188,12 @@ func explain(base *url.URL, err error) error {
 // errAbsent is wrapped by the error of a call for what the agent does not have.
 var errAbsent = errors.New("not found")
 
+// absentError is errAbsent with what the agent said.
+type absentError struct{ message, hint string }
+
+func (e *absentError) Error() string        { return e.message + ": " + errAbsent.Error() }
+func (e *absentError) Is(target error) bool { return target == errAbsent }
+
 // refused turns an answer that is not 2xx into an error.
 func refused(base *url.URL, resp *http.Response, data []byte) error {
 	var answer struct{ Error, Hint string }
@@ -203,7 +209,7 @@ func refused(base *url.URL, resp *http.Response, data []byte) error {
 	case !known:
 		return fmt.Errorf("%s answered %d %s: is a firstcall agent listening there?", at, status, http.StatusText(status))
 	case status == http.StatusNotFound:
-		return fmt.Errorf("%s: %w", printable(answer.Error), errAbsent)
+		return &absentError{printable(answer.Error), answer.Hint}
 	case answer.Hint != "":
 		return fmt.Errorf("%s; %s", printable(answer.Error), printable(answer.Hint))
 	}

@@ -6,6 +6,7 @@
 package metrics
 
 import (
+	"iter"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,14 @@ type Snapshot struct {
 	Digest          string    // of the configuration in force
 	ReloadOK        bool      // whether the newest configuration is in force
 	Loaded          time.Time // when the configuration in force was loaded
+	Baselines       iter.Seq[Baseline]
+}
+
+// Baseline is what is known of a probe's own latency.
+type Baseline struct {
+	Probe           string
+	Days            int           // whole days learnt
+	Expected, Limit time.Duration // what is normal now, and what a lasting latency must pass to be slow; 0: not known
 }
 
 // Metrics is the agent's own registry. It is safe for concurrent use.
@@ -155,6 +164,9 @@ var (
 	descHeartbeat    = gauge("firstcall_last_heartbeat_timestamp_seconds", "When the outside watchdog last answered a heartbeat, in Unix seconds; absent before the first.")
 	descReloadOK     = gauge("firstcall_config_last_reload_successful", "1 when the newest configuration is in force, 0 when it was refused and the old one goes on.")
 	descReloadTime   = gauge("firstcall_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, in Unix seconds.")
+	descLearnt       = gauge("firstcall_probe_baseline_seconds", "How long it has been learnt what is normal for a probe, in whole days; with 14 of them (1209600 s) it is whole.", "probe")
+	descExpected     = gauge("firstcall_probe_expected_seconds", "Latency that is normal for a probe now; absent while it is not known.", "probe")
+	descSlow         = gauge("firstcall_probe_slow_limit_seconds", "Latency that a probe must pass lastingly to be slow; absent while it is not known.", "probe")
 	descConfig       = gauge("firstcall_config_info", "Which configuration is in force, by the first 12 digits of its SHA-256; always 1.", "digest")
 )
 
@@ -163,6 +175,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descRuns, descDurations, descSuccess, descDuration, descExpiry, descNumber, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
 		descStoreFailing, descCasePending, descCaseOldest, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
+		descLearnt, descExpected, descSlow,
 	} {
 		ch <- d
 	}
@@ -211,6 +224,18 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 	put(descReloadOK, truth(s.ReloadOK))
 	put(descReloadTime, seconds(s.Loaded))
 	put(descConfig, 1, s.Digest[:min(12, len(s.Digest))])
+	if s.Baselines == nil {
+		return
+	}
+	for b := range s.Baselines {
+		put(descLearnt, float64(b.Days)*24*3600, b.Probe)
+		if b.Expected > 0 {
+			put(descExpected, b.Expected.Seconds(), b.Probe)
+		}
+		if b.Limit > 0 {
+			put(descSlow, b.Limit.Seconds(), b.Probe)
+		}
+	}
 }
 
 func truth(b bool) float64 {

@@ -28,6 +28,7 @@ func filled() *Metrics {
 		return Snapshot{
 			Tenant: "acme", Vantage: "here", Blind: true, Lagging: true, Lag: time.Second, StoreSteps: 2, StoreResults: 3,
 			CasePending: 1, OldestPending: 2 * time.Second, Heartbeat: start, Digest: "0123456789abcdef", ReloadOK: true, Loaded: start,
+			Baselines: slices.Values([]Baseline{{Probe: "web/http", Days: 14, Expected: 118 * time.Millisecond, Limit: 143 * time.Millisecond}, {Probe: "web/tls"}}),
 			Incidents: []incident.Incident{
 				{Root: "backend", Class: incident.Availability, Priority: incident.P2},
 				{Root: "backend", Class: incident.Availability, Priority: incident.P2},
@@ -152,6 +153,26 @@ firstcall_probe_number{name="sessions",probe="web/http"} 92.5
 	}
 }
 
+// TestWhatIsNotKnownIsAbsent states that a probe that learns shows its days, and no latency before one is known.
+func TestWhatIsNotKnownIsAbsent(t *testing.T) {
+	const want = `
+# HELP firstcall_probe_baseline_seconds How long it has been learnt what is normal for a probe, in whole days; with 14 of them (1209600 s) it is whole.
+# TYPE firstcall_probe_baseline_seconds gauge
+firstcall_probe_baseline_seconds{probe="web/http"} 1.2096e+06
+firstcall_probe_baseline_seconds{probe="web/tls"} 0
+# HELP firstcall_probe_expected_seconds Latency that is normal for a probe now; absent while it is not known.
+# TYPE firstcall_probe_expected_seconds gauge
+firstcall_probe_expected_seconds{probe="web/http"} 0.118
+# HELP firstcall_probe_slow_limit_seconds Latency that a probe must pass lastingly to be slow; absent while it is not known.
+# TYPE firstcall_probe_slow_limit_seconds gauge
+firstcall_probe_slow_limit_seconds{probe="web/http"} 0.143
+`
+	names := []string{"firstcall_probe_baseline_seconds", "firstcall_probe_expected_seconds", "firstcall_probe_slow_limit_seconds"}
+	if err := testutil.GatherAndCompare(filled().Gatherer(), strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestHistogramIsPrometheusOwn compares the compact histogram with client_golang's, bucket by bucket.
 func TestHistogramIsPrometheusOwn(t *testing.T) {
 	reference := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "A reference.", NativeHistogramBucketFactor: 1.1, NativeHistogramZeroThreshold: prometheus.NativeHistogramZeroThresholdZero})
@@ -256,10 +277,11 @@ func BenchmarkObserveResult(b *testing.B) {
 }
 
 func BenchmarkGather5000(b *testing.B) {
-	m := New("dev", start, func() Snapshot { return Snapshot{} })
-	all := make([]*Series, 5000)
+	all, known := make([]*Series, 5000), make([]Baseline, 5000)
+	m := New("dev", start, func() Snapshot { return Snapshot{Baselines: slices.Values(known)} })
 	for i := range all {
 		all[i] = NewSeries(fmt.Sprintf("component-%d/http", i), "http", start)
+		known[i] = Baseline{Probe: fmt.Sprintf("component-%d/http", i), Days: 14, Expected: 20 * time.Millisecond, Limit: 25 * time.Millisecond}
 		r := sample()
 		for range 10 {
 			all[i].ObserveResult(&r)

@@ -31,7 +31,8 @@ type Report struct {
 // Incident is one that would have been opened, and what became of it.
 type Incident struct {
 	incident.Incident
-	Events []incident.Event `json:"events,omitempty"` // when its priority or its components changed, and how it ended
+	Measured []string         `json:"measured,omitempty"` // when it was opened; Detail is what it said last
+	Events   []incident.Event `json:"events,omitempty"`   // when its priority or its components changed, and how it ended
 }
 
 // Lasted returns how long the incident lasted up to now, where it is open.

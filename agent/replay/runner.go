@@ -159,7 +159,7 @@ func (r *runner) follow(s engine.Step) {
 		if !known {
 			at = len(r.report.Incidents)
 			r.byID[i.ID] = at
-			r.report.Incidents = append(r.report.Incidents, Incident{})
+			r.report.Incidents = append(r.report.Incidents, Incident{Measured: i.Detail})
 		}
 		r.report.Incidents[at].Incident = i
 	}

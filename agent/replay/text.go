@@ -124,9 +124,9 @@ func (p *page) incident(i Incident, end time.Time) {
 	p.line("%s  %s  %s (%s, %s)", p.clock(i.Opened), i.Highest, i.AtWorst().Title, span(i.Lasted(end)), state)
 	p.line("    why: %s", i.Why)
 	p.line("    since %s, opened %s later", p.clock(i.Started), span(i.Opened.Sub(i.Started)))
-	for n, line := range i.Detail {
+	for n, line := range i.Measured {
 		if n == 3 {
-			p.line("    and %d more", len(i.Detail)-n)
+			p.line("    and %d more", len(i.Measured)-n)
 			break
 		}
 		p.line("    measured: %s", line)

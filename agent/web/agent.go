@@ -25,6 +25,8 @@ type Agent interface {
 	Reload(ctx context.Context) error
 	// Act performs an operator's action on the case with that number at the built-in desk.
 	Act(ctx context.Context, number string, action desk.Action, actor, reason string) error
+	// Accept takes the latency that a probe measures now as normal from now on; false: too little is measured to say what that is.
+	Accept(probe, actor, reason string) bool
 }
 
 // Reader is the part of the store that the pages read; *store.Store implements it.

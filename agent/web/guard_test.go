@@ -84,6 +84,12 @@ func TestWhoMayChange(t *testing.T) {
 			if done := len(f.Acts()) == 1; done != (c.status == 200) {
 				t.Errorf("the agent acted: %v", done)
 			}
+			if w := call(t, web.New(o), "POST", acceptPath+"web-client/http", `{"actor": "mette"}`, c.change...); w.Code != c.status {
+				t.Errorf("accept: %d %s, want %d", w.Code, w.Body, c.status)
+			}
+			if done := len(f.Accepts()) == 1; done != (c.status == 200) {
+				t.Errorf("the agent accepted: %v", done)
+			}
 			if c.status == 401 && !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer") {
 				t.Error("WWW-Authenticate is missing")
 			}
@@ -107,12 +113,15 @@ func TestEveryChangingRouteIsGuarded(t *testing.T) {
 			}
 			n++
 			target := strings.ReplaceAll(path, "{number}", "FC-2026-000201")
+			if strings.HasSuffix(path, "/accept") {
+				target += "?probe=web-client/http"
+			}
 			if w := call(t, h, m, target, `{"actor": "m", "reason": "r"}`, from("192.0.2.7:1")); w.Code != 403 {
 				t.Errorf("%s %s from another host: %d", m, target, w.Code)
 			}
 		}
 	}
-	if n != 7 || len(f.Acts()) != 0 || f.Reloads() != 0 {
+	if n != 8 || len(f.Acts()) != 0 || len(f.Accepts()) != 0 || f.Reloads() != 0 {
 		t.Errorf("%d changing routes, %d acts, %d reloads", n, len(f.Acts()), f.Reloads())
 	}
 }

@@ -90,11 +90,13 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			"GET /api/v1/incidents/" + id, "GET /api/v1/incidents/none", "GET /api/v1/cases", "GET /api/v1/cases?limit=1", "GET /api/v1/cases/" + number, "GET /api/v1/cases/none",
 			"GET /api/v1/results?probe=web-client/http", "GET /api/v1/results?probe=none", "GET /api/openapi.json", "GET /-/healthy", "GET /-/ready", "GET /metrics", "GET /badge.svg",
 			"GET /", "GET /incidents", "GET /incidents/" + id, "GET /incidents/none", "GET /cases/none", "GET /cases/" + number, "GET /static/style.css", "POST /-/reload", "PUT /-/reload",
+			"GET /incidents/" + f.Told[0].ID, "GET /api/v1/incidents/" + f.Told[0].ID,
+			"POST /api/v1/probes/accept?probe=web-client/http", "POST /api/v1/probes/accept?probe=none", "POST /api/v1/probes/accept?probe=witness/tcp", "POST /api/v1/probes/accept",
 			"POST /api/v1/cases/" + number + "/ack", "POST /api/v1/cases/" + number + "/hold", "POST /api/v1/cases/none/note", "POST /api/v1/cases/" + number + "/resume", "POST /api/v1/cases/" + number + "/resolve",
 		} {
 			method, address, _ := strings.Cut(target, " ")
 			body := ""
-			if strings.HasPrefix(address, "/api/v1/cases/") && method == "POST" {
+			if strings.HasPrefix(address, "/api/v1/") && method == "POST" {
 				body = `{"actor": "mette", "reason": "why"}`
 			}
 			w := call(t, h, method, address, body)
@@ -120,6 +122,42 @@ func conforms(t *testing.T, router routers.Router, method, target string, w *htt
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: !strings.HasPrefix(w.Header().Get("Content-Type"), "application/json")},
 	}
 	return openapi3filter.ValidateResponse(t.Context(), input)
+}
+
+// What a finding, a baseline and an incident may say is in the document, word for word.
+func TestOpenAPIKnowsWhatIsLearnt(t *testing.T) {
+	h := web.New(options(webtest.Scene("slow")))
+	router, err := legacy.NewRouter(document(t, h), openapi3.IsOpenAPI31OrLater())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		old, new string
+		passes   bool
+	}{
+		{"", "", true},
+		{`"kind": "regression"`, `"kind": "momentary"`, true},
+		{`"kind": "regression"`, `"kind": "sluggish"`, false},
+		{`"test": "mid"`, `"test": "creep"`, true},
+		{`"test": "mid"`, `"test": "middling"`, false},
+		{`"limit_by": "history"`, `"limit_by": "fate"`, false},
+		{`"learnt": 14`, `"learned": 14`, false},
+		{`"of": 14,`, ``, false},
+		{`"stretch": 1`, `"stretch": 1, "extra": 1`, false},
+	} {
+		w := get(t, h, "/api/v1/components")
+		body := w.Body.String()
+		if !strings.Contains(body, c.old) {
+			t.Errorf("no answer says %s", c.old)
+		}
+		w.Body = bytes.NewBufferString(strings.ReplaceAll(body, c.old, c.new))
+		if c.old == "" {
+			w.Body = bytes.NewBufferString(body)
+		}
+		if err := conforms(t, router, "GET", "/api/v1/components", w); (err == nil) != c.passes {
+			t.Errorf("%s for %s: %v", c.new, c.old, err)
+		}
+	}
 }
 
 // The check above can see: an answer with a wrong word does not pass.

@@ -163,7 +163,7 @@ func (s *site) componentRow(g glance, c engine.ComponentView) componentRow {
 		}
 	}
 	row.Why = clean(c.Detail)
-	if slices.ContainsFunc(row.Rows, func(p probeRow) bool { return p.Detail == row.Why }) {
+	if slices.ContainsFunc(row.Rows, func(p probeRow) bool { return p.Detail == row.Why || p.finds(row.Why) }) {
 		row.Why = ""
 	}
 	row.rank = map[probes.Outcome]int{probes.Down: 5, probes.Degraded: 4, probes.Unknown: 3}[c.Outcome]
@@ -189,6 +189,8 @@ type probeRow struct {
 	Bars      template.HTML
 	Ran       bool
 	Latency   string
+	Normal    string // what is normal now; "": not known
+	Learning  string // how far that is learnt; "": it is whole
 	Phases    template.HTML
 	CertDays  int
 	CertUntil moment
@@ -196,7 +198,7 @@ type probeRow struct {
 	Detail    string
 	LastGood  moment
 	At        moment
-	Findings  []string
+	Findings  []findingRow
 	Facts     []probes.Fact
 }
 
@@ -218,12 +220,16 @@ func (s *site) probeRow(g glance, p engine.ProbeView, component, window string) 
 	row.Bars = strip(recent, g.now, g.zone, window)
 	s.certificate(&row, recent, g.now)
 	for _, f := range p.Findings {
-		row.Findings = append(row.Findings, clean(f.Explanation))
+		row.Findings = append(row.Findings, s.findingRow(f, g.now))
 	}
+	row.Normal, row.Learning = normal(p.Baseline), learned(p.Baseline)
 	if p.Last == nil {
 		return row
 	}
 	row.Ran, row.Latency, row.Phases = true, latency(p.Last.Duration), phases(*p.Last)
+	if row.Normal != "" {
+		row.Normal = judged(p.Last) + row.Normal
+	}
 	row.Reason, row.Detail, row.At = p.Last.Reason, clean(p.Last.Detail), s.when(p.Last.Start, g.now)
 	if p.Outcome != probes.Up || p.Last.Outcome != probes.Up {
 		row.Facts = p.Last.Facts[:min(maxEvidence, len(p.Last.Facts))]

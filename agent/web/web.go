@@ -79,6 +79,7 @@ func (s *site) routes() []route {
 		get("/api/v1/cases", s.answer(s.apiCases)),
 		get("/api/v1/cases/{number}", s.answer(s.apiCase)),
 	}
+	all = append(all, route{acceptPath, map[string]http.HandlerFunc{http.MethodPost: s.answer(s.accept)}})
 	for _, action := range actions {
 		all = append(all, route{
 			"/api/v1/cases/{number}/" + string(action),

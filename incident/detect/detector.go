@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -310,6 +311,19 @@ func (d *Detector) Outage() *incident.Finding { return d.s.Outage.Finding }
 
 // Reading returns how the newest result stands against what is normal.
 func (d *Detector) Reading() Reading { return d.reading }
+
+// Normal returns the latency that is normal now, and the one that a lasting latency must pass to be slow; 0: too little is learnt to say.
+func (d *Detector) Normal() (expected, limit time.Duration) {
+	l := &d.latency
+	if l.hour.start == 0 || l.n.warming {
+		return 0, 0
+	}
+	x := l.expected(l.last)
+	if math.IsNaN(x) {
+		return 0, 0
+	}
+	return fromLog(x), fromLog(x + l.n.limits[midMedian])
+}
 
 // Learning returns how many whole days the baseline has learnt, of those with which it is whole.
 func (d *Detector) Learning() (days, of int) { return d.latency.learning() }

@@ -408,18 +408,18 @@ func (l *latency) move(t int64, over int, s *step) {
 		l.win.clear() // the long window still holds what is over
 		s.ended = true
 	case a.quiet == 0 && t-a.lasting >= acceptAfter*3600 && l.win.n >= longWindow*3/4 && l.settled():
-		l.accept()
+		l.accept(l.win.sorted[len(sizes)-1].median())
 		s.ended, s.accepted = true, true
 	}
 }
 
-// accept takes the level that is measured now as normal.
-func (l *latency) accept() {
+// accept takes a level above the expected one as normal.
+func (l *latency) accept(above float64) {
 	level := l.n.constant
 	if !l.n.young {
 		level = l.n.base
 	}
-	level += l.win.sorted[len(sizes)-1].median()
+	level += above
 	l.base.accepted, l.base.level, l.base.changed = l.hour.index(), float32(level), true
 	l.alarm = alarm{}
 	l.win.clear()
@@ -447,12 +447,13 @@ func (l *latency) settled() bool {
 	return n == 0 || m == 0 || math.Abs(median(now[:n])-median(then[:m])) < steady
 }
 
-// acceptNow does so where enough is measured.
+// acceptNow takes the level of the newest runs as normal, where there are enough of them: who decides that may do so minutes after
+// the change.
 func (l *latency) acceptNow() bool {
 	if l.n.warming || l.win.n < shortWindow || math.IsNaN(l.n.base) && !l.n.young {
 		return false
 	}
-	l.accept()
+	l.accept(l.win.sorted[0].median())
 	return true
 }
 

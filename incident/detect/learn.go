@@ -101,10 +101,11 @@ func (l *latency) setLevels(bases, levels []float64, newest float64) {
 		if newest > n.constant { // the first rise of a first working day, but not a doubling
 			n.constant = min(newest, n.constant+math.Log(stepMost))
 		}
-	case fresh:
-		n.constant = float64(l.base.level)
-	default:
+	case !fresh:
 		n.warming = true
+	}
+	if fresh {
+		n.constant = max(n.constant, float64(l.base.level)) // of which few hours tell yet, or none
 	}
 	switch {
 	case len(bases) >= 6:

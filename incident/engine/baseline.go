@@ -58,9 +58,9 @@ func (e *Engine) Learning(id string) (days, of int) {
 	return p.detector.Learning()
 }
 
-// Accept takes the latency that a probe measures now as normal, as an operator decides after a permanent change; false: there is no
-// such probe, or too little is measured to say what that is.
-func (e *Engine) Accept(now time.Time, id, by string) (Step, bool) {
+// Accept takes the latency that a probe measures now as normal, as an operator decides after a permanent change, for a reason that may
+// be ""; false: there is no such probe, or too little is measured to say what that is.
+func (e *Engine) Accept(now time.Time, id, by, reason string) (Step, bool) {
 	e.begin(now)
 	p := e.probes[id]
 	if p == nil || p.component == nil {
@@ -70,17 +70,32 @@ func (e *Engine) Accept(now time.Time, id, by string) (Step, bool) {
 	if !ok {
 		return e.finish(), false
 	}
-	e.noteAccepted(p, v, "the latency of "+id+" is taken as normal from now on, by "+by)
+	because := "the latency of " + id + " is taken as normal from now on, by " + by
+	if reason != "" {
+		because += ": " + reason
+	}
+	e.noteAccepted(p, v, accepted{because, by})
 	e.evaluate()
 	return e.finish(), true
 }
 
-// noteAccepted remembers why a speed problem ends although it is as slow as before.
-func (e *Engine) noteAccepted(p *probe, v detect.Verdict, because string) {
+// accepted says why a speed problem is over although it is as slow as before; the zero value: it is not.
+type accepted struct {
+	because string
+	by      string // the operator who decided it; "": it has lasted
+}
+
+// noteAccepted remembers why a speed problem ends although it is as slow as before, until the probe is slow again.
+func (e *Engine) noteAccepted(p *probe, v detect.Verdict, a accepted) {
+	for _, f := range v.Started {
+		if f.Kind == incident.Regression {
+			p.accepted = accepted{}
+		}
+	}
 	for _, f := range v.Ended {
 		if f.Kind == incident.Regression && f.Accepted {
-			p.accepted = because
-			e.step.Accepted = append(e.step.Accepted, Accepted{Probe: p.id, Text: because})
+			p.accepted = a
+			e.step.Accepted = append(e.step.Accepted, Accepted{Probe: p.id, Text: a.because})
 		}
 	}
 }

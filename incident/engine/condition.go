@@ -196,7 +196,7 @@ func (e *Engine) was(p incident.Priority, component string) bool {
 func (e *Engine) speed(c *component) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	m, r := c.memory, e.set.Readings
-	var again, fast time.Time // start of the oldest active stretch; end of the newest that is over
+	var again, newest, fast time.Time // of active stretches: start of the oldest, newest slow run; end of the newest that is over
 	slow := false
 	for _, p := range c.deciding {
 		if p.fast.After(fast) {
@@ -211,6 +211,9 @@ func (e *Engine) speed(c *component) condition {
 			slow = true
 			if at := f.Again; again.IsZero() || at.Before(again) {
 				again = at
+			}
+			if f.Slow.After(newest) {
+				newest = f.Slow
 			}
 		}
 	}
@@ -233,7 +236,7 @@ func (e *Engine) speed(c *component) condition {
 	}
 	periodic := k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name)
 	switch {
-	case slow && e.now.Sub(again) >= r.Sustained:
+	case slow && newest.Sub(again) >= r.Sustained:
 		k.Status, k.Since = policy.SlowSustained, again
 	case periodic && !slow && e.was(incident.P2, c.Name) && e.now.Sub(fast) < sustainedHolds*r.Sustained:
 		// It may come again: a case that falls in every pause and rises at every stretch wakes people for nothing.
@@ -247,8 +250,6 @@ func (e *Engine) speed(c *component) condition {
 			k.Since = m.Slow[0]
 			k.lines = append(k.lines, fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(m.Slow[len(m.Slow)-1])))
 		}
-	case slow:
-		e.step.wake(again.Add(r.Sustained))
 	}
 	return k
 }

@@ -68,7 +68,7 @@ type probe struct {
 	ended     time.Time // first good result after its newest outage
 	asked     time.Time // when the engine last wanted it looked at, see look
 	fast      time.Time // when its newest slow stretch ended
-	accepted  string    // why a speed problem of it ended although it is as slow as before
+	accepted  accepted  // why a speed problem of it ended although it is as slow as before
 
 	// The newest result that says anything, since the engine began or the agent slept or was blind: Unknown while there is none.
 	fresh   probes.Outcome
@@ -153,15 +153,21 @@ func (e *Engine) Observe(r probes.Result) Step {
 		e.step.recheck(p.id, v.Recheck, e.set.Detection.RecheckWithin)
 	}
 	p.follow(&v)
-	e.noteAccepted(p, v, "the latency of "+p.id+" has lasted for a day and is taken as normal from now on")
+	e.noteAccepted(p, v, accepted{because: "the latency of " + p.id + " has lasted for a day and is taken as normal from now on"})
 	confirmed := slices.ContainsFunc(v.Started, func(f incident.Finding) bool { return f.Kind == incident.Outage })
 	if p.deciding && !wasSuspect && (p.detector.Suspect() || confirmed) {
 		e.lookAround(p)
 	}
-	if v.Changed() {
+	if v.Changed() || e.sustained(p) {
 		e.evaluate() // what else a decision waits for, the next tick finds
 	}
 	return e.finish()
+}
+
+// sustained reports whether a probe has been slow for long enough, and no incident says so yet.
+func (e *Engine) sustained(p *probe) bool {
+	f := p.detector.Finding(incident.Regression)
+	return f != nil && p.deciding && f.Quiet.IsZero() && f.Slow.Sub(f.Again) >= e.set.Readings.Sustained && !e.was(incident.P2, p.component.Name)
 }
 
 // Tick lets time pass where no result comes: windows end, regressions become sustained, held decisions fall due.

@@ -324,7 +324,11 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 		return
 	}
 	if !k.problem() {
-		if l != nil && k.Since.IsZero() && !e.unheard(l) {
+		switch {
+		case l == nil:
+		case !k.Since.IsZero():
+			e.sayQuiet(l, k)
+		case !e.unheard(l):
 			e.rectify(l)
 		}
 		return
@@ -335,6 +339,16 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 		quiet: k.Status == policy.SlowPeriodic,
 	}
 	e.openOrUpdate(incident.Performance, l, k, t)
+}
+
+// sayQuiet makes an incident that is watched on, though nothing is slow now, say so.
+func (e *Engine) sayQuiet(l *live, k condition) {
+	if k.rectified.IsZero() || len(k.lines) == 0 {
+		return // it was said when the newest stretch ended
+	}
+	l.Detail, l.Updated = bounded(k.lines), e.now
+	e.step.event(l.Incident, incident.EventMeasured, fmt.Sprintf("%s is fast again since %s; it is watched on, because short slow stretches come again", k.c.Name, clock(k.rectified)))
+	e.step.put(l.Incident)
 }
 
 // judgeOther follows thresholds and functional failures of one component.

@@ -179,26 +179,26 @@ func (e *Engine) rectify(l *live) {
 		resolution = incident.Momentary
 		text += fmt.Sprintf("; a momentary outage, shorter than %s", e.set.Readings.Momentary)
 	}
-	if because := e.acceptedOf(l); because != "" {
-		resolution, text = incident.Accepted, because
+	if a := e.acceptedOf(l); a.because != "" {
+		resolution, text, l.AcceptedBy = incident.Accepted, a.because, a.by
 	}
 	e.closeIncident(l, resolution, at, text)
 }
 
-// acceptedOf returns why a speed problem is over although it is as slow as before; "": it is not.
-func (e *Engine) acceptedOf(l *live) (because string) {
+// acceptedOf returns why a speed problem is over although it is as slow as before.
+func (e *Engine) acceptedOf(l *live) (a accepted) {
 	for _, name := range l.Components {
 		c := e.byName[name]
 		if c == nil || l.Class != incident.Performance {
 			continue
 		}
 		for _, p := range c.deciding {
-			if p.accepted != "" {
-				because, p.accepted = p.accepted, ""
+			if p.accepted.because != "" {
+				a, p.accepted = p.accepted, accepted{}
 			}
 		}
 	}
-	return because
+	return a
 }
 
 func (e *Engine) closeIncident(l *live, how incident.Resolution, ended time.Time, text string) {

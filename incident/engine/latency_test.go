@@ -61,7 +61,7 @@ func TestSlowAgainstTheBaseline(t *testing.T) {
 		t.Errorf("%+v %+v", v, v.Baseline)
 	}
 	w.restart().run(begin+50*time.Minute).tells(t, "opened P2 web-performance")
-	w.run(begin+3*hour).tells(t, "opened P2 web-performance", "resolved P2 web-performance")
+	w.run(begin+3*hour).tells(t, "opened P2 web-performance", "measured P2 web-performance", "resolved P2 web-performance")
 	for _, i := range w.incidents {
 		if lasted := i.Ended.Sub(i.Started); lasted < 57*time.Minute || lasted > 63*time.Minute {
 			t.Errorf("lasted %s, want 1h", lasted)
@@ -109,7 +109,7 @@ func TestAcceptedLevel(t *testing.T) {
 
 	w = learnt(t, 8, level)
 	w.run(begin + 2*hour)
-	step, ok := w.engine.Accept(w.now, "web/tcp", "ada")
+	step, ok := w.engine.Accept(w.now, "web/tcp", "ada", "")
 	w.take(step)
 	if !ok || len(step.Accepted) != 1 {
 		t.Fatalf("%v %+v", ok, step)
@@ -118,7 +118,7 @@ func TestAcceptedLevel(t *testing.T) {
 	if text := w.events[1].Text; !strings.Contains(text, "by ada") {
 		t.Errorf("%q", text)
 	}
-	if _, ok := w.engine.Accept(w.now, "nowhere", "ada"); ok {
+	if _, ok := w.engine.Accept(w.now, "nowhere", "ada", ""); ok {
 		t.Error("a probe that is not there")
 	}
 }

@@ -56,7 +56,7 @@ type ProbeView struct {
 type BaselineView struct {
 	Days     int           `json:"days"`               // whole days learnt
 	Of       int           `json:"of"`                 // with which it is whole
-	Expected time.Duration `json:"expected,omitempty"` // latency that was normal for the newest result; 0: not known yet
+	Expected time.Duration `json:"expected,omitempty"` // latency that is normal now; 0: not known yet
 	Limit    time.Duration `json:"limit,omitempty"`    // that a lasting latency must pass to be slow; 0: not known yet
 }
 
@@ -158,9 +158,9 @@ func (e *Engine) viewProbe(p *probe) ProbeView {
 		v.Last = &last
 	}
 	if p.component != nil {
-		r := p.detector.Reading()
-		v.Baseline = &BaselineView{Expected: r.Expected, Limit: r.Limit}
+		v.Baseline = &BaselineView{}
 		v.Baseline.Days, v.Baseline.Of = p.detector.Learning()
+		v.Baseline.Expected, v.Baseline.Limit = p.detector.Normal()
 	}
 	switch {
 	case p.component != nil && e.blind(), p.last == nil && len(v.Findings) == 0:

@@ -29,7 +29,8 @@ type caseText struct {
 	Detail, Evidence, Works, Broken, Story, HoldsOf []string
 	Contact, Key, Agent, PageURL                    string
 	Centre                                          Centre
-	Open, Absorbed, Removed, Momentary              bool
+	AcceptedBy                                      string // who accepted the latency; "": it has lasted
+	Open, Absorbed, Removed, Momentary, Accepted    bool
 }
 
 // stamp returns an instant as it stands in cases: to the second, in the tenant's zone and in UTC.
@@ -112,6 +113,7 @@ func (w *writer) caseText(i incident.Incident, v engine.View) caseText {
 		Detail: tidied(i.Detail), Evidence: evidenceLines(i, v),
 		Contact: contact(w.tenant.Customer), Key: i.ID, Agent: w.agent, Centre: w.centre,
 		Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed, Momentary: i.Resolution == incident.Momentary,
+		Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor),
 	}
 	if w.url != "" {
 		t.PageURL = strings.TrimSuffix(w.url, "/") + "/"

@@ -23,12 +23,27 @@ var files embed.FS
 // The templates, parsed once. What they say stands in text/LANGUAGE/KIND.tmpl, how it is laid out in text/layout.*.tmpl.
 var (
 	texts = map[string]*template.Template{
-		"en": template.Must(template.ParseFS(files, "text/en/*.tmpl")),
-		"da": template.Must(template.ParseFS(files, "text/da/*.tmpl")),
+		"en": template.Must(template.New("en").Funcs(words).ParseFS(files, "text/en/*.tmpl")),
+		"da": template.Must(template.New("da").Funcs(words).ParseFS(files, "text/da/*.tmpl")),
 	}
-	plainLayout = template.Must(template.ParseFS(files, "text/layout.txt.tmpl"))
+	plainLayout = template.Must(template.New("plain").Funcs(words).ParseFS(files, "text/layout.txt.tmpl"))
 	htmlLayout  = htmltemplate.Must(htmltemplate.ParseFS(files, "text/layout.html.tmpl"))
 )
+
+// words are what the plain templates call.
+var words = template.FuncMap{"item": item}
+
+// longItem is the length, in bytes, from which an item of a list is laid out in several lines.
+const longItem = 160
+
+// item returns a line of a list in a plain text. The long sentence of what a detector measured is broken where its parts end, since
+// nobody reads three hundred characters in a row, and not every ticket system wraps them.
+func item(text string) string {
+	if len(text) > longItem {
+		text = strings.ReplaceAll(text, "; ", ";\n  ")
+	}
+	return "- " + text
+}
 
 // writer writes cases and messages. It is immutable.
 type writer struct {
@@ -71,8 +86,9 @@ type page struct {
 	Now, Acknowledged, AcknowledgedBy, HeldSince   string
 	HoldReason, Gross, Net, Held, Lasted, Every    string
 	Status                                         int
+	AcceptedBy                                     string // who accepted the latency; "": it has lasted
 	OpensCase, Open, Absorbed, Removed, Momentary  bool
-	StatusFollows                                  bool
+	Accepted, StatusFollows                        bool
 	Centre                                         Centre
 	Contact, Agent                                 string
 	Detail, Measured                               []string
@@ -174,7 +190,7 @@ func (w *writer) page(l *language, s story, to audience) page {
 		Now: when(s.now), Acknowledged: when(c.Acknowledged), AcknowledgedBy: c.AcknowledgedBy,
 		Lasted: l.span(s.now.Sub(i.Started)), Every: l.interval(w.statusEvery), Status: s.notice.Seq,
 		OpensCase: i.Class.OpensCase(), Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed,
-		Momentary: i.Resolution == incident.Momentary, Centre: w.centre, Contact: contact(w.tenant.Customer), Agent: w.agent,
+		Momentary: i.Resolution == incident.Momentary, Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor), Centre: w.centre, Contact: contact(w.tenant.Customer), Agent: w.agent,
 		StatusFollows: slices.Contains(w.statusFor, i.Priority), Detail: tidied(i.Detail),
 	}
 	if w.url != "" {

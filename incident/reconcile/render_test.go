@@ -116,6 +116,36 @@ func exampleStory(kind incident.NoticeKind) story {
 	return s
 }
 
+// slowStory is a story of a speed problem, with all that a detector says of it.
+func slowStory(kind incident.NoticeKind) story {
+	const said = "total: median of the last 7 runs (3m30s) 412ms, normal for this hour (Tue 14 h) 118ms by 6 days like it, 3.49 x; " +
+		"limit 1.22 x for the median of 20 runs (its own worst hours); since about 14:02:10 UTC; 19 of the last 20 runs over it; " +
+		"of the 294ms more: tls 280ms more (301ms, normally 21ms)"
+	s := exampleStory(kind)
+	i := &s.incident
+	i.ID, i.Class, i.Reason, i.Title = "fc-acme-web-client-performance-20261123T105954.000Z", incident.Performance, "slow", "web-client is slow"
+	i.Why = "sustained speed problems: web-client slow since 2026-11-23 10:59:54 UTC, longer than 15m"
+	i.Detail = []string{"web-client/http: " + said}
+	c := &s.view.Components[1]
+	p := &c.Instances[0].Probes[0]
+	p.Last = &probes.Result{
+		Probe: p.ID, Start: noon.Add(30 * time.Second), Duration: 412 * time.Millisecond, Outcome: probes.Up, Facts: []probes.Fact{{Name: "status", Value: "200 OK"}},
+	}
+	p.Findings = []incident.Finding{{Probe: p.ID, Kind: incident.Regression, Reason: probes.Slow, Explanation: said}}
+	c.Outcome, c.Instances[0].Outcome, p.Outcome, c.Reason = probes.Degraded, probes.Degraded, probes.Degraded, probes.Slow
+	if kind == incident.NoticeResolved {
+		c.Outcome, c.Instances[0].Outcome, p.Outcome, p.Findings = probes.Up, probes.Up, probes.Up, nil
+	}
+	return s
+}
+
+// acceptedStory is the end of one whose latency an operator accepted, or that has lasted.
+func acceptedStory(by string) story {
+	s := slowStory(incident.NoticeResolved)
+	s.incident.Resolution, s.incident.AcceptedBy = incident.Accepted, by
+	return s
+}
+
 var everyKind = []incident.NoticeKind{
 	incident.NoticeOpened, incident.NoticeRaised, incident.NoticeLowered, incident.NoticeStatus,
 	incident.NoticeAcknowledged, incident.NoticeHeld, incident.NoticeResumed, incident.NoticeResolved,
@@ -146,6 +176,12 @@ func TestMails(t *testing.T) {
 			s.incident.Resolution = incident.Removed
 			write(t, language+"/removed", language, s, toCustomer)
 		})
+		for _, by := range []string{"", "Jens Hansen"} {
+			name := strings.TrimSpace("accepted " + strings.ToLower(strings.Split(by, " ")[0]))
+			t.Run(language+" "+name, func(t *testing.T) {
+				write(t, language+"/"+strings.ReplaceAll(name, " ", "-"), language, acceptedStory(by), toCustomer)
+			})
+		}
 		t.Run(language+" functional", func(t *testing.T) {
 			s := exampleStory(incident.NoticeOpened)
 			s.incident.Class, s.incident.Priority, s.incident.Reason, s.theCase = incident.Function, incident.NoPriority, "auth", incident.Case{}
@@ -157,6 +193,11 @@ func TestMails(t *testing.T) {
 		s := exampleStory(incident.NoticeOpened)
 		s.theCase = incident.Case{}
 		write(t, "en/on-call", "da", s, toOnCall)
+	})
+	t.Run("slow, on call", func(t *testing.T) {
+		s := slowStory(incident.NoticeOpened)
+		s.theCase = incident.Case{}
+		write(t, "en/slow-on-call", "da", s, toOnCall)
 	})
 	t.Run("agent", func(t *testing.T) {
 		s := exampleStory(incident.NoticeOpened)
@@ -174,6 +215,21 @@ func TestCaseTexts(t *testing.T) {
 	}
 	f := w.fields(i, i.Priority, events, exampleView())
 	golden(t, "case/opened.txt", f.Title+"\n\n"+f.Body)
+	slow := slowStory(incident.NoticeOpened)
+	f = w.fields(slow.incident, slow.incident.Priority, nil, slow.view)
+	golden(t, "case/slow.txt", f.Title+"\n\n"+f.Body)
+	for _, by := range []string{"", "Jens Hansen"} {
+		s := acceptedStory(by)
+		name := strings.TrimSuffix("case/accepted-"+strings.ToLower(strings.Split(by, " ")[0]), "-")
+		text := w.closing(s.incident, s.theCase, "", s.view)
+		golden(t, name+".txt", text)
+		f := w.fields(s.incident, s.incident.Priority, nil, s.view)
+		for _, said := range []string{text, f.Body} {
+			if strings.Contains(strings.ToLower(said), "good again") || !strings.Contains(said, "is taken as normal from now on") || !strings.Contains(said, by) {
+				t.Errorf("by %q: %s", by, said)
+			}
+		}
+	}
 	s := exampleStory(incident.NoticeResolved)
 	golden(t, "case/closing.txt", w.closing(s.incident, s.theCase, "", s.view))
 	s.incident.Resolution = incident.Absorbed

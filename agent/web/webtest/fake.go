@@ -36,10 +36,11 @@ type Fake struct {
 
 	mu      sync.Mutex
 	acts    []Act
+	accepts []Act
 	reloads int
 }
 
-// Act is one operator's action that the fake was asked for.
+// Act is one operator's action that the fake was asked for; the Number is the probe's id where a latency was accepted.
 type Act struct {
 	Number, Actor, Reason string
 	Action                desk.Action
@@ -82,6 +83,24 @@ func (f *Fake) Act(_ context.Context, number string, action desk.Action, actor, 
 	}
 	f.acts = append(f.acts, Act{number, actor, reason, action})
 	return nil
+}
+
+// Accept implements web.Agent: it takes what has a baseline and has run.
+func (f *Fake) Accept(probe, actor, reason string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.Newest[probe]) == 0 {
+		return false
+	}
+	f.accepts = append(f.accepts, Act{Number: probe, Actor: actor, Reason: reason})
+	return true
+}
+
+// Accepts returns which latencies were accepted, in order.
+func (f *Fake) Accepts() []Act {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.accepts)
 }
 
 // Acts returns what operators did, in order.

@@ -17,7 +17,7 @@ var Now = time.Date(2026, 11, 23, 9, 48, 20, 0, time.UTC)
 var Zone = time.FixedZone("Europe/Copenhagen", 3600)
 
 // Scenes lists the named states.
-var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "still", "hostile", "large", "alert-only"}
+var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "still", "hostile", "large", "alert-only", "young", "slow", "quiet"}
 
 // Scene returns a fresh Fake in the named state; an unknown name is "empty".
 func Scene(name string) *Fake {
@@ -26,6 +26,7 @@ func Scene(name string) *Fake {
 		"learning": learning, "well": func(*Fake) {}, "suspect": suspect, "p1": p1, "pending": pending, "held": held, "blind": blind,
 		"maintenance": maintenance, "trouble": trouble, "functional": functional, "still": func(f *Fake) { f.State.Alive = false },
 		"hostile": hostile, "large": func(f *Fake) { large(f, 100) }, "alert-only": alertOnly,
+		"young": young, "slow": slow, "quiet": quiet,
 	}[name]
 	if !ok {
 		f.Seen.Components, f.Seen.Witnesses, f.Seen.Outcome, f.State.Ready = nil, nil, probes.Unknown, false
@@ -73,7 +74,7 @@ func (f *Fake) component(name string, instances []string, kinds ...string) {
 				id = name + "/" + kind
 			}
 			p := f.probe(id, kind, time.Duration(40+60*k)*time.Millisecond)
-			p.Deciding = kind != "icmp"
+			p.Deciding, p.Baseline = kind != "icmp", whole(time.Duration(56+90*k)*time.Millisecond)
 			v.Probes = append(v.Probes, p)
 		}
 		c.Instances = append(c.Instances, v)

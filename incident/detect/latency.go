@@ -56,7 +56,6 @@ const (
 	longActive   = 40       // samples
 	recentHours  = 24       // hours from which the base is taken
 	recentWithin = 72       // hours from which the constant is taken, and for which an accepted level stands in for a base
-	staleHours   = 72       // after so many without a latency what is known is not trusted
 	stepMost     = 1.6      // largest rise of one hour above all before that is taken for a day's beginning
 	peakHours    = 336      // hours whose peaks count
 	mostSamples  = 180      // in an hour
@@ -123,7 +122,6 @@ type normal struct {
 	limits   [tests]float64
 	plain    [tests]float64 // limits without what is usual at this hour only
 	by       [tests]term    // what set the limit
-	age      int            // hours since the newest that is known
 	warming  bool           // too little is known to judge at all
 	young    bool           // what is normal is not known well
 	unsure   bool           // this kind of day was not seen before

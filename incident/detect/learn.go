@@ -18,7 +18,7 @@ func (l *latency) learn() {
 	like := l.base.like(l.hour.day, l.hour.rest)
 	l.recall()
 	n.young = len(l.base.days) < 4 || math.IsNaN(n.base) || like < 2 && !l.hour.rest || n.around[1].days == 0 && like >= 2
-	n.unsure = like < 2 || n.around[1].days < 2 || n.age > staleHours
+	n.unsure = like < 2 || n.around[1].days < 2
 	if like < 2 && !n.young {
 		l.guess()
 		n.young = n.around[1].days == 0
@@ -38,9 +38,6 @@ func (l *latency) recall() {
 	l.base.back(l.hour, func(r *day, hour, ago int) bool {
 		h := &r.hours[hour]
 		valid := r.date*24+int32(hour) >= l.base.accepted
-		if n.age == 0 {
-			n.age = ago
-		}
 		if len(levels) < recentWithin && valid {
 			levels = append(levels, h.ms())
 		}

@@ -26,7 +26,8 @@ type keeper struct {
 
 type journal struct {
 	file   *os.File
-	points int // since the snapshot
+	points int   // since the snapshot
+	last   int64 // Unix seconds of the newest point
 }
 
 // snapshot is what is saved of a series.
@@ -75,7 +76,7 @@ func (k *keeper) take(series string) (*detect.Detector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the journal of series %q cannot be opened: %w", series, err)
 	}
-	j := &journal{file: file}
+	j := &journal{file: file, last: s.Last}
 	k.journals[series] = j
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		p, err := parse(lines.Bytes())
@@ -84,13 +85,10 @@ func (k *keeper) take(series string) (*detect.Detector, error) {
 		}
 		if p.Series == series && p.T > s.Last {
 			observe(d, p)
-			j.points++
+			j.points, j.last = j.points+1, p.T
 		}
 	}
-	if j.points > 0 {
-		return d, k.save(series, j, d)
-	}
-	return d, nil
+	return d, k.save(series, j, d) // and so empties the journal of what was cut off
 }
 
 // note journals a point that was judged, before it is answered.
@@ -106,6 +104,7 @@ func (k *keeper) note(p point, d *detect.Detector) error {
 	if err != nil {
 		return fmt.Errorf("a point of series %q cannot be kept: %w", p.Series, err)
 	}
+	j.last = max(j.last, p.T)
 	if j.points++; j.points < snapshotEvery {
 		return nil
 	}
@@ -114,8 +113,7 @@ func (k *keeper) note(p point, d *detect.Detector) error {
 
 // save writes the whole state of a series and empties its journal.
 func (k *keeper) save(series string, j *journal, d *detect.Detector) error {
-	last := d.Reading().At.Unix()
-	data, err := json.Marshal(snapshot{Series: series, Last: last, State: d.State(), Baseline: d.AllBaseline()})
+	data, err := json.Marshal(snapshot{Series: series, Last: j.last, State: d.State(), Baseline: d.AllBaseline()})
 	if err == nil {
 		path := k.path(series, "state")
 		if err = os.WriteFile(path+".new", data, 0o600); err == nil {

@@ -119,7 +119,7 @@ func score(d *detect.Detector, r detect.Reading) float64 {
 		return .5
 	}
 	if f := d.Finding(incident.Regression); f != nil && f.Latency != nil && f.Latency.Limit > 1 {
-		return min(.9, .5*(f.Latency.Ratio-1)/(f.Latency.Limit-1))
+		return min(.9, max(0, .5*(f.Latency.Ratio-1)/(f.Latency.Limit-1)))
 	}
 	return 0
 }

@@ -3,9 +3,12 @@ package stdio
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -78,6 +81,24 @@ func TestRestarts(t *testing.T) {
 		got = append(got, killed(t, in[from:min(from+1300, len(in))], directory)...)
 	}
 	compare(t, "killed", got, want)
+
+	directory, got = t.TempDir(), nil // killed in the middle of a line of the journal, again and again
+	for from := 0; from < len(in); from += 1300 {
+		got = append(got, killed(t, in[from:min(from+1300, len(in))], directory)...)
+		files, err := filepath.Glob(filepath.Join(directory, "*.journal"))
+		if err != nil || len(files) != 1 {
+			t.Fatal(files, err)
+		}
+		f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteString(`{"series":"a/b c","t":17`)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compare(t, "cut off", got, want)
 }
 
 // killed serves like a process that is killed after the last answer: nothing is saved at the end.

@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	falseAMonth = .005 // outages called in a month of one probe because losses fell together by chance, at most
+	falseAMonth = .002 // outages called in a month of one probe because losses fell together by chance, at most
 	burstAMonth = .2   // and because they come in bursts: such a burst is seen by users too
-	priorRuns   = 300  // runs, of which a thousandth is lost, that stand for what is not known yet of a path
+	priorRuns   = 300  // runs, of which a thousandth is lost, that stand for what is not known yet of a path; until then one more is asked
+	goodPath    = .003 // share of runs lost up to which a path loses next to nothing
 	priorLoss   = .001
 	priorPairs  = 50     // losses that stand for what is not known of their company
 	mostRuns    = 50_000 // then the counts are halved, so that a path may change
@@ -90,6 +91,9 @@ func (l *Loss) inARow() int {
 		alone *= lost
 		burst *= after
 	}
+	if l.Runs < priorRuns {
+		return max(k, leastInARow+1)
+	}
 	return k
 }
 
@@ -136,7 +140,7 @@ func (l *Loss) flaky(confirm int, now time.Time) (of int, ok bool) {
 	if confirm < leastInARow || l.Known < few || l.failed(few) < confirm || !l.firstFailed(few, now).After(l.Refuted) {
 		return 0, false
 	}
-	return few, float64(few)*l.aMonth()*math.Pow(lost, float64(confirm)) <= falseAMonth
+	return few, lost < goodPath && float64(few)*l.aMonth()*math.Pow(lost, float64(confirm)) <= falseAMonth
 }
 
 // forget drops what was not explained when the agent slept or could not see.

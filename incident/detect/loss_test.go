@@ -164,7 +164,7 @@ func TestInARow(t *testing.T) {
 	for _, c := range []struct {
 		runs, lost, pairs float64
 		want              int
-	}{{0, 0, 0, 3}, {10_000, 1, 0, 3}, {10_000, 5, 1, 3}, {10_000, 100, 1, 4}, {10_000, 300, 9, 5}, {10_000, 300, 150, 6}} {
+	}{{0, 0, 0, 4}, {10_000, 1, 0, 3}, {10_000, 5, 1, 3}, {10_000, 100, 1, 4}, {10_000, 300, 9, 5}, {10_000, 300, 150, 6}} {
 		l := Loss{Runs: c.runs, Lost: c.lost, Pairs: c.pairs, Every: 60}
 		if got := l.inARow(); got != c.want {
 			t.Errorf("%s: %d, want %d", fmt.Sprint(c), got, c.want)

@@ -43,7 +43,7 @@ func (s *site) accept(r *http.Request) (any, error) {
 	if !s.Agent.Accept(id, o.Actor, o.Reason) {
 		return nil, &fault{
 			Status: http.StatusConflict, Message: fmt.Sprintf("too little of probe %q is measured to say what is normal now", id),
-			Hint: "that takes six hours of answers, and seven runs, each 20 s or more after the one before, since the newest outage, gap or acceptance: try again later",
+			Hint: "that takes six hours of answers, and four runs, each 20 s or more after the one before, since the newest outage, gap or acceptance: try again later",
 		}
 	}
 	s.Log.Info("latency accepted", "probe", id, "actor", o.Actor)

@@ -448,7 +448,7 @@ func (l *latency) settled() bool {
 // acceptNow takes the level of the newest runs as normal, where there are enough of them: who decides that may do so minutes after
 // the change.
 func (l *latency) acceptNow() bool {
-	if l.n.warming || l.win.n < shortWindow || math.IsNaN(l.n.base) && !l.n.young {
+	if l.n.warming || l.win.n < fewest || math.IsNaN(l.n.base) && !l.n.young {
 		return false
 	}
 	l.accept(l.win.sorted[0].median())

@@ -5,10 +5,11 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
-// Relay forwards connections to a target and counts what the target sends: after a limit it forwards no more of it and leaves
-// the connection open, as a server does that stops in mid-answer.
+// Relay forwards connections to a target, after a delay if one is set, and counts what the target sends: after a limit it forwards
+// no more of it and leaves the connection open, as a server does that stops in mid-answer.
 type Relay struct {
 	Address string
 
@@ -18,6 +19,7 @@ type Relay struct {
 
 	mu    sync.Mutex
 	limit int64
+	delay time.Duration
 	conns map[net.Conn]struct{} // nil once closed
 }
 
@@ -42,6 +44,13 @@ func (r *Relay) SetLimit(limit int64) {
 	r.limit = limit
 }
 
+// SetDelay sets how long connections made from now on wait before they reach the target.
+func (r *Relay) SetDelay(delay time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delay = delay
+}
+
 func (r *Relay) serve() {
 	for {
 		client, err := r.listener.Accept()
@@ -58,6 +67,12 @@ func (r *Relay) serve() {
 // forward copies both ways until one side ends; a connection that has reached the limit ends when the client does.
 func (r *Relay) forward(client net.Conn) {
 	defer r.drop(client)
+	r.mu.Lock()
+	delay := r.delay
+	r.mu.Unlock()
+	if delay > 0 {
+		<-time.After(delay)
+	}
 	server, err := net.Dial("tcp", r.target)
 	if err != nil || !r.keep(server) {
 		return

@@ -90,8 +90,8 @@ func TestChangedPace(t *testing.T) {
 	}
 	odd := learner(nil)
 	for h := range 20 * 24 { // as "0,5 * * * *" runs
-		for _, m := range []time.Duration{0, 5} {
-			odd.Observe(probes.Result{Start: monday.Add(time.Duration(h)*time.Hour + m*time.Minute), Duration: 100 * time.Millisecond, Outcome: probes.Up})
+		for _, after := range []time.Duration{0, 5 * time.Minute} {
+			odd.Observe(probes.Result{Start: monday.Add(time.Duration(h)*time.Hour + after), Duration: 100 * time.Millisecond, Outcome: probes.Up})
 		}
 	}
 	if days, _ := odd.Learning(); days != 14 {

@@ -113,7 +113,9 @@ func (k *keeper) note(p point, d *detect.Detector) error {
 
 // save writes the whole state of a series and empties its journal.
 func (k *keeper) save(series string, j *journal, d *detect.Detector) error {
-	data, err := json.Marshal(snapshot{Series: series, Last: j.last, State: d.State(), Baseline: d.AllBaseline()})
+	state := d.State()
+	state.Latency = d.AppendLatency(nil)
+	data, err := json.Marshal(snapshot{Series: series, Last: j.last, State: state, Baseline: d.AllBaseline()})
 	if err == nil {
 		path := k.path(series, "state")
 		if err = os.WriteFile(path+".new", data, 0o600); err == nil {

@@ -35,7 +35,7 @@ type State struct {
 	Limited    bool                `json:"limited,omitempty"`    // an absolute limit holds Regression
 	Unmeasured int                 `json:"unmeasured,omitempty"` // good runs in a row without any phase that has one
 	Windows    map[string][]Sample `json:"windows,omitempty"`    // of the absolute limits, by phase
-	Latency    []byte              `json:"latency,omitempty"`    // what is measured against the baseline, see latency.state
+	Latency    []byte              `json:"latency,omitempty"`    // what is measured against the baseline; see Detector.AppendLatency
 	LastGood   time.Time           `json:"last_good,omitzero"`   // end of the newest run that was answered
 	Answered   time.Time           `json:"answered,omitzero"`    // and its start
 }
@@ -102,12 +102,11 @@ func New(o Setup) *Detector {
 	return d
 }
 
-// State returns what the Detector remembers. The value shares memory with the Detector.
-func (d *Detector) State() State {
-	s := d.s
-	s.Latency = d.latency.state()
-	return s
-}
+// State returns what the Detector remembers, but for State.Latency. The value shares memory with the Detector.
+func (d *Detector) State() State { return d.s }
+
+// AppendLatency appends to b what belongs into State.Latency.
+func (d *Detector) AppendLatency(b []byte) []byte { return d.latency.appendState(b) }
 
 // Baseline returns what is learnt, where that has changed since the last call; nil: it has not.
 func (d *Detector) Baseline() []byte {

@@ -170,7 +170,7 @@ func TestStateRoundTrip(t *testing.T) {
 	for cut := range letters {
 		d := newDetector(settings, nil, State{})
 		s1, e1, _ := feed(d, letters[:cut])
-		data, err := json.Marshal(d.State())
+		data, err := json.Marshal(wholeState(d))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -398,7 +398,7 @@ func TestNothingIsLearntOf(t *testing.T) {
 	}
 	witness := New(Setup{Probe: "w", Settings: learning, Unlearnt: true})
 	newWorld(flat).run(witness, monday, aDay)
-	if witness.AllBaseline() != nil || witness.State().Latency != nil {
+	if witness.AllBaseline() != nil || wholeState(witness).Latency != nil {
 		t.Error("something is learnt of a witness")
 	}
 }

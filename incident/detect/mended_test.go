@@ -111,7 +111,7 @@ func TestNewPhase(t *testing.T) {
 	if d.Finding(incident.Regression) == nil {
 		t.Fatal("no finding")
 	}
-	s := d.State()
+	s := wholeState(d)
 	for name, baseline := range map[string][]byte{"with it": d.AllBaseline(), "without it": saved} {
 		other := New(Setup{Probe: "web", Settings: learning, Calendar: Calendar{Zone: copenhagen}, Baseline: baseline, State: s})
 		if !cmp.Equal(other.Findings(), d.Findings()) || other.latency.win.n != d.latency.win.n {

@@ -12,6 +12,9 @@ const (
 	latencyForm  = 1
 )
 
+// maxChanges is the room that the state of the change annotator takes, in bytes.
+const maxChanges = 1200
+
 // maxBaseline bounds a saved baseline, in bytes.
 const maxBaseline = 25_000
 
@@ -89,12 +92,12 @@ func (b *baseline) decode(data []byte) error {
 	return nil
 }
 
-// state returns what a latency remembers beside its baseline; nil: nothing.
-func (l *latency) state() []byte {
+// appendState appends what a latency remembers beside its baseline; nothing where that is nothing.
+func (l *latency) appendState(b []byte) []byte {
 	if l.hour.start == 0 && l.last == 0 {
-		return nil
+		return b
 	}
-	e := encoder{append(make([]byte, 0, 700), latencyForm)}
+	e := encoder{append(b, latencyForm)}
 	e.i64(l.hour.start)
 	e.i64(l.last)
 	for _, gap := range l.gaps {
@@ -144,13 +147,13 @@ func (l *latency) state() []byte {
 			e.i16(x)
 		}
 	}
-	changes, err := l.changes.AppendBinary(nil)
+	var room [maxChanges]byte
+	changes, err := l.changes.AppendBinary(room[:0])
 	if err != nil {
 		changes = nil
 	}
 	e.i64(int64(len(changes)))
-	e.b = append(e.b, changes...)
-	return e.b
+	return append(e.b, changes...)
 }
 
 // restore takes up a baseline and a state as they were saved. What cannot be read is learnt anew.

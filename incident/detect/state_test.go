@@ -11,10 +11,17 @@ import (
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
+// wholeState returns the state with all that belongs into it.
+func wholeState(d *Detector) State {
+	s := d.State()
+	s.Latency = d.AppendLatency(nil)
+	return s
+}
+
 // reborn returns a Detector that goes on from what d would have saved.
 func reborn(t testing.TB, d *Detector) *Detector {
 	t.Helper()
-	data, err := json.Marshal(d.State())
+	data, err := json.Marshal(wholeState(d))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +110,7 @@ func TestBaselineSize(t *testing.T) {
 	if size := len(d.AllBaseline()); size > maxBaseline || size < 1000 {
 		t.Errorf("%d bytes, want at most %d", size, maxBaseline)
 	}
-	if size := len(d.State().Latency); size > 2500 {
+	if size := len(wholeState(d).Latency); size > 2500 {
 		t.Errorf("the state beside it takes %d bytes", size)
 	}
 	if n := len(d.latency.base.days); n != keepDays {
@@ -115,7 +122,7 @@ func TestBaselineSize(t *testing.T) {
 func FuzzRestore(f *testing.F) {
 	d := learner(nil)
 	newWorld(workday).run(d, monday, 2*aDay)
-	f.Add(d.AllBaseline(), d.State().Latency)
+	f.Add(d.AllBaseline(), wholeState(d).Latency)
 	f.Add([]byte{}, []byte{})
 	f.Add([]byte{baselineForm, 255}, []byte{latencyForm, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, baseline, latency []byte) {

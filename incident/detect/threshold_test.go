@@ -30,7 +30,7 @@ func watching(thresholds ...Threshold) *Detector {
 // again returns a Detector that goes on from what d would have saved.
 func again(t testing.TB, d *Detector) *Detector {
 	t.Helper()
-	data, err := json.Marshal(d.State())
+	data, err := json.Marshal(wholeState(d))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -29,6 +33,48 @@ func (e *Engine) Baselines() map[string][]byte {
 		}
 	}
 	return all
+}
+
+// latencies separates, in a saved state, the JSON from what the detectors remember of latencies: the text of a hundred numbers
+// for each of thousands of probes would be several times as large. JSON holds no such byte.
+const latencies = 0
+
+// appendLatencies appends the latencies to the JSON of a state: for each probe its id and what it remembers, each after its length.
+func (e *Engine) appendLatencies(data []byte) []byte {
+	const guess = 1500 // bytes a probe
+	out := append(make([]byte, 0, len(data)+guess*len(e.probes)), data...)
+	out = append(out, latencies)
+	for _, id := range slices.Sorted(maps.Keys(e.probes)) {
+		out = append(binary.AppendUvarint(out, uint64(len(id))), id...)
+		e.blob = e.probes[id].detector.AppendLatency(e.blob[:0])
+		out = append(binary.AppendUvarint(out, uint64(len(e.blob))), e.blob...)
+	}
+	return out
+}
+
+// takeLatencies puts the latencies of a saved state back to the detectors' states, and returns the JSON. What is cut off or damaged
+// is left out: it is measured anew.
+func takeLatencies(saved []byte) (data []byte, byProbe map[string][]byte) {
+	data, rest, _ := bytes.Cut(saved, []byte{latencies})
+	byProbe = map[string][]byte{}
+	next := func() ([]byte, bool) {
+		n, size := binary.Uvarint(rest)
+		if size <= 0 || n > uint64(len(rest)-size) {
+			return nil, false
+		}
+		part := rest[size : size+int(n)]
+		rest = rest[size+int(n):]
+		return part, true
+	}
+	for len(rest) > 0 {
+		id, ok := next()
+		blob, also := next()
+		if !ok || !also {
+			break
+		}
+		byProbe[string(id)] = blob
+	}
+	return data, byProbe
 }
 
 // AllBaselines returns every baseline as it is now, by probe, for an engine that goes on.

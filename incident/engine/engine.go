@@ -47,6 +47,7 @@ type Engine struct {
 	dark       time.Time // since when no witness answers
 	lastSweep  time.Time
 	lastLook   time.Time // newest request to the witnesses
+	blob       []byte    // room for encoding
 	unproven   bool      // an outage is confirmed that does not rest on proven sight
 }
 
@@ -201,10 +202,11 @@ func (e *Engine) State() ([]byte, error) {
 	}
 	e.s.Now = e.now
 	data, err := json.Marshal(e.s)
+	e.s.Detectors = nil
 	if err != nil {
 		return nil, fmt.Errorf("the engine's state cannot be encoded: %w", err)
 	}
-	return data, nil
+	return e.appendLatencies(data), nil
 }
 
 // begin starts a step at now, or at the newest instant seen where now lies before it.

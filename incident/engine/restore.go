@@ -25,8 +25,15 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	}
 	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}}
 	if len(saved) > 0 {
-		if err := json.Unmarshal(saved, &e.s); err != nil {
+		data, latencies := takeLatencies(saved)
+		if err := json.Unmarshal(data, &e.s); err != nil {
 			return nil, Step{}, fmt.Errorf("the engine's saved state cannot be read: %w", err)
+		}
+		for id, latency := range latencies {
+			if d, ok := e.s.Detectors[id]; ok {
+				d.Latency = latency
+				e.s.Detectors[id] = d
+			}
 		}
 		if e.s.Version > stateVersion {
 			return nil, Step{}, fmt.Errorf("the engine's saved state is of version %d, this firstcall knows %d: run the newer one", e.s.Version, stateVersion)

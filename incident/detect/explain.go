@@ -27,22 +27,22 @@ func (l *latency) explain() *incident.Latency {
 		expected -= n.drift
 		limit = l.creepLimit()
 	}
-	short := &l.win.sorted[0]
+	short := l.win.sorted(0)
 	e := &incident.Latency{
-		Phase: l.phase, Test: testNames[a.test], Runs: short.n, Span: l.span(short.n),
+		Phase: l.phase, Test: testNames[a.test], Runs: len(short), Span: l.span(len(short)),
 		Expected: fromLog(expected), Hour: fmt.Sprintf("%s %d h", l.hour.weekday.String()[:3], l.hour.hour), Days: n.around[1].days,
 		Limit: math.Exp(limit), LimitBy: termNames[by], Stretch: a.stretch, Onset: time.Unix(a.onset, 0).UTC(), Learnt: l.base.based(),
 	}
 	if n.young || n.unsure {
 		e.Days = 0
 	}
-	if short.n > 0 {
+	if len(short) > 0 {
 		e.Ratio = math.Exp(l.short())
 		e.Median = fromLog(expected + l.short())
 	}
-	mid := &l.win.sorted[1]
-	e.Of = mid.n
-	for _, x := range mid.v[:mid.n] {
+	mid := l.win.sorted(1)
+	e.Of = len(mid)
+	for _, x := range mid {
 		if float64(x)+(l.expected(l.last)-expected) > limit {
 			e.Over++
 		}

@@ -290,20 +290,20 @@ func (l *latency) measure(test int) (above float64, ok bool) {
 		}
 		return float64(min(w.newest(1), w.newest(2), w.newest(3), w.newest(4))), true
 	case mostShort:
-		s := &w.sorted[0]
-		if s.n < 6 {
+		s := w.sorted(0)
+		if len(s) < 6 {
 			return 0, false
 		}
-		return float64(s.v[s.n-6]), true
+		return float64(s[len(s)-6]), true
 	case midMedian:
-		s := &w.sorted[1]
-		if s.n < midWindow*3/4 {
+		s := w.sorted(1)
+		if len(s) < midWindow*3/4 {
 			return 0, false
 		}
 		return s.median(), true
 	}
-	s := &w.sorted[2]
-	if s.n < longWindow*3/4 {
+	s := w.sorted(2)
+	if len(s) < longWindow*3/4 {
 		return 0, false
 	}
 	return max(s.median(), s.midmean()), true
@@ -345,10 +345,10 @@ func (l *latency) creepLimit() float64 {
 
 // short returns how far above the expected, or above the base of the last days for a creep, the short window's median stands.
 func (l *latency) short() float64 {
-	if l.win.sorted[0].n == 0 {
+	if len(l.win.sorted(0)) == 0 {
 		return 0
 	}
-	m := l.win.sorted[0].median()
+	m := l.win.sorted(0).median()
 	if l.alarm.on && l.alarm.test == slowCreep {
 		m += l.n.drift
 	}
@@ -358,12 +358,12 @@ func (l *latency) short() float64 {
 // fast reports whether the short and the middle window are back near what is expected.
 func (l *latency) fast() bool {
 	half := l.n.limits[longMean] / 2
-	mid := &l.win.sorted[1]
+	mid := l.win.sorted(1)
 	off := 0.
 	if l.alarm.test == slowCreep {
 		off = l.n.drift
 	}
-	return l.short() < half && (mid.n == 0 || mid.median()+off < half)
+	return l.short() < half && (len(mid) == 0 || mid.median()+off < half)
 }
 
 // move begins, quiets, rouses or ends the alarm. over is the test that is passed, or -1.
@@ -406,7 +406,7 @@ func (l *latency) move(t int64, over int, s *step) {
 		l.win.clear() // the long window still holds what is over
 		s.ended = true
 	case a.quiet == 0 && t-a.lasting >= acceptAfter*3600 && l.win.n >= longWindow*3/4 && l.settled():
-		l.accept(l.win.sorted[len(sizes)-1].median())
+		l.accept(l.win.sorted(len(sizes) - 1).median())
 		s.ended, s.accepted = true, true
 	}
 }
@@ -451,7 +451,7 @@ func (l *latency) acceptNow() bool {
 	if l.n.warming || l.win.n < fewest || math.IsNaN(l.n.base) && !l.n.young {
 		return false
 	}
-	l.accept(l.win.sorted[0].median())
+	l.accept(l.win.sorted(0).median())
 	return true
 }
 

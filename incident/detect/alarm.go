@@ -17,6 +17,9 @@ type alarm struct {
 	stretch int   // active stretches so far
 }
 
+// isQuiet reports whether nothing has been slow for long enough to say so.
+func (a *alarm) isQuiet() bool { return a.quiet >= 3 }
+
 // fast reports whether the short and the middle window are back near what is expected.
 func (l *latency) fast() bool {
 	half := l.n.limits[longMean] / 2
@@ -35,7 +38,6 @@ func (l *latency) move(t int64, over int, s *step) {
 		if over >= 0 {
 			onset := l.onset(t, over)
 			*a = alarm{on: true, test: over, since: t, onset: onset, again: onset, stretch: 1, lasting: t, slow: t}
-			s.began = true
 		}
 		return
 	}
@@ -51,7 +53,7 @@ func (l *latency) move(t int64, over int, s *step) {
 		}
 		a.quiet++
 	} else {
-		if a.quiet >= 3 {
+		if a.isQuiet() {
 			a.active, a.again, a.lasting = 0, max(l.onset(t, a.test), a.still), t
 			a.stretch++
 		}
@@ -66,10 +68,9 @@ func (l *latency) move(t int64, over int, s *step) {
 	case a.quiet >= hold, a.quiet >= quietLong && t-a.still >= quietMost:
 		*a = alarm{}
 		l.win.clear() // the long window still holds what is over
-		s.ended = true
 	case a.quiet == 0 && t-a.lasting >= acceptAfter*3600 && l.win.n >= longWindow*3/4 && l.settled():
 		l.accept(l.win.sorted(len(sizes) - 1).median())
-		s.ended, s.accepted = true, true
+		s.accepted = true
 	}
 }
 

@@ -126,7 +126,6 @@ const (
 
 // step is what one sample changed.
 type step struct {
-	began, ended    bool
 	accepted        bool    // ended because the level lasted
 	judged          bool    // a sample was taken
 	known           bool    // and something was expected of it

@@ -92,7 +92,7 @@ func (d *Detector) absolute(r probes.Result) (over *measured, held, judged bool)
 // regression moves the finding that stands for the absolute limits and the baseline together.
 func (d *Detector) regression(r probes.Result, over *measured, judged bool, s step, v *Verdict) {
 	a := &d.latency.alarm
-	slow := a.on && a.quiet == 0
+	slow := a.on && !a.isQuiet()
 	f := d.s.Regression
 	switch {
 	case f == nil && (over != nil || slow):

@@ -149,7 +149,8 @@ func (s *seeder) read(ctx context.Context, e *config.Seed, from history.Source, 
 		if len(list) >= 2*seedMost {
 			list = slices.Delete(list, 0, seedMost)
 		}
-		points[r.Probe] = append(list, detect.Point{At: r.Start, Value: r.Duration})
+		took, _ := detect.Judged(&r)
+		points[r.Probe] = append(list, detect.Point{At: r.Start, Value: took})
 		return nil
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 	}
 	over, held, judged := d.absolute(r)
 	var s step
-	if ms, phase := primary(r); ms > 0 && !d.unlearnt {
+	if ms, phase := primary(&r); ms > 0 && !d.unlearnt {
 		s = d.latency.observe(r.Start.Unix(), ms, r.Phases, phase)
 		d.read(s)
 	}
@@ -45,13 +45,19 @@ func (d *Detector) latencies(r probes.Result, v *Verdict) {
 
 // primary returns the latency that is judged against the baseline, in milliseconds: an ICMP probe's round trip, any other kind's
 // whole run.
-func primary(r probes.Result) (ms float64, phase string) {
-	for _, p := range r.Phases {
-		if p.Name == probes.PhaseRTT {
-			return milliseconds(p.Duration), p.Name
+func primary(r *probes.Result) (ms float64, phase string) {
+	took, phase := Judged(r)
+	return milliseconds(took), phase
+}
+
+// Judged returns the latency of a result that is judged against the baseline, and which phase it is.
+func Judged(r *probes.Result) (took time.Duration, phase string) {
+	for i := range r.Phases {
+		if p := &r.Phases[i]; p.Name == probes.PhaseRTT {
+			return p.Duration, p.Name
 		}
 	}
-	return milliseconds(r.Duration), probes.PhaseTotal
+	return r.Duration, probes.PhaseTotal
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -7,11 +7,12 @@ import (
 )
 
 const (
-	keepDays  = 28 // days that a baseline remembers
-	matchDays = 7  // of those, the newest that are like a day, from which its hours are expected
-	ownDays   = 5  // from so many on an hour is expected from that hour alone, before from its neighbours too
-	fewest    = 4  // latencies in an hour that is used, of a probe that has so many
-	baseHours = 12 // hours of a day that has a base
+	keepDays  = 28   // days that a baseline remembers
+	matchDays = 7    // of those, the newest that are like a day, from which its hours are expected
+	ownDays   = 5    // from so many on an hour is expected from that hour alone, before from its neighbours too
+	fewest    = 4    // latencies in an hour that is used, of a probe that has so many
+	baseHours = 12   // hours of a day that has a base
+	lowest    = -.03 // least that a few days may say an hour stands above its day's base
 
 	logUnit    = 2048. // of levels: one is 0.05 %
 	spreadUnit = 400.  // of spreads: one is 0.25 %
@@ -173,6 +174,9 @@ func (b *baseline) centre(date int32, hour int, rest bool) centre {
 	c.above = median(nears)
 	if c.days >= ownDays || c.days >= 3 && above(owns, c.above) {
 		c.above = median(owns)
+	}
+	if c.days < ownDays {
+		c.above = max(c.above, lowest) // a day whose path changed at noon has a base that half of it lies below
 	}
 	return b.weekly(c, date, hour, rest)
 }

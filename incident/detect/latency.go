@@ -45,6 +45,7 @@ const (
 	warmHours    = 6    // before that nothing is judged
 	youngHours   = 24
 	creepBases   = 7        // days whose bases a creep is compared with
+	creepHours   = 3        // newest ones, in which a creep must stand
 	acceptAfter  = 24       // hours after which a level that lasts is taken as normal
 	sampleEvery  = 20       // seconds that lie between samples at the least
 	gapMost      = 10       // sample intervals without a sample after which the windows say nothing
@@ -98,18 +99,21 @@ type phase struct {
 
 // normal is what is expected in one hour, derived from the baseline alone.
 type normal struct {
-	around   [3]centre // of the hour before, the hour, the hour after
-	base     float64   // NaN: unknown
-	drift    float64   // of the base above that of the last days; 0 where that is unknown
-	constant float64   // expected level while young
-	sigma    float64
-	own      [tests]float64 // own peaks extrapolated; 0: not known yet
-	limits   [tests]float64
-	plain    [tests]float64 // limits without what is usual at this hour only
-	by       [tests]term    // what set the limit
-	warming  bool           // too little is known to judge at all
-	young    bool           // what is normal is not known well
-	unsure   bool           // this kind of day was not seen before
+	around       [3]centre // of the hour before, the hour, the hour after
+	base         float64   // NaN: unknown
+	drift        float64   // of the base above that of the last days; 0 where that is unknown
+	reference    float64   // median of the bases of the last days
+	hasReference bool
+	creep        float64 // of the newest hours together, shape taken off, above the reference; -Inf where that is not known
+	constant     float64 // expected level while young
+	sigma        float64
+	own          [tests]float64 // own peaks extrapolated; 0: not known yet
+	limits       [tests]float64
+	plain        [tests]float64 // limits without what is usual at this hour only
+	by           [tests]term    // what set the limit
+	warming      bool           // too little is known to judge at all
+	young        bool           // what is normal is not known well
+	unsure       bool           // this kind of day was not seen before
 }
 
 // term is what sets a limit.
@@ -316,7 +320,7 @@ func (l *latency) judge(t int64, s *step) {
 		}
 	}
 	l.high = max(l.high, l.short())
-	if over < 0 && longOK && !l.n.unsure && long+l.n.drift > l.creepLimit() {
+	if over < 0 && longOK && !l.n.unsure && l.n.creep > l.creepLimit() && long+l.n.drift > l.creepLimit() {
 		over = slowCreep
 	}
 	l.move(t, over, s)

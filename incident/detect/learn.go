@@ -33,13 +33,17 @@ func (l *latency) recall() {
 	var sure, all [tests]histogram
 	var baseRoom [recentHours]float64
 	var levelRoom [recentWithin]float64
-	bases, levels := baseRoom[:0], levelRoom[:0]
+	var latestRoom [creepHours]float64
+	bases, levels, latest := baseRoom[:0], levelRoom[:0], latestRoom[:0]
 	newest := math.NaN()
 	l.base.back(l.hour, func(r *day, hour, ago int) bool {
 		h := &r.hours[hour]
 		valid := r.date*24+int32(hour) >= l.base.accepted
 		if len(levels) < recentWithin && valid {
 			levels = append(levels, h.ms())
+		}
+		if above, ok := l.base.shape(r, hour); ok && len(latest) < cap(latest) {
+			latest = append(latest, h.ms()-above)
 		}
 		if h.is(slowHour) {
 			return true
@@ -66,6 +70,10 @@ func (l *latency) recall() {
 	})
 	n.sigma = spread.quantile(.5) / spreadUnit
 	l.setLevels(bases, levels, newest)
+	n.creep = math.Inf(-1)
+	if len(latest) == creepHours && n.hasReference {
+		n.creep = median(latest) - n.reference
+	}
 	for i := range tests {
 		peaks := &sure[i]
 		if peaks.n < youngHours {
@@ -121,7 +129,8 @@ func (l *latency) setLevels(bases, levels []float64, newest float64) {
 	}
 	if len(days) >= 2 && !math.IsNaN(n.base) {
 		slices.Sort(days)
-		n.drift = n.base - quantile(days, .5)
+		n.reference, n.hasReference = quantile(days, .5), true
+		n.drift = n.base - n.reference
 	}
 }
 

@@ -192,3 +192,16 @@ func TestSeldomRecovers(t *testing.T) {
 		t.Errorf("over %s after it was", after)
 	}
 }
+
+// TestSmallSteps states that a permanent step below every floor is never called slow, nor a creep while the base follows it.
+func TestSmallSteps(t *testing.T) {
+	for _, step := range []float64{1.08, 1.12, 1.15} {
+		for _, sigma := range []float64{.002, .05} {
+			w := newWorld(during(workday, monday.Add(15*aDay+7*time.Hour), 100*aDay, step))
+			w.sigma = sigma
+			if s := w.run(learner(nil), monday, 25*aDay); len(s.started) > 0 {
+				t.Errorf("%.2f, noise %.3f:\n%s", step, sigma, s)
+			}
+		}
+	}
+}

@@ -59,15 +59,21 @@ func Listen(t testing.TB, handle func(conn net.Conn)) string {
 	return listener.Addr().String()
 }
 
-// Closed returns a loopback address on which nobody listens.
+// Closed returns a loopback address on which nobody listens, nor can until the test ends: it is the near end of a
+// connection, so that no other server of the tests is given its port.
 func Closed(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = listener.Close()
-	return listener.Addr().String()
+	t.Cleanup(func() { _ = listener.Close() })
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 // Silence accepts, takes everything and never answers, like a wedged service.

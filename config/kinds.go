@@ -41,7 +41,7 @@ func (*Desk) kinds() (names, later []string) {
 	for _, k := range desk.Kinds() {
 		names = append(names, k.Name)
 	}
-	return names, []string{"alertmanager", "email", "jira", "pagerduty", "rt", "servicenow", "topdesk", "zammad"}
+	return names, nil
 }
 
 func (k *Desk) choose(name string) any {
@@ -57,7 +57,7 @@ func (*Notifier) kinds() (names, later []string) {
 	for _, k := range notify.Kinds() {
 		names = append(names, k.Name)
 	}
-	return names, []string{"desktop", "phone"}
+	return names, nil
 }
 
 func (n *Notifier) choose(name string) any {

@@ -1,7 +1,10 @@
 package incident
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -25,12 +28,14 @@ const (
 func (s CaseState) Live() bool { return s == CaseNew || s == CaseAcknowledged || s == CaseHeld }
 
 // Hold is a time in which the case waited for the customer or its partner; it is deducted from downtime. To is zero while it
-// lasts.
+// lasts. It is Left, or Answered where that is earlier and the service level says that an answer ends a hold.
 type Hold struct {
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to,omitzero"`
-	Reason string    `json:"reason"`
-	Actor  string    `json:"actor"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to,omitzero"`
+	Left     time.Time `json:"left,omitzero"`     // when the case was no longer on hold at the desk
+	Answered time.Time `json:"answered,omitzero"` // when the customer first answered meanwhile
+	Reason   string    `json:"reason"`
+	Actor    string    `json:"actor"`
 }
 
 // Case is the record of an incident at one service desk, as the reconciler knows it. The desired half follows from the
@@ -48,17 +53,45 @@ type Case struct {
 	Priority  Priority  `json:"priority"`           // as read back
 	Noted     int64     `json:"noted"`              // Seq of the last timeline event that the desk was told
 
+	Round   int           `json:"round,omitempty"`   // how often a new case followed one that people resolved too early
+	Earlier []EarlierCase `json:"earlier,omitempty"` // those, oldest first
+
 	Acknowledged   time.Time `json:"acknowledged,omitzero"`
 	AcknowledgedBy string    `json:"acknowledged_by,omitempty"`
 	Holds          []Hold    `json:"holds,omitempty"`
 	Resolved       time.Time `json:"resolved,omitzero"`
 	ResolvedBy     string    `json:"resolved_by,omitempty"`
+	Rectified      time.Time `json:"rectified,omitzero"` // temporarily, as a person said: the customer can work again
+	RectifiedBy    string    `json:"rectified_by,omitempty"`
 	Seen           time.Time `json:"seen,omitzero"` // time of the newest desk transition that was read
 
 	Failures  int       `json:"failures,omitempty"` // in a row
 	LastError string    `json:"last_error,omitempty"`
 	NextTry   time.Time `json:"next_try,omitzero"`
 	Settled   bool      `json:"settled"` // the incident is closed and the desk, read back, agrees: nothing is left to do
+}
+
+// Key returns the key of the case at its desk: the incident's id, with the round after it where a case follows another.
+func (c Case) Key() string {
+	if c.Round == 0 {
+		return c.Incident
+	}
+	tail := fmt.Sprintf(".%d", c.Round+1)
+	if len(c.Incident)+len(tail) <= MaxKey {
+		return c.Incident + tail
+	}
+	sum := sha256.Sum256([]byte(c.Incident))
+	tail = "-" + hex.EncodeToString(sum[:6]) + tail
+	return c.Incident[:MaxKey-len(tail)] + tail
+}
+
+// EarlierCase is a case of the same incident at the same desk that another one followed.
+type EarlierCase struct {
+	Ref        string    `json:"ref"`
+	Number     string    `json:"number"`
+	URL        string    `json:"url,omitempty"`
+	Resolved   time.Time `json:"resolved,omitzero"`
+	ResolvedBy string    `json:"resolved_by,omitempty"`
 }
 
 // NoticeKind says what a notice is about.
@@ -73,6 +106,7 @@ const (
 	NoticeAcknowledged NoticeKind = "acknowledged"
 	NoticeHeld         NoticeKind = "held"
 	NoticeResumed      NoticeKind = "resumed"
+	NoticeReaction     NoticeKind = "reaction" // nobody took the case, and the reaction time runs out
 	NoticeResolved     NoticeKind = "resolved"
 )
 
@@ -83,7 +117,8 @@ type NoticeState string
 const (
 	NoticeDue        NoticeState = ""
 	NoticeSent       NoticeState = "sent"
-	NoticeSuperseded NoticeState = "superseded" // a newer status made it pointless before it could be sent
+	NoticeSuperseded NoticeState = "superseded" // a newer one, or what people did, made it pointless before it could be sent
+	NoticeFailed     NoticeState = "failed"     // given up after as many attempts as its notifier makes
 )
 
 // Notice is a message to people about an incident. It is written before it is sent and kept with its proof.
@@ -117,6 +152,9 @@ type Transition struct {
 	Actor string
 	To    CaseState // CaseNew, CaseAcknowledged, CaseHeld, CaseResolved; "" for a note
 	Text  string    // the note, or the reason of the hold
+
+	Customer  bool `json:",omitempty"` // the customer wrote it; a To of "" then: an answer
+	Rectified bool `json:",omitempty"` // it says that the fault is temporarily rectified
 }
 
 // StoredCase is a case of the built-in desk.

@@ -243,6 +243,8 @@ const (
 	EventAcknowledged EventKind = "acknowledged"
 	EventHeld         EventKind = "held"
 	EventResumed      EventKind = "resumed"
+	EventRectified    EventKind = "rectified" // temporarily
+	EventReaction     EventKind = "reaction"  // a share of the reaction time has passed and nobody took the case
 	EventNote         EventKind = "note"
 	EventNoticeSent   EventKind = "notice-sent" // with the proof
 	EventNoticeFailed EventKind = "notice-failed"

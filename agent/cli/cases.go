@@ -51,6 +51,8 @@ func newCases() *cobra.Command {
 		{desk.Hold, "NUMBER REASON...", "Put the case on hold: it waits for the customer, and the time is deducted from downtime", "put on hold", cobra.MinimumNArgs(2)},
 		{desk.Resume, "NUMBER", "End the hold", "resumed", cobra.ExactArgs(1)},
 		{desk.AddNote, "NUMBER TEXT...", "Add a note", "noted", cobra.MinimumNArgs(2)},
+		{desk.Answer, "NUMBER TEXT...", "Note what the customer answered, by telephone or mail", "answered by the customer", cobra.MinimumNArgs(2)},
+		{desk.Rectify, "NUMBER TEXT...", "Say that the fault is temporarily rectified, and how: the customer can work again", "temporarily rectified", cobra.MinimumNArgs(2)},
 		{desk.Resolve, "NUMBER [REASON...]", "Resolve the case; measuring goes on", "resolved", cobra.MinimumNArgs(1)},
 	} {
 		cmd.AddCommand(newCasesAct(&c, a))

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,7 +18,7 @@ import (
 )
 
 // actions are what an operator may do through the API, each at an address of its own.
-var actions = [...]desk.Action{desk.Acknowledge, desk.Hold, desk.Resume, desk.AddNote, desk.Resolve}
+var actions = [...]desk.Action{desk.Acknowledge, desk.Hold, desk.Resume, desk.AddNote, desk.Answer, desk.Rectify, desk.Resolve}
 
 // Bounds on an operator's words, in characters.
 const (
@@ -119,8 +120,8 @@ func (o *order) check(action desk.Action) *fault {
 		return bad("actor is too long", fmt.Sprintf("at most %d characters", maxActor))
 	case utf8.RuneCountInString(o.Reason) > maxReason:
 		return bad("reason is too long", fmt.Sprintf("at most %d characters", maxReason))
-	case o.Reason == "" && (action == desk.Hold || action == desk.AddNote):
-		return bad("reason is missing", "hold and note need one: it stands in the case")
+	case o.Reason == "" && slices.Contains([]desk.Action{desk.Hold, desk.AddNote, desk.Answer, desk.Rectify}, action):
+		return bad("reason is missing", "hold, note, answer and rectify need one: it stands in the case")
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func TestEveryChangingRouteIsGuarded(t *testing.T) {
 			}
 		}
 	}
-	if n != 8 || len(f.Acts()) != 0 || len(f.Accepts()) != 0 || f.Reloads() != 0 {
+	if n != 10 || len(f.Acts()) != 0 || len(f.Accepts()) != 0 || f.Reloads() != 0 {
 		t.Errorf("%d changing routes, %d acts, %d reloads", n, len(f.Acts()), f.Reloads())
 	}
 }

@@ -151,14 +151,14 @@ func TestReloadAnswersWithEveryFault(t *testing.T) {
 func TestOperatorsAct(t *testing.T) {
 	f := webtest.Scene("p1")
 	h := web.New(options(f))
-	for _, action := range []string{"ack", "hold", "resume", "note", "resolve"} {
+	for _, action := range []string{"ack", "hold", "resume", "note", "answer", "rectify", "resolve"} {
 		w := call(t, h, "POST", "/api/v1/cases/FC-2026-000201/"+action, `{"actor": " mette ", "reason": "waits for the customer"}`)
 		if w.Code != 200 {
 			t.Errorf("%s: %d %s", action, w.Code, w.Body)
 		}
 	}
 	acts := f.Acts()
-	if len(acts) != 5 || acts[1] != (webtest.Act{Number: "FC-2026-000201", Actor: "mette", Reason: "waits for the customer", Action: desk.Hold}) {
+	if len(acts) != 7 || acts[1] != (webtest.Act{Number: "FC-2026-000201", Actor: "mette", Reason: "waits for the customer", Action: desk.Hold}) {
 		t.Errorf("the agent was asked for %+v", acts)
 	}
 }

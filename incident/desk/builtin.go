@@ -131,6 +131,17 @@ func (d *builtin) Resolve(ctx context.Context, ref string, _ Fields, note string
 	})
 }
 
+// Reopen implements Reopener: the case is as it was before people resolved it.
+func (d *builtin) Reopen(ctx context.Context, ref string, _ Fields, note string) error {
+	return d.change(ctx, "reopen", ref, func(c *incident.StoredCase) error {
+		if c.State == incident.CaseResolved {
+			c.State = beforeHold(c.Log)
+			d.log(c, incident.ActorAgent, c.State, note)
+		}
+		return nil
+	})
+}
+
 func (d *builtin) Withdraw(ctx context.Context, ref, winner string) error {
 	return d.change(ctx, "withdraw", ref, func(c *incident.StoredCase) error {
 		if c.State != incident.CaseWithdrawn {
@@ -168,8 +179,8 @@ func (d *builtin) Act(ctx context.Context, number string, action Action, actor, 
 	case strings.EqualFold(actor, incident.ActorAgent):
 		return d.fail(string(action), number, fmt.Errorf("%q is the agent's own name: give yours", incident.ActorAgent))
 	}
-	if reason == "" && (action == Hold || action == AddNote) {
-		return d.fail(string(action), number, fmt.Errorf("%s needs a text: say what the case waits for, or what is to be noted", action))
+	if reason == "" && slices.Contains([]Action{Hold, AddNote, Answer, Rectify}, action) {
+		return d.fail(string(action), number, fmt.Errorf("%s needs a text: say what the case waits for, what the customer answered, how it was rectified or what is to be noted", action))
 	}
 	return d.change(ctx, string(action), number, func(c *incident.StoredCase) error {
 		to, err := next(*c, action)
@@ -180,6 +191,8 @@ func (d *builtin) Act(ctx context.Context, number string, action Action, actor, 
 			c.State = to
 		}
 		d.log(c, actor, to, reason)
+		last := &c.Log[len(c.Log)-1]
+		last.Customer, last.Rectified = action == Answer, action == Rectify
 		return nil
 	})
 }
@@ -203,7 +216,7 @@ func next(c incident.StoredCase, action Action) (incident.CaseState, error) {
 		return incident.CaseResolved, nil
 	case Resume:
 		return beforeHold(c.Log), nil
-	case AddNote:
+	case AddNote, Answer, Rectify:
 	}
 	return "", nil
 }
@@ -212,11 +225,11 @@ func next(c incident.StoredCase, action Action) (incident.CaseState, error) {
 func allowed(state incident.CaseState) []Action {
 	switch state {
 	case incident.CaseNew:
-		return []Action{Acknowledge, Hold, AddNote, Resolve}
+		return []Action{Acknowledge, Hold, AddNote, Answer, Rectify, Resolve}
 	case incident.CaseAcknowledged:
-		return []Action{Hold, AddNote, Resolve}
+		return []Action{Hold, AddNote, Answer, Rectify, Resolve}
 	case incident.CaseHeld:
-		return []Action{Resume, AddNote, Resolve}
+		return []Action{Resume, AddNote, Answer, Rectify, Resolve}
 	case incident.CaseWanted, incident.CaseResolved, incident.CaseWithdrawn:
 	}
 	return []Action{AddNote}

@@ -24,6 +24,7 @@ func TestBuiltinContractOnTheStore(t *testing.T) {
 			}
 			return 1
 		}
-		return desktest.Rig{Desk: builtin(t, s, time.Now), Name: "soc", Live: live}
+		d := builtin(t, s, time.Now)
+		return desktest.Rig{Desk: d, Name: "soc", Live: live, People: operators{t, d}}
 	})
 }

@@ -37,8 +37,30 @@ func builtin(t *testing.T, storage desk.Storage, now func() time.Time) desk.Oper
 func TestBuiltinContract(t *testing.T) {
 	desktest.Run(t, func(t *testing.T) desktest.Rig {
 		storage := &desktest.Storage{}
-		return desktest.Rig{Desk: builtin(t, storage, time.Now), Name: "soc", Live: storage.Live}
+		d := builtin(t, storage, time.Now)
+		return desktest.Rig{Desk: d, Name: "soc", Live: storage.Live, People: operators{t, d}}
 	})
+}
+
+// operators work on the cases of a built-in desk.
+type operators struct {
+	t *testing.T
+	d desk.Operable
+}
+
+func (o operators) act(ref string, action desk.Action, reason string) {
+	o.t.Helper()
+	if err := o.d.Act(o.t.Context(), ref, action, "anna", reason); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o operators) Take(ref string)         { o.act(ref, desk.Acknowledge, "") }
+func (o operators) Hold(ref, reason string) { o.act(ref, desk.Hold, reason) }
+func (o operators) Answer(ref, text string) { o.act(ref, desk.Answer, text) }
+func (o operators) Resume(ref string)       { o.act(ref, desk.Resume, "") }
+func (o operators) Resolve(ref, text string) {
+	o.act(ref, desk.Resolve, text)
 }
 
 // opened returns the desk, its storage and a new case.
@@ -76,19 +98,19 @@ func TestOperatorActionsByState(t *testing.T) {
 		want   incident.CaseState
 		refuse map[desk.Action]string // with the text that the error must hold
 	}{
-		{"new", nil, incident.CaseNew, map[desk.Action]string{resume: "the case is new: possible now: ack, hold, note, resolve"}},
+		{"new", nil, incident.CaseNew, map[desk.Action]string{resume: "the case is new: possible now: ack, hold, note, answer, rectify, resolve"}},
 		{"taken", []desk.Action{ack}, incident.CaseAcknowledged, map[desk.Action]string{
-			ack: "the case is acknowledged: possible now: hold, note, resolve", resume: "acknowledged",
+			ack: "the case is acknowledged: possible now: hold, note, answer, rectify, resolve", resume: "acknowledged",
 		}},
 		{"held", []desk.Action{ack, hold}, incident.CaseHeld, map[desk.Action]string{
-			ack: "the case is held: possible now: resume, note, resolve", hold: "held",
+			ack: "the case is held: possible now: resume, note, answer, rectify, resolve", hold: "held",
 		}},
 		{"resumed", []desk.Action{ack, hold, resume}, incident.CaseAcknowledged, nil},
 		{"held before it was taken, and resumed", []desk.Action{hold, note, resume}, incident.CaseNew, nil},
 		{"resolved", []desk.Action{hold, resolve, note}, incident.CaseResolved, map[desk.Action]string{
 			ack: "the case is resolved: possible now: note", hold: "resolved", resume: "resolved", resolve: "resolved",
 		}},
-		{"unknown action", nil, incident.CaseNew, map[desk.Action]string{"reopen": "possible now: ack, hold, note, resolve"}},
+		{"unknown action", nil, incident.CaseNew, map[desk.Action]string{"reopen": "possible now: ack, hold, note, answer, rectify, resolve"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

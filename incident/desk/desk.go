@@ -31,6 +31,8 @@ type Fields struct {
 	Customer  incident.Contact  // the contact person at the customer, once more for desks with a field for it
 	Incident  incident.Incident // for desks that carry structured data
 	Published []string          // evidence, a line each, once more for desks with fields for it
+	Follows   string            // number of the case that this one follows, which people resolved too early; "": none
+	Extra     map[string]string // of a create: more of the desk's own fields by their own names, as configured (Kind.Fields)
 }
 
 // Note is an addition to a case's story.
@@ -57,9 +59,11 @@ type Capabilities struct {
 	Find           bool          // Find works; without it, DedupeOnCreate must hold
 	DedupeOnCreate bool          // a second Open with the same key returns the first case
 	Lag            time.Duration // how long after a create Find may still miss it
+	MaxKey         int           // longest key in bytes; 0: incident.MaxKey, which every key keeps to
 	ReadBack       bool          // Get returns state and priority as the desk holds them
 	Transitions    bool          // people work in this desk, and Transitions tells what they did
 	MailsCustomer  bool          // the desk itself mails the customer: the agent's own customer mails are not sent
+	KeepAlive      time.Duration // the desk ends a case of which it hears nothing for longer: Update is repeated within it; 0: it does not
 }
 
 // Desk is one configured ticket system. All methods honour ctx, are safe for concurrent use, bound what they read, and
@@ -82,6 +86,14 @@ type Desk interface {
 	Transitions(ctx context.Context, ref string, since time.Time) ([]incident.Transition, error)
 }
 
+// Reopener is a desk that can open a resolved case again.
+type Reopener interface {
+	Desk
+	// Reopen makes a resolved case a live one again, with a note that says why; on a live case it changes nothing but may
+	// repeat the note.
+	Reopen(ctx context.Context, ref string, f Fields, note string) error
+}
+
 // Action is what an operator does to a case of a desk that lives inside the agent.
 type Action string
 
@@ -91,6 +103,8 @@ const (
 	Hold        Action = "hold"
 	Resume      Action = "resume"
 	AddNote     Action = "note"
+	Answer      Action = "answer"  // what the customer answered, by telephone or mail
+	Rectify     Action = "rectify" // temporarily: the customer can work, the cause is not mended
 	Resolve     Action = "resolve"
 )
 
@@ -127,9 +141,10 @@ type Storage interface {
 // Kind describes a registered kind of desk. New returns a pointer to a new configuration struct (see package field); it must
 // implement Builder.
 type Kind struct {
-	Name string
-	Doc  string
-	New  func() Builder
+	Name   string
+	Doc    string
+	Fields bool // cases have fields of the desk's own that a configuration may fill: Fields.Extra
+	New    func() Builder
 }
 
 // Builder is a desk's configuration.

@@ -39,6 +39,17 @@ type link struct {
 	timeout time.Duration
 	headers map[string]secret.Value
 	secrets []secret.Value // masked in errors
+
+	// authorize adds what proves who asks, where that is not one fixed header; nil: nothing. Its error ends the call before
+	// anything leaves.
+	authorize func(ctx context.Context, request *http.Request) error
+}
+
+// reply is an answer with one of the statuses 200, 201, 202 and 204. Its body is bounded.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
 }
 
 // newLink returns a link. caFile, when not empty, holds the only authorities that are trusted. Every secret that may stand in
@@ -83,36 +94,42 @@ func authorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// post sends body exactly once and returns the answer's body for the statuses 200, 201 and 202, nil for 204. The error wraps
-// ErrUnknownOutcome unless the request certainly changed nothing: it never left, or the desk refused it.
+// post sends body by POST exactly once, like write, and returns the answer's body, nil for 204.
 func (l *link) post(ctx context.Context, address string, body []byte, header http.Header) ([]byte, error) {
+	r, err := l.write(ctx, http.MethodPost, address, body, header)
+	if err != nil || r.status == http.StatusNoContent {
+		return nil, err
+	}
+	return r.body, nil
+}
+
+// write sends body exactly once. The error wraps ErrUnknownOutcome unless the request certainly changed nothing: it never
+// left, or the desk refused it.
+func (l *link) write(ctx context.Context, method, address string, body []byte, header http.Header) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	var left atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { left.Store(true) }})
-	request, err := l.request(ctx, http.MethodPost, address, bytes.NewReader(body))
+	request, err := l.request(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	maps.Copy(request.Header, header)
 	// Without GetBody net/http cannot send a request a second time; with it, an Idempotency-Key would make it do so.
 	request.GetBody = nil
 	response, err := l.client.Do(request)
 	if err != nil {
-		return nil, l.unreached(ctx, address, err, left.Load())
+		return reply{}, l.unreached(ctx, address, err, left.Load())
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := read(response)
 	switch {
 	case !accepted(response.StatusCode):
-		return nil, l.refused(address, response, answer)
+		return reply{}, l.refused(address, response, answer)
 	case err != nil:
-		return nil, l.failure([]error{ErrUnknownOutcome, ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)
+		return reply{}, l.failure([]error{ErrUnknownOutcome, ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)
 	}
-	if response.StatusCode == http.StatusNoContent {
-		return nil, nil
-	}
-	return answer, nil
+	return reply{response.StatusCode, response.Header, answer}, nil
 }
 
 // get reads address, again after refused connections, 429 and 5xx, with growing pauses or those that the desk asks for, until
@@ -176,6 +193,11 @@ func (l *link) request(ctx context.Context, method, address string, body io.Read
 	for name, value := range l.headers {
 		request.Header.Set(name, value.Reveal())
 	}
+	if l.authorize != nil {
+		if err := l.authorize(ctx, request); err != nil {
+			return nil, err
+		}
+	}
 	return request, nil
 }
 
@@ -198,11 +220,11 @@ func accepted(status int) bool {
 
 // refused is the error for a status that is no answer.
 func (l *link) refused(address string, response *http.Response, body []byte) error {
-	var is []error
+	is := []error{statusError(response.StatusCode)}
 	hint := "see the desk's log for the reason"
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout, status == http.StatusConflict:
-		is = []error{ErrUnknownOutcome}
+		is = append(is, ErrUnknownOutcome)
 		if wait := response.Header.Get("Retry-After"); wait != "" {
 			hint = "it asks to wait: " + secret.Plain(wait, 40)
 		}
@@ -214,6 +236,18 @@ func (l *link) refused(address string, response *http.Response, body []byte) err
 		hint = "it redirects, which is not followed: configure the final address"
 	}
 	return l.failure(is, "%s answered %d (%s): %s", secret.RedactURL(address), response.StatusCode, secret.Plain(string(body), maxExcerpt), hint)
+}
+
+// statusError is what an error for a status that is no answer is as well: its number.
+type statusError int
+
+// Error returns "status 404".
+func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+
+// status returns the status with which a desk refused a request; 0 when err is no such error.
+func status(err error) int {
+	s, _ := errors.AsType[statusError](err)
+	return int(s)
 }
 
 // unreached is the error for a request without an answer; left says whether it may have reached the desk.

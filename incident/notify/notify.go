@@ -35,6 +35,21 @@ type Notifier interface {
 	Send(ctx context.Context, m Message) (proof string, err error)
 }
 
+// Pace is how a notifier's messages are attempted. The zero value is that of a message which costs nobody anything: 10 s an
+// attempt, soon again, until it is sent.
+type Pace struct {
+	Timeout   time.Duration // of one attempt; 0: 10 s
+	Attempts  int           // after so many a notice is given up, which is told; 0: never
+	Pause     time.Duration // between two attempts; 0: seconds, growing
+	UntilTold bool          // pointless once somebody has acknowledged the case or it is over
+}
+
+// Paced is a Notifier with a pace of its own.
+type Paced interface {
+	Notifier
+	Pace() Pace
+}
+
 // Env is what a kind may use when it is built.
 type Env struct {
 	Name   string

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,37 @@ type Rig struct {
 	Live    func(key string) int // how many cases with that key are not over, as the system itself counts them
 	Faulty  *Faulty              // in front of the system; nil where there is none between (the built-in desk)
 	Down    func()               // stops the system, so that connections are refused; nil where it cannot be
+	People  People               // who work at the system; required where the desk has Transitions
 	Slow    time.Duration        // longest ordinary call; 0: 5 s
+}
+
+// People is what those who work at a ticket system do there, by the system's own means and never through the desk. Each returns
+// when the system shows it, and fails the test when it cannot be done.
+type People interface {
+	Take(ref string)         // begin work
+	Hold(ref, reason string) // wait for the customer
+	Answer(ref, text string) // as the customer
+	Resume(ref string)       // go on
+	Resolve(ref, text string)
+}
+
+// System is a ticket system, or a stand-in for one, as a test sees it from its side.
+type System interface {
+	http.Handler
+	// States returns the states of all cases with that key, oldest first, as the system itself holds them.
+	States(key string) []incident.CaseState
+	// YAML returns the keys, beside kind and name, of a desk's configuration for the system at that address, a line each.
+	YAML(address string) string
+}
+
+// Live counts the cases with that key that are not over.
+func Live(s System, key string) (live int) {
+	for _, state := range s.States(key) {
+		if state.Live() {
+			live++
+		}
+	}
+	return live
 }
 
 // Harness makes a rig with an empty system for each part of the suite. Run may call it many times.
@@ -43,6 +74,9 @@ func Run(t *testing.T, h Harness) {
 		{"a case is resolved twice", (*suite).resolveTwice},
 		{"an unknown case is not found", (*suite).unknown},
 		{"a cancelled context sends nothing", (*suite).cancelled},
+		{"people work on a case", (*suite).people},
+		{"a resolved case is opened again", (*suite).reopen},
+		{"a case that follows another", (*suite).follows},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(&suite{T: t, Rig: h(t)}) })
 	}

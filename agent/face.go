@@ -57,6 +57,13 @@ func (a *Agent) Act(ctx context.Context, number string, action desk.Action, acto
 	return fmt.Errorf("no case is kept here: work on it at %s", strings.Join(names, ", "))
 }
 
+// DeskChanged says that something changed at a desk: its cases are read at once.
+func (a *Agent) DeskChanged(name string) {
+	if d := a.desks.Load(); d != nil {
+		d.Changed(name)
+	}
+}
+
 // Accept takes the latency that a probe measures now as normal. It returns false where too little is measured to say what that is.
 func (a *Agent) Accept(probe, actor, reason string) bool { return a.judge.accept(probe, actor, reason) }
 

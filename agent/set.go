@@ -12,6 +12,7 @@ import (
 	"github.com/firstcall-agent/firstcall/agent/metrics"
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/notify"
@@ -57,12 +58,12 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("notices: %s: %w", n.Name, err)
 		}
-		s.notifiers = append(s.notifiers, reconcile.Notifier{Name: n.Name, Notifier: built, To: recipients(n.Recipients), Priorities: n.Priorities})
+		s.notifiers = append(s.notifiers, reconcile.Notifier{Name: n.Name, Notifier: built, To: recipients(n.Recipients), Priorities: n.Priorities, Quiet: n.QuietHours, Loud: n.Loud})
 	}
 	s.handler = web.New(web.Options{
 		Agent: a, Store: a.store, Metrics: promhttp.HandlerFor(a.metrics.Gatherer(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}),
 		Tenant: c.Tenant.Name, Zone: c.Tenant.Zone, ExternalURL: c.Web.ExternalURL, Token: c.Web.Token,
-		Version: a.o.Version, Now: a.clock.Now, Log: a.log, AlertOnly: a.o.AlertOnly,
+		Version: a.o.Version, Now: a.clock.Now, Log: a.log, AlertOnly: a.o.AlertOnly, Changed: hooks(s),
 	})
 	return s, nil
 }
@@ -80,9 +81,28 @@ func (a *Agent) buildDesks(s *set) error {
 		if err != nil {
 			return fmt.Errorf("desks: %s: %w", d.Name, err)
 		}
-		s.desks = append(s.desks, reconcile.Desk{Name: d.Name, Desk: built})
+		s.desks = append(s.desks, reconcile.Desk{Name: d.Name, Desk: built, Rules: rules(d)})
 	}
 	return nil
+}
+
+// hooks returns the keys of the desks whose systems say that something changed, by name.
+func hooks(s *set) map[string]secret.Value {
+	keys := map[string]secret.Value{}
+	for _, d := range s.config.Desks {
+		if !d.WebhookSecret.IsZero() && len(s.desks) > 0 {
+			keys[d.Name] = d.WebhookSecret
+		}
+	}
+	return keys
+}
+
+// rules says the same in the reconciler's words.
+func rules(d config.Desk) reconcile.Rules {
+	return reconcile.Rules{
+		FallbackAfter: d.FallbackAfter, Early: reconcile.EarlyRule(d.ResolvedEarly), EarlyAfter: d.ResolvedEarlyAfter,
+		ResolveAfter: d.ResolveAfter, Leave: d.ResolvedBy == "people",
+	}
 }
 
 // job returns the job of a configured probe: the old one where its definition is the same.
@@ -201,6 +221,7 @@ func (a *Agent) reconciler(s *set) *reconcile.Reconciler {
 		},
 		Centre:      reconcile.Centre{Name: c.OperationsCentre.Name, Phone: c.OperationsCentre.Phone},
 		StatusEvery: c.ServiceLevel.StatusEvery, StatusFor: c.ServiceLevel.StatusFor,
+		Level: c.Level(), WarnAt: c.ServiceLevel.WarnAt, HoldEnds: c.ServiceLevel.HoldEnds,
 		ExternalURL: c.Web.ExternalURL, Version: a.o.Version, Vantage: c.Vantage,
 		View: a.View, Now: a.clock.Now, Log: a.log,
 		Observe: func(o reconcile.Observation) {

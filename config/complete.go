@@ -102,6 +102,9 @@ func isMail(text string) bool {
 func (d *decoder) serviceLevel(l *ServiceLevel, zone *time.Location) {
 	calendar, err := sla.ParseCalendar(l.Supported, zone, l.Holidays)
 	l.Calendar = calendar
+	for i, share := range l.WarnAt {
+		d.check(share >= 1 && share <= 100, fmt.Sprintf("service_level.warn_at[%d]", i), "such as [50, 80, 100]", "%d is no share in percent: want 1 to 100", share)
+	}
 	for _, fault := range unjoin(err) {
 		path := "service_level.supported"
 		var n int

@@ -69,6 +69,9 @@ type ServiceLevel struct {
 	StatusEvery time.Duration       `yaml:"status_every" default:"30m" doc:"How often a status mail is sent while an incident lasts."`
 	StatusFor   []incident.Priority `yaml:"status_for" default:"p1,p2,p3" enum:"p1,p2,p3,p4" doc:"Priorities that get status mails; a passed threshold (p4) may last for weeks and gets none by default."`
 
+	WarnAt      []int               `yaml:"warn_at" default:"50,80,100" doc:"Shares of the reaction time, in percent, at which on-call is told that nobody has taken the case."`
+	HoldEnds    sla.HoldRule        `yaml:"hold_ends" default:"answer" enum:"answer,status" doc:"What ends the time on hold that is deducted from downtime: the customer's answer or the case leaving its hold, whichever is first; or the status alone."`
+
 	Calendar sla.Calendar `yaml:"-"` // of Supported and Holidays
 }
 
@@ -143,6 +146,13 @@ type Desk struct {
 	Kind string `yaml:"kind" required:"true" doc:"Which kind of desk."`
 	Name string `yaml:"name" required:"true" doc:"Name of the desk."`
 
+	FallbackAfter      time.Duration `yaml:"fallback_after" doc:"Open cases here only when the first desk could not be reached for so long; when it answers again it takes them over. Always unless given."`
+	ResolvedEarly      string        `yaml:"resolved_early" default:"reopen" enum:"reopen,new_case,comment" doc:"What is done when people resolve a case whose fault is still measured, beside telling the case so: open it again (at a desk that cannot: a new case), open a new case that follows it, or nothing more."`
+	ResolvedEarlyAfter time.Duration `yaml:"resolved_early_after" default:"15m" doc:"How long they may have been right."`
+	ResolvedBy         string        `yaml:"resolved_by" default:"agent" enum:"agent,people" doc:"Who resolves a case whose fault has gone. The case is told so in any case."`
+	ResolveAfter       time.Duration `yaml:"resolve_after" default:"0s" doc:"How long the fault must have gone before the agent resolves the case."`
+	WebhookSecret      secret.Value  `yaml:"webhook_secret" doc:"Key of the HMAC-SHA256 of a POST to /api/v1/desks/NAME/changed, by which the system says that people changed a case; without it cases are read every 15 s."`
+
 	Builder desk.Builder `yaml:"-"`
 }
 
@@ -150,16 +160,19 @@ type Desk struct {
 type Notifier struct {
 	Kind       string              `yaml:"kind" required:"true" doc:"Which kind of notifier."`
 	Name       string              `yaml:"name" required:"true" doc:"Name of the notifier."`
-	To         []string            `yaml:"to" doc:"customer, functional or on_call (the tenant's contacts), or addresses of the kind."`
+	To         []string            `yaml:"to" doc:"customer, functional or on_call (the tenant's contacts), or addresses of the kind. Of the kind phone also operations_centre: its number is called for what nobody there has taken."`
 	Priorities []incident.Priority `yaml:"priorities" enum:"p1,p2,p3,p4" doc:"Only incidents that are, or were, of one of these; all unless given."`
+	Quiet      []string            `yaml:"quiet" doc:"Weekly hours in the tenant's zone in which nobody is told, such as [\"Mon-Sun 22:00-07:00\"]; what is due then is told after them."`
+	Loud       []incident.Priority `yaml:"loud" default:"p1" enum:"p1,p2,p3,p4" doc:"Priorities that are told in quiet hours too."`
 
+	QuietHours *sla.Calendar  `yaml:"-"` // of Quiet; nil: none
 	Builder    notify.Builder `yaml:"-"`
 	Recipients []Recipient    `yaml:"-"` // To, resolved
 }
 
 // Recipient is somebody whom a notifier tells.
 type Recipient struct {
-	Role    string           // customer, functional or on_call; "" for an address of the notifier's kind
+	Role    string           // customer, functional, on_call or operations_centre; "" for an address of the notifier's kind
 	Contact incident.Contact // for an address, that alone
 }
 

@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
+	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/sla"
 )
 
 // The words in a notifier's to that stand for the tenant's contacts.
@@ -11,6 +15,7 @@ const (
 	customer   = "customer"
 	functional = "functional"
 	onCall     = "on_call"
+	centre     = "operations_centre" // of phoneKind alone
 )
 
 var roles = []string{customer, functional, onCall}
@@ -20,6 +25,44 @@ const builtin = "builtin"
 
 // mailKind is the kind of notifier that writes to e-mail addresses: the contacts that it is for must have one.
 const mailKind = "email"
+
+// phoneKind is the kind of notifier that calls telephone numbers.
+const phoneKind = "phone"
+
+// telephone is a number as people write it.
+var telephone = regexp.MustCompile(`^\+?[0-9][0-9 ()./-]{1,24}$`)
+
+// rules checks what an operator decides about the cases at a desk.
+func (d *decoder) rules(c *Config) {
+	for i, k := range c.Desks {
+		path := fmt.Sprintf("desks[%d]", i)
+		d.check(k.FallbackAfter >= 0 && k.FallbackAfter <= 24*time.Hour, path+".fallback_after", "", "must be between 0s and 24h")
+		d.check(i > 0 || k.FallbackAfter == 0, path+".fallback_after", "put the desk that is used first before it",
+			"the first desk is the primary one and cannot be a fallback")
+		d.check(k.ResolvedEarlyAfter >= 0 && k.ResolvedEarlyAfter <= 7*24*time.Hour, path+".resolved_early_after", "", "must be between 0s and 168h")
+		d.check(k.ResolveAfter >= 0 && k.ResolveAfter <= 7*24*time.Hour, path+".resolve_after", "", "must be between 0s and 168h")
+		d.check(k.ResolveAfter == 0 || k.ResolvedBy != people, path+".resolve_after", "leave one of them out", "has no effect: resolved_by is people")
+		if secret := k.WebhookSecret.Reveal(); secret != "" {
+			d.check(len(secret) >= 16, path+".webhook_secret", "", "is shorter than 16 characters: anybody could find it out")
+		}
+	}
+}
+
+// people is the word of resolved_by for those who work at the desk.
+const people = "people"
+
+// quiet reads the quiet hours of a notifier.
+func (d *decoder) quiet(c *Config, n *Notifier, path string) {
+	if len(n.Quiet) == 0 {
+		return
+	}
+	hours, err := sla.ParseCalendar(n.Quiet, c.Tenant.Zone, "")
+	for _, fault := range unjoin(err) {
+		d.check(false, path+".quiet", `such as ["Mon-Sun 22:00-07:00"]`, "%s", fault)
+	}
+	d.check(!slices.Contains(n.Quiet, "24x7"), path+".quiet", "leave the notifier out instead", "24x7: nobody would ever be told")
+	n.QuietHours = &hours
+}
 
 func (d *decoder) desks(c *Config) {
 	if !d.given("desks") || len(c.Desks) == 0 {
@@ -32,6 +75,7 @@ func (d *decoder) desks(c *Config) {
 	for i, k := range c.Desks {
 		d.name(fmt.Sprintf("desks[%d]", i), k.Name, entryName, nameHint, seen)
 	}
+	d.rules(c)
 }
 
 func (d *decoder) notices(c *Config) {
@@ -39,6 +83,8 @@ func (d *decoder) notices(c *Config) {
 	for i := range c.Notices {
 		n, path := &c.Notices[i], fmt.Sprintf("notices[%d]", i)
 		d.name(path, n.Name, entryName, nameHint, seen)
+		d.quiet(c, n, path)
+		d.check(n.Kind != phoneKind || len(n.To) > 0, path+".to", "on_call, or telephone numbers such as \"+45 00 00 00 01\"", "is missing: nobody would be called")
 		d.check(n.Kind != mailKind || len(n.To) > 0, path+".to", "customer, functional, on_call, or e-mail addresses", "is missing: nobody would get the mails")
 		if !d.clean(path + ".kind") {
 			continue // whom it may tell is not known
@@ -55,6 +101,15 @@ func (d *decoder) recipient(c *Config, n *Notifier, to, path string) {
 	contacts := map[string]incident.Contact{customer: people.Customer, functional: people.Functional, onCall: people.OnCall}
 	contact, named := contacts[to]
 	switch {
+	case named && n.Kind == phoneKind:
+		d.check(contact.Phone != "", path, "give tenant.contacts."+to+" a phone", "%s has no telephone number", to)
+		n.Recipients = append(n.Recipients, Recipient{Role: to, Contact: contact})
+	case n.Kind == phoneKind && to == centre:
+		n.Recipients = append(n.Recipients, Recipient{Role: to, Contact: incident.Contact{Name: c.OperationsCentre.Name, Phone: c.OperationsCentre.Phone}})
+	case n.Kind == phoneKind && telephone.MatchString(to):
+		n.Recipients = append(n.Recipients, Recipient{Contact: incident.Contact{Phone: to}})
+	case n.Kind == phoneKind:
+		d.check(false, path, d.suggest(to, append(slices.Clone(roles), centre)), "%s is neither a contact nor a telephone number", quote(to))
 	case named:
 		d.check(n.Kind != mailKind || contact.Email != "", path, "give tenant.contacts."+to+" an email", "%s has no e-mail address", to)
 		n.Recipients = append(n.Recipients, Recipient{Role: to, Contact: contact})

@@ -14,12 +14,6 @@ import (
 // its path is relative to the configuration file.
 const fileSuffix = "_file"
 
-// later holds keys that documents of the product show and that have no effect in this version, by the list they stand in.
-var later = map[string]string{
-	"fallback_after": "desks",
-	"via":            "notices",
-}
-
 // mapping decodes n into v, and into the struct of its kind where v has one; then come defaults, required keys, and what the
 // structs say of themselves.
 func (d *decoder) mapping(n ast.Node, path string, v reflect.Value) {
@@ -79,10 +73,6 @@ func (d *decoder) unknown(e entry, path string, targets []reflect.Value) {
 		}
 	}
 	p := d.places[e.path].key
-	if where, ok := later[e.key]; ok && strings.HasPrefix(path, where+"[") {
-		d.report(p, e.path, "leave it out: it has no effect in this version", "unknown key")
-		return
-	}
 	if len(d.faults) >= maxShown {
 		d.report(p, e.path, "", "unknown key")
 		return

@@ -53,6 +53,10 @@ type Case struct {
 	Priority  Priority  `json:"priority"`           // as read back
 	Noted     int64     `json:"noted"`              // Seq of the last timeline event that the desk was told
 
+	FailingSince time.Time `json:"failing_since,omitzero"` // start of the first of Failures
+	GoodNoted    time.Time `json:"good_noted,omitzero"`    // when the desk was told that the fault has gone, where the case is not resolved at once
+	Reopened     int       `json:"reopened,omitempty"`     // how often it was opened again after people resolved it too early
+
 	Round   int           `json:"round,omitempty"`   // how often a new case followed one that people resolved too early
 	Earlier []EarlierCase `json:"earlier,omitempty"` // those, oldest first
 
@@ -106,6 +110,7 @@ const (
 	NoticeAcknowledged NoticeKind = "acknowledged"
 	NoticeHeld         NoticeKind = "held"
 	NoticeResumed      NoticeKind = "resumed"
+	NoticeMoved        NoticeKind = "moved"    // the case goes on under another number
 	NoticeReaction     NoticeKind = "reaction" // nobody took the case, and the reaction time runs out
 	NoticeResolved     NoticeKind = "resolved"
 )

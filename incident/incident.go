@@ -244,6 +244,7 @@ const (
 	EventHeld         EventKind = "held"
 	EventResumed      EventKind = "resumed"
 	EventRectified    EventKind = "rectified" // temporarily
+	EventMoved        EventKind = "moved"     // another case goes on with it
 	EventReaction     EventKind = "reaction"  // a share of the reaction time has passed and nobody took the case
 	EventNote         EventKind = "note"
 	EventNoticeSent   EventKind = "notice-sent" // with the proof

@@ -27,6 +27,8 @@ type Agent interface {
 	Act(ctx context.Context, number string, action desk.Action, actor, reason string) error
 	// Accept takes the latency that a probe measures now as normal from now on; false: too little is measured to say what that is.
 	Accept(probe, actor, reason string) bool
+	// DeskChanged says that something changed at the desk of that name: its cases are read at once.
+	DeskChanged(name string)
 }
 
 // Reader is the part of the store that the pages read; *store.Store implements it.

@@ -97,6 +97,22 @@ func (w *writer) statusNote(i incident.Incident, k int, v engine.View, mailed bo
 	return fmt.Sprintf("status %d: %s. %s", k, l.problem(i.Title), strings.Join(w.measured(l, v), "; "))
 }
 
+// reaction says that a share, in percent, of the reaction time has passed and nobody has taken the case.
+func (w *writer) reaction(i incident.Incident, c incident.Case, share int, k sla.Clock) string {
+	where := "no case could be opened yet"
+	if exists(c) {
+		where = fmt.Sprintf("nobody has taken case %s at %s", c.Number, c.Desk)
+	}
+	left := "the reaction is due " + w.stamp(i.ReactionDue)
+	if k.Margin > 0 {
+		left += ", in " + english.span(k.Margin)
+	}
+	if share >= 100 {
+		left = "the reaction was due " + w.stamp(i.ReactionDue)
+	}
+	return fmt.Sprintf("%d %% of the reaction time has passed and %s: %s; call the %s, %s", share, where, left, w.centre.Name, w.centre.Phone)
+}
+
 // evidence returns in one line what shows that the incident lasts.
 func (w *writer) evidence(i incident.Incident, v engine.View) string {
 	if lines := evidenceLines(i, v); len(lines) > 0 {

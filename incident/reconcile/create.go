@@ -39,10 +39,10 @@ func (j *job) create(ctx context.Context) error {
 	return j.open(ctx)
 }
 
-// needless reports whether the incident ended so that nobody needs a case which does not exist yet. One that recovered does:
-// a short outage is brought to the SOC as well.
+// needless reports whether nobody needs a case which does not exist yet: the incident is part of another one, or another desk
+// has it. One that recovered needs one: a short outage is brought to the SOC as well.
 func (j *job) needless() bool {
-	return !j.i.Open() && (j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed)
+	return !j.i.Open() && (j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed) || j.elsewhere()
 }
 
 // visible returns when the last create, answered or not, must show in a search: it may reach the desk as late as its deadline,
@@ -51,7 +51,7 @@ func (j *job) visible() time.Time {
 	if j.c.Attempted.IsZero() {
 		return time.Time{}
 	}
-	return j.c.Attempted.Add(callTimeout + j.can.Lag)
+	return j.c.Attempted.Add(j.r.o.CallTimeout + j.can.Lag)
 }
 
 // open makes one attempt to create the case.
@@ -67,7 +67,7 @@ func (j *job) open(ctx context.Context) error {
 		j.c.Settled = true
 		return nil
 	}
-	fields := j.r.text.fields(j.i, j.i.Priority, events, j.r.o.View())
+	fields := j.about(j.i.Priority, events)
 	j.c.Attempted, j.c.Noted = j.r.o.Now(), lastSeq(events)
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err

@@ -1,9 +1,11 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +38,7 @@ func (l *noticeLoop) round(ctx context.Context) {
 		}
 		sent := 0
 		for _, n := range next {
-			if ctx.Err() != nil || soon(l.r.o.Now(), n.NextTry, maxBackoff) {
+			if ctx.Err() != nil || soon(l.r.o.Now(), n.NextTry, max(maxBackoff, l.pace().Pause)) {
 				continue
 			}
 			ok, err := l.deliver(ctx, n)
@@ -78,13 +80,22 @@ func (l *noticeLoop) deliver(ctx context.Context, n incident.Notice) (sent bool,
 		return false, err
 	}
 	to, _ := audienceOf(n, l.routes)
+	pace := l.pace()
+	if pace.UntilTold && (!i.Open() || !s.reacted.IsZero()) {
+		n.State, n.LastError = incident.NoticeSuperseded, "somebody has the case, or it is over"
+		l.r.fails("notifier "+l.Name, n.ID, "")
+		return false, l.r.o.Store.SaveNotice(ctx, n)
+	}
+	if l.quiet(i) {
+		return false, nil
+	}
 	message, err := l.r.text.message(s, to)
 	if err != nil {
 		return false, err
 	}
 	began := l.r.o.Now()
 	var proof string
-	err = l.r.observed(ctx, "notifier", l.Name, "send", func(ctx context.Context) (err error) {
+	err = l.r.observed(ctx, cmp.Or(pace.Timeout, l.r.o.CallTimeout), "notifier", l.Name, "send", func(ctx context.Context) (err error) {
 		proof, err = l.Notifier.Notifier.Send(ctx, message)
 		return err
 	})
@@ -97,13 +108,18 @@ func (l *noticeLoop) deliver(ctx context.Context, n incident.Notice) (sent bool,
 	}
 	if err != nil {
 		text := tidy(err.Error(), maxText)
-		if n.Failures == 0 || !sameError(n.LastError, text) {
+		given := pace.Attempts > 0 && n.Failures+1 >= pace.Attempts
+		if given {
+			n.State = incident.NoticeFailed
+			text = fmt.Sprintf("given up after %d attempts: %s", n.Failures+1, text)
+		}
+		if given || n.Failures == 0 || !sameError(n.LastError, text) {
 			event(incident.EventNoticeFailed, fmt.Sprintf("%s to %s: %s", noticeName(n), named(to), text))
 			l.r.o.Log.Warn("the notice is not delivered; it is sent again", "notifier", l.Name, "notice", n.ID, "err", text)
 		}
 		n.Failures++
 		n.LastError = text
-		n.NextTry = began.Add(backoff(n.Failures, l.r.o.Jitter()))
+		n.NextTry = began.Add(cmp.Or(pace.Pause, backoff(n.Failures, l.r.o.Jitter())))
 		l.r.fails("notifier "+l.Name, n.ID, text)
 		return false, l.r.o.Store.SaveNotice(ctx, n, events...)
 	}
@@ -112,6 +128,11 @@ func (l *noticeLoop) deliver(ctx context.Context, n incident.Notice) (sent bool,
 	event(incident.EventNoticeSent, fmt.Sprintf("%s to %s: %s", noticeName(n), named(to), n.Proof))
 	l.r.fails("notifier "+l.Name, n.ID, "")
 	return true, l.r.o.Store.SaveNotice(ctx, n, events...)
+}
+
+// quiet reports whether nobody is to be told of the incident now.
+func (l *noticeLoop) quiet(i incident.Incident) bool {
+	return l.Quiet != nil && l.Quiet.Contains(l.r.o.Now()) && !slices.Contains(l.Loud, i.Priority)
 }
 
 // story reads what a message tells.
@@ -124,11 +145,11 @@ func (l *noticeLoop) story(ctx context.Context, n incident.Notice) (story, incid
 	if err != nil {
 		return story{}, incident.Incident{}, err
 	}
-	into, err := l.r.caseNumber(ctx, i.AbsorbedBy, l.r.primary())
+	into, err := l.r.leadNumber(ctx, i.AbsorbedBy)
 	if err != nil {
 		return story{}, incident.Incident{}, err
 	}
-	return story{notice: n, incident: i, theCase: caseAt(cases, l.r.primary()), into: into, view: l.r.o.View(), now: l.r.o.Now()}, i, nil
+	return story{notice: n, incident: i, theCase: l.r.set.lead(cases), reacted: l.r.set.reacted(cases).Acknowledged, into: into, view: l.r.o.View(), now: l.r.o.Now()}, i, nil
 }
 
 // named says in a few words who is told.

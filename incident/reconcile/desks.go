@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -19,10 +20,13 @@ type deskLoop struct {
 	// What is only remembered: a new process looks sooner than it must, which does no harm.
 	look     map[string]time.Time // by incident: not before, where nothing failed
 	verified map[string]bool      // by incident: searched for doubles after the desk's lag, none left
+	kept     map[string]time.Time // by incident: when a desk that wants to be kept alive last heard of it
+	poked    atomic.Bool          // the desk says that something changed: look at once
+	heard    time.Time            // when that was last done
 }
 
 func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
-	return &deskLoop{r: r, Desk: d, look: map[string]time.Time{}, verified: map[string]bool{}}
+	return &deskLoop{r: r, Desk: d, look: map[string]time.Time{}, verified: map[string]bool{}, kept: map[string]time.Time{}}
 }
 
 // errWait ends a step that can only wait: nothing failed, nothing succeeded.
@@ -36,10 +40,12 @@ type job struct {
 	*deskLoop
 	can      desk.Capabilities
 	i        incident.Incident
-	c        incident.Case // as durable, but for what the step changed since
-	durable  incident.Case // as durable
-	found    []desk.Case   // of the search in this step
-	searched bool          // this step searched
+	c        incident.Case   // as durable, but for what the step changed since
+	cases    []incident.Case // of the incident, at every desk, when the step began
+	back     bool            // the same fault is measured again, as another incident
+	durable  incident.Case   // as durable
+	found    []desk.Case     // of the search in this step
+	searched bool            // this step searched
 }
 
 // round takes one step with every case that is due, the most urgent first.
@@ -48,18 +54,27 @@ func (l *deskLoop) round(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	if now := l.r.o.Now(); !soon(now, l.heard.Add(pokeEvery), pokeEvery) && l.poked.Swap(false) {
+		l.heard = now
+		clear(l.look)
+	}
 	for _, i := range incidents {
 		if ctx.Err() != nil {
 			return
 		}
 		if i.Class.OpensCase() {
-			l.tend(ctx, i)
+			l.tend(ctx, i, slices.ContainsFunc(incidents, func(o incident.Incident) bool { return again(i, o) }))
 		}
 	}
 }
 
+// again reports whether o is the fault of the closed incident i, measured again.
+func again(i, o incident.Incident) bool {
+	return !i.Open() && o.Open() && o.Class == i.Class && o.Root == i.Root && !o.Started.Before(i.Ended)
+}
+
 // tend takes one step with the case of one incident and records how it went.
-func (l *deskLoop) tend(ctx context.Context, i incident.Incident) {
+func (l *deskLoop) tend(ctx context.Context, i incident.Incident, back bool) {
 	cases, err := l.r.o.Store.Cases(ctx, i.ID)
 	if err != nil {
 		l.r.storeFailed(ctx, err)
@@ -70,7 +85,7 @@ func (l *deskLoop) tend(ctx context.Context, i incident.Incident) {
 	if c.Incident == "" || c.Settled || soon(now, c.NextTry, maxBackoff) { // none is wanted yet, nothing is left, or not now
 		return
 	}
-	j := &job{deskLoop: l, can: l.Desk.Desk.Capabilities(), i: i, c: c, durable: cloned(c)}
+	j := &job{deskLoop: l, can: l.Desk.Desk.Capabilities(), i: i, c: c, durable: cloned(c), cases: cases, back: back}
 	if j.c.Attempted.After(now) { // the clock was set back: the whole wait begins anew
 		j.c.Attempted = now
 	}
@@ -98,6 +113,9 @@ func (j *job) step(ctx context.Context) error {
 			return err
 		}
 	}
+	if j.isBack() {
+		return j.handOver(ctx)
+	}
 	if !j.i.Open() {
 		if err := j.settling(ctx); err != nil {
 			return err
@@ -112,10 +130,13 @@ func (j *job) step(ctx context.Context) error {
 	if err := j.update(ctx); err != nil {
 		return err
 	}
-	if j.i.Open() {
-		return nil
+	if !j.i.Open() {
+		return j.end(ctx)
 	}
-	return j.resolve(ctx)
+	if err := j.keepAlive(ctx); err != nil {
+		return err
+	}
+	return j.early(ctx)
 }
 
 // save makes the case durable together with what is told of it, when there is anything new.
@@ -133,7 +154,7 @@ func (j *job) save(ctx context.Context, events ...incident.Event) error {
 
 // cloned returns a copy that shares nothing with c.
 func cloned(c incident.Case) incident.Case {
-	c.Holds = slices.Clone(c.Holds)
+	c.Holds, c.Earlier = slices.Clone(c.Holds), slices.Clone(c.Earlier)
 	return c
 }
 
@@ -151,6 +172,9 @@ func (j *job) failed(ctx context.Context, began time.Time, err error) error {
 		events = append(events, j.event(incident.EventCaseFailed, text))
 		j.r.o.Log.Warn("the desk does not do as asked; it is asked again", "desk", j.Name, "case", j.i.ID, "err", text)
 	}
+	if j.c.Failures == 0 {
+		j.c.FailingSince = began
+	}
 	j.c.Failures++
 	j.c.LastError = text
 	j.c.NextTry = began.Add(backoff(j.c.Failures, j.r.o.Jitter()))
@@ -165,7 +189,7 @@ func (j *job) failed(ctx context.Context, began time.Time, err error) error {
 // forgive clears what failed before.
 func (j *job) forgive() {
 	j.r.fails("desk "+j.Name, j.i.ID, "")
-	j.c.Failures, j.c.LastError, j.c.NextTry = 0, "", time.Time{}
+	j.c.Failures, j.c.LastError, j.c.NextTry, j.c.FailingSince = 0, "", time.Time{}, time.Time{}
 }
 
 func (j *job) succeeded(ctx context.Context) error {
@@ -177,17 +201,18 @@ func (j *job) succeeded(ctx context.Context) error {
 		}
 		delete(j.look, j.i.ID)
 		delete(j.verified, j.i.ID)
+		delete(j.kept, j.i.ID)
 	}
 	return j.save(ctx)
 }
 
 // call makes one bounded call to the desk and observes it.
 func (l *deskLoop) call(ctx context.Context, action string, do func(context.Context) error) error {
-	return l.r.observed(ctx, "desk", l.Name, action, do)
+	return l.r.observed(ctx, l.r.o.CallTimeout, "desk", l.Name, action, do)
 }
 
-func (r *Reconciler) observed(ctx context.Context, kind, name, action string, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (r *Reconciler) observed(ctx context.Context, longest time.Duration, kind, name, action string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	began := r.o.Now()
 	err := do(ctx)
@@ -218,7 +243,7 @@ func (j *job) find(ctx context.Context) ([]desk.Case, error) {
 		return j.found, nil
 	}
 	err := j.call(ctx, "find", func(ctx context.Context) (err error) {
-		j.found, err = j.Desk.Desk.Find(ctx, j.i.ID)
+		j.found, err = j.Desk.Desk.Find(ctx, j.c.Key())
 		return err
 	})
 	j.searched = err == nil

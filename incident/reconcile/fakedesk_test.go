@@ -203,6 +203,17 @@ func (d *fakeDesk) person(number, actor string, to incident.CaseState, text stri
 	}
 }
 
+// answer is what the customer writes into a case.
+func (d *fakeDesk) answer(number, actor, text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.cases {
+		if c.Number == number {
+			c.people = append(c.people, incident.Transition{At: time.Now(), Actor: actor, Text: text, Customer: true})
+		}
+	}
+}
+
 // only returns the desk's one case.
 func (d *fakeDesk) only(t *testing.T) *fakeCase {
 	t.Helper()

@@ -11,7 +11,8 @@ import (
 // worthNoting reports whether the desk should hear of the event.
 func worthNoting(i incident.Incident, e incident.Event) bool {
 	switch e.Kind {
-	case incident.EventOpened, incident.EventRaised, incident.EventLowered, incident.EventJoined, incident.EventLeft, incident.EventMeasured:
+	case incident.EventOpened, incident.EventRaised, incident.EventLowered, incident.EventJoined, incident.EventLeft, incident.EventMeasured,
+		incident.EventReaction, incident.EventMoved:
 		return true
 	case incident.EventAbsorbed:
 		return i.Resolution != incident.Absorbed // else the closing note says it
@@ -86,7 +87,17 @@ func (j *job) fields(ctx context.Context, p incident.Priority) (desk.Fields, err
 	if err != nil {
 		return desk.Fields{}, storeError{err}
 	}
-	return j.r.text.fields(j.i, p, events, j.r.o.View()), nil
+	return j.about(p, events), nil
+}
+
+// about returns what the case shall say at that priority.
+func (j *job) about(p incident.Priority, events []incident.Event) desk.Fields {
+	f := j.r.text.fields(j.i, p, events, j.r.o.View())
+	f.Key = j.c.Key()
+	if n := len(j.c.Earlier); n > 0 {
+		f.Follows = j.c.Earlier[n-1].Number
+	}
+	return f
 }
 
 // settling returns errWait while the end of a case can only wait: for the lag of a create that may have made a double, or, a

@@ -22,7 +22,7 @@ func (j *job) read(ctx context.Context) error {
 	now := j.r.o.Now()
 	first := j.c.State == incident.CaseWanted
 	written := first || j.c.Priority == incident.NoPriority // and not yet read back
-	if !written && j.i.Open() && soon(now, j.look[j.i.ID], pollEvery) {
+	if every := j.pollAfter(); !written && (j.i.Open() || !j.c.GoodNoted.IsZero()) && soon(now, j.look[j.i.ID], every) {
 		return nil
 	}
 	var events []incident.Event
@@ -52,7 +52,7 @@ func (j *job) read(ctx context.Context) error {
 		}
 	case first:
 		j.c.State, j.c.Priority = incident.CaseNew, j.i.Priority
-		events = append(events, j.openedEvent())
+		events = append(events, j.openedEvents()...)
 	}
 	if err := j.save(ctx, events...); err != nil {
 		return err
@@ -65,9 +65,12 @@ func (j *job) read(ctx context.Context) error {
 }
 
 // pollAfter returns how soon people's work is read again. A desk that lives inside the agent costs nothing to ask.
-func (l *deskLoop) pollAfter() time.Duration {
-	if _, inside := l.Desk.Desk.(desk.Operable); inside {
+func (j *job) pollAfter() time.Duration {
+	if _, inside := j.Desk.Desk.(desk.Operable); inside {
 		return tick
+	}
+	if !j.i.Open() && j.Rules.Leave {
+		return leftEvery
 	}
 	return pollEvery
 }
@@ -115,7 +118,7 @@ func (j *job) take(got desk.Case) []incident.Event {
 	}
 	if first {
 		j.c.State = incident.CaseNew
-		events = append(events, j.openedEvent())
+		events = append(events, j.openedEvents()...)
 	}
 	// Where the desk keeps no history of what people did, the difference is what they did. Where it does, a new case's
 	// history is read first.
@@ -129,8 +132,15 @@ func (j *job) take(got desk.Case) []incident.Event {
 	return events
 }
 
-func (j *job) openedEvent() incident.Event {
-	return j.event(incident.EventCaseOpened, fmt.Sprintf("case %s is open at %s", j.c.Number, j.Name))
+func (j *job) openedEvents() []incident.Event {
+	events := []incident.Event{j.event(incident.EventCaseOpened, fmt.Sprintf("case %s is open at %s", j.c.Number, j.Name))}
+	if n := len(j.c.Earlier); n > 0 {
+		last := j.c.Earlier[n-1]
+		moved := j.event(incident.EventMoved, fmt.Sprintf("case %s goes on where case %s was resolved by %s while the fault was measured", j.c.Number, last.Number, last.ResolvedBy))
+		moved.Actor = incident.ActorAgent
+		events = append(events, moved)
+	}
+	return events
 }
 
 // mismatch returns an error when the desk shows another priority than was written.
@@ -156,8 +166,16 @@ func (j *job) apply(t incident.Transition) []incident.Event {
 		}
 		events = append(events, incident.Event{Incident: j.i.ID, At: t.At, Kind: kind, Actor: actor, Text: text, Priority: j.i.Priority})
 	}
+	if t.Rectified {
+		j.c.Rectified, j.c.RectifiedBy = t.At, actor
+		told(incident.EventRectified, fmt.Sprintf("%s says that the fault is temporarily rectified", actor))
+	}
 	if t.To == "" {
-		told(incident.EventNote, "a note without text")
+		if t.Customer {
+			events = append(events, j.answered(t, actor)...)
+		} else if !t.Rectified {
+			told(incident.EventNote, "a note without text")
+		}
 		return events
 	}
 	if t.To == j.c.State {
@@ -168,8 +186,9 @@ func (j *job) apply(t incident.Transition) []incident.Event {
 	if j.c.Acknowledged.IsZero() && t.To != incident.CaseNew && t.To != incident.CaseWithdrawn && actor != incident.ActorAgent {
 		j.c.Acknowledged, j.c.AcknowledgedBy = t.At, actor // whoever holds or resolves it has reacted to it
 	}
-	if n := len(j.c.Holds) - 1; n >= 0 && j.c.Holds[n].To.IsZero() && t.To != incident.CaseHeld {
-		j.c.Holds[n].To = t.At
+	if h := j.held(); h != nil && t.To != incident.CaseHeld {
+		h.Left = t.At
+		h.To = j.r.o.HoldEnds.End(h.Left, h.Answered)
 		told(incident.EventResumed, fmt.Sprintf("case %s is worked on again", j.c.Number))
 	}
 	switch {

@@ -63,7 +63,7 @@ func TestPersonResolvesEarly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.soc.can.Transitions = history
+				w.soc.can.Transitions, w.o.Desks[0].Rules.Early = history, EarlyComment
 				w.run()
 				i := w.outage("web-client", incident.P2)
 				w.wait(time.Minute)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/sla"
 )
 
 // audience is who is told by a route; it decides what and in which words.
@@ -15,6 +16,7 @@ const (
 	toCustomer   audience = "customer"
 	toFunctional audience = "functional"
 	toOnCall     audience = "on-call"
+	toCentre     audience = "operations-centre"
 	toCase       audience = "case" // status into the timeline, from where the desks note it
 )
 
@@ -24,6 +26,7 @@ type route struct {
 	audience   audience
 	to         []incident.Contact // empty: the notifier's own recipients
 	priorities []incident.Priority
+	interrupts bool // it is told only what somebody must hear now, and nothing once somebody has the case
 }
 
 // routesOf splits a notifier by audience: a customer and an engineer are not told the same.
@@ -33,7 +36,7 @@ func routesOf(n Notifier) []route {
 		k := slices.IndexFunc(routes, func(r route) bool { return r.audience == a })
 		if k < 0 {
 			k = len(routes)
-			routes = append(routes, route{notifier: n.Name, audience: a, priorities: n.Priorities})
+			routes = append(routes, route{notifier: n.Name, audience: a, priorities: n.Priorities, interrupts: n.pace().UntilTold})
 		}
 		if to != (incident.Contact{}) {
 			routes[k].to = append(routes[k].to, to)
@@ -45,6 +48,8 @@ func routesOf(n Notifier) []route {
 			add(toCustomer, to.Contact)
 		case RoleFunctional:
 			add(toFunctional, to.Contact)
+		case RoleCentre:
+			add(toCentre, to.Contact)
 		default:
 			add(toOnCall, to.Contact)
 		}
@@ -73,7 +78,10 @@ func audienceOf(n incident.Notice, routes []route) (route, bool) {
 // planning is the part of the options that decides which notices are due.
 type planning struct {
 	routes      []route
-	primary     string // name of the primary desk; "": none, alert-only
+	primary     string   // name of the primary desk; "": none, alert-only
+	fallbacks   []string // names of the desks that are used while the primary is away
+	level       sla.Level
+	warnAt      []int
 	statusEvery time.Duration
 	statusFor   []incident.Priority
 }
@@ -82,7 +90,12 @@ type planning struct {
 const caseNotifier = "case notes"
 
 func (r *Reconciler) planning() planning {
-	set := planning{primary: r.primary(), statusEvery: r.o.StatusEvery, statusFor: r.o.StatusFor}
+	set := planning{primary: r.primary(), statusEvery: r.o.StatusEvery, statusFor: r.o.StatusFor, level: r.o.Level, warnAt: r.o.WarnAt}
+	for _, d := range r.o.Desks {
+		if d.Rules.FallbackAfter > 0 {
+			set.fallbacks = append(set.fallbacks, d.Name)
+		}
+	}
 	mailed := r.mailed()
 	for _, n := range r.o.Notifiers {
 		for _, route := range routesOf(n) {
@@ -125,6 +138,27 @@ func plan(s situation, set planning) []incident.Notice {
 
 // plan returns the notices of one route that are due by now, in order.
 func (r route) plan(s situation, set planning) []incident.Notice {
+	if r.audience == toCase {
+		return append(r.reaction(s, set), r.planSince(s, set)...)
+	}
+	return r.planSince(s, set)
+}
+
+// reaction returns the warning, for the timeline, that a share of the reaction time has passed; the highest where several have.
+func (r route) reaction(s situation, set planning) []incident.Notice {
+	share := set.level.Passed(s.incident, set.reacted(s.cases), set.warnAt, s.now)
+	if share == 0 {
+		return nil
+	}
+	seq := int64(s.incident.Highest)*1000 + int64(share) // a higher priority has a clock of its own
+	return []incident.Notice{{
+		ID: r.id(s.incident.ID, incident.NoticeReaction, seq), Incident: s.incident.ID, Notifier: r.notifier,
+		Kind: incident.NoticeReaction, Seq: int(seq), Due: s.now.UTC(),
+	}}
+}
+
+// planSince returns what is due from the moment at which the audience is first told.
+func (r route) planSince(s situation, set planning) []incident.Notice {
 	since, ok := r.since(s, set)
 	if !ok || !r.serves(s.incident.Class) {
 		return nil
@@ -145,7 +179,7 @@ func (r route) plan(s situation, set planning) []incident.Notice {
 			if !s.incident.Open() && !e.At.Before(s.incident.Closed) {
 				break // the end says it all
 			}
-			if kind, ok := r.tells(e, caseAt(s.cases, set.primary)); ok && e.At.After(opened.Due) {
+			if kind, ok := r.tells(e, set.lead(s.cases)); ok && e.At.After(opened.Due) {
 				list = append(list, notice(kind, e.Seq, e.At, e.Text))
 			}
 		}
@@ -153,7 +187,7 @@ func (r route) plan(s situation, set planning) []incident.Notice {
 	if k, due := r.status(s, set, opened.Due); k > 0 {
 		list = append(list, notice(incident.NoticeStatus, k, due, ""))
 	}
-	if r.audience != toCase && !s.incident.Open() && !r.waitsForNumber(s) {
+	if r.audience != toCase && !r.interrupts && !s.incident.Open() && !r.waitsForNumber(s) {
 		due := s.incident.Closed
 		if due.Before(opened.Due) {
 			due = opened.Due
@@ -171,6 +205,8 @@ func (r route) serves(c incident.Class) bool {
 		return c == incident.Function
 	case toOnCall:
 		return c.OpensCase() || c == incident.Agent
+	case toCentre:
+		return c.OpensCase()
 	default:
 	}
 	return c.OpensCase()
@@ -186,13 +222,13 @@ func (r route) since(s situation, set planning) (time.Time, bool) {
 	if r.audience != toCustomer && r.audience != toCase {
 		return at, true
 	}
-	c := caseAt(s.cases, set.primary)
-	if c.Number == "" || c.State == incident.CaseWanted {
+	c := set.lead(s.cases)
+	if !exists(c) {
 		return at, false
 	}
 	exists := s.incident.Opened
 	for _, e := range s.timeline {
-		if e.Kind == incident.EventCaseOpened && e.Actor == set.primary {
+		if e.Kind == incident.EventCaseOpened && e.Actor == c.Desk {
 			exists = e.At
 			break
 		}
@@ -224,6 +260,9 @@ func (r route) matches(s situation) (time.Time, bool) {
 
 // tells returns which kind of notice the event is to the audience. Holds and reactions count at the primary desk only.
 func (r route) tells(e incident.Event, primary incident.Case) (incident.NoticeKind, bool) {
+	if r.interrupts && e.Kind != incident.EventRaised && e.Kind != incident.EventReaction {
+		return "", false
+	}
 	held := func(at func(incident.Hold) time.Time) bool {
 		return r.audience == toCustomer && slices.ContainsFunc(primary.Holds, func(h incident.Hold) bool { return at(h).Equal(e.At) })
 	}
@@ -234,6 +273,10 @@ func (r route) tells(e incident.Event, primary incident.Case) (incident.NoticeKi
 		return incident.NoticeLowered, r.audience != toFunctional
 	case incident.EventAcknowledged:
 		return incident.NoticeAcknowledged, r.audience == toOnCall && primary.Acknowledged.Equal(e.At)
+	case incident.EventReaction:
+		return incident.NoticeReaction, r.audience == toOnCall || r.audience == toCentre
+	case incident.EventMoved:
+		return incident.NoticeMoved, r.audience == toOnCall || r.audience == toCustomer
 	case incident.EventHeld:
 		return incident.NoticeHeld, held(func(h incident.Hold) time.Time { return h.From })
 	case incident.EventResumed:

@@ -68,7 +68,7 @@ func (r *Reconciler) situation(ctx context.Context, id string) (situation, error
 	s.notices, errs[2] = r.o.Store.Notices(ctx, id)
 	s.incident, errs[3] = r.o.Store.Incident(ctx, id)
 	if s.incident.Resolution == incident.Absorbed {
-		s.into, errs[4] = r.caseNumber(ctx, s.incident.AbsorbedBy, r.set.primary)
+		s.into, errs[4] = r.leadNumber(ctx, s.incident.AbsorbedBy)
 	}
 	return s, errors.Join(errs[:]...)
 }
@@ -97,7 +97,7 @@ func (r *Reconciler) wantCases(ctx context.Context, s situation) error {
 	missing := func(cases []incident.Case) []string {
 		var names []string
 		for _, d := range r.desks {
-			if caseAt(cases, d.Name).Incident == "" {
+			if caseAt(cases, d.Name).Incident == "" && d.wanted(s, cases) {
 				names = append(names, d.Name)
 			}
 		}
@@ -119,6 +119,13 @@ func (r *Reconciler) wantCases(ctx context.Context, s situation) error {
 		r.Kick()
 	}
 	return nil
+}
+
+// wanted reports whether the incident asks for a case at this desk: a fallback is used for what is open and the primary desk does
+// not take.
+func (l *deskLoop) wanted(s situation, cases []incident.Case) bool {
+	after := l.Rules.FallbackAfter
+	return after <= 0 || s.incident.Open() && away(s.incident, caseAt(cases, l.r.set.primary), after, s.now)
 }
 
 // add adds the notices that are due.
@@ -179,9 +186,20 @@ func (p *planner) note(ctx context.Context, n incident.Notice) error {
 	}
 	now := p.r.o.Now()
 	n.State, n.Sent, n.Proof = incident.NoticeSent, now, "in the timeline"
-	e := incident.Event{
-		Incident: i.ID, At: now, Kind: incident.EventMeasured, Actor: incident.ActorAgent, Priority: i.Priority,
-		Text: p.r.text.statusNote(i, n.Seq, p.r.o.View(), p.r.mailed()),
+	e := incident.Event{Incident: i.ID, At: now, Kind: incident.EventMeasured, Actor: incident.ActorAgent, Priority: i.Priority}
+	if n.Kind == incident.NoticeReaction {
+		cases, err := p.r.o.Store.Cases(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		lead := p.r.set.reacted(cases)
+		if !lead.Acknowledged.IsZero() {
+			n.State, n.Sent, n.Proof = incident.NoticeSuperseded, time.Time{}, ""
+			return p.r.o.Store.SaveNotice(ctx, n)
+		}
+		e.Kind, e.Text = incident.EventReaction, p.r.text.reaction(i, lead, n.Seq%1000, p.r.o.Level.Clock(i, lead, now))
+	} else {
+		e.Text = p.r.text.statusNote(i, n.Seq, p.r.o.View(), p.r.mailed())
 	}
 	if err := p.r.o.Store.SaveNotice(ctx, n, e); err != nil {
 		return err
@@ -261,7 +279,7 @@ func (b *backlog) count(r *Reconciler, s situation) {
 	for _, d := range r.desks {
 		c := caseAt(s.cases, d.Name)
 		switch {
-		case c.Settled:
+		case c.Settled, d.Rules.FallbackAfter > 0 && c.Incident == "":
 		case !s.incident.Open():
 			late(s.incident.Closed)
 		case c.State == incident.CaseWanted:

@@ -21,6 +21,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/notify"
+	"github.com/firstcall-agent/firstcall/incident/sla"
 	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
@@ -39,16 +40,38 @@ type Store interface {
 
 // Desk is a configured desk with its name.
 type Desk struct {
-	Name string
-	Desk desk.Desk
+	Name  string
+	Desk  desk.Desk
+	Rules Rules
+}
+
+// EarlyRule is what is done when people resolve the case of a fault that is still measured. The case is told so in any case.
+type EarlyRule string
+
+// The rules. The zero value is EarlyReopen.
+const (
+	EarlyReopen  EarlyRule = "reopen"   // open it again; at a desk that cannot, EarlyNewCase
+	EarlyNewCase EarlyRule = "new_case" // open a case that follows it
+	EarlyComment EarlyRule = "comment"  // no more than that
+)
+
+// Rules are what an operator decides about the cases at one desk. The zero value opens them always, opens them again at once, and
+// resolves them at once.
+type Rules struct {
+	FallbackAfter time.Duration // cases are opened here only when the primary desk could not be reached for so long; 0: always
+	Early         EarlyRule
+	EarlyAfter    time.Duration // how long people may have been right
+	ResolveAfter  time.Duration // how long the fault must have gone
+	Leave         bool          // the case is told that the fault has gone; resolving is left to people
 }
 
 // The roles that a recipient may have.
 const (
-	RoleCustomer   = "customer"   // gets the contract's mails
-	RoleFunctional = "functional" // gets what is not infrastructure
-	RoleOnCall     = "on_call"    // gets infrastructure and the agent's own trouble, at once
-	RoleAddresses  = "addresses"  // addresses of the notifier's own kind; told like on_call
+	RoleCustomer   = "customer"          // gets the contract's mails
+	RoleFunctional = "functional"        // gets what is not infrastructure
+	RoleOnCall     = "on_call"           // gets infrastructure and the agent's own trouble, at once
+	RoleCentre     = "operations_centre" // gets what nobody there has taken, by a notifier that interrupts
+	RoleAddresses  = "addresses"         // addresses of the notifier's own kind; told like on_call
 )
 
 // Recipient is somebody whom a notifier tells, and what for.
@@ -63,6 +86,16 @@ type Notifier struct {
 	Notifier   notify.Notifier
 	To         []Recipient         // empty: the notifier's own recipients, told like on_call
 	Priorities []incident.Priority // only incidents that are, or were, of one of these; empty: all
+	Quiet      *sla.Calendar       // hours in which nobody is told; what is due then is told after them. nil: none
+	Loud       []incident.Priority // incidents of these are told in quiet hours too
+}
+
+// pace returns how the notifier's messages are attempted.
+func (n Notifier) pace() notify.Pace {
+	if p, ok := n.Notifier.(notify.Paced); ok {
+		return p.Pace()
+	}
+	return notify.Pace{}
 }
 
 // Tenant is the customer, as it stands in cases and mails.
@@ -104,7 +137,11 @@ type Options struct {
 	Centre      Centre
 	StatusEvery time.Duration       // 0: 30 min, the contract's
 	StatusFor   []incident.Priority // which get status mails; empty: none
-	ExternalURL string              // of the agent's page; "": not mentioned
+	Level       sla.Level           // the reaction clock
+	WarnAt      []int               // shares of the reaction time, in percent, at which on-call is warned; empty: never
+	HoldEnds    sla.HoldRule
+	CallTimeout time.Duration // of one call to a desk, or to a notifier that asks for no other; 0: 10 s
+	ExternalURL string        // of the agent's page; "": not mentioned
 	Version     string
 	Vantage     string
 
@@ -119,8 +156,9 @@ type Options struct {
 const (
 	tick        = time.Second      // how often the difference is looked at without a Kick, while an incident is unsettled
 	idleTick    = 10 * time.Second // the same while none is: a Kick comes with every new one
-	callTimeout = 10 * time.Second // of one call to a desk or notifier
+	callTimeout = 10 * time.Second // of one call to a desk or notifier, unless configured
 	pollEvery   = 15 * time.Second // how often people's work at a desk is read back
+	pokeEvery   = 2 * time.Second  // how often a desk is read at its own asking
 	waitEvery   = 5 * time.Second  // how often a case that may exist is searched while its desk's lag runs
 	absorbWait  = time.Minute      // how long an absorbed incident waits for the case number of the one that absorbed it
 	sweepEvery  = time.Minute      // how often incidents that came and went unseen are looked for
@@ -148,6 +186,9 @@ type Reconciler struct {
 
 // New returns a Reconciler; Run starts it.
 func New(o Options) *Reconciler {
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = callTimeout
+	}
 	if o.StatusEvery <= 0 {
 		o.StatusEvery = 30 * time.Minute
 	}
@@ -220,11 +261,15 @@ func (r *Reconciler) loop(ctx context.Context, wake <-chan struct{}, round func(
 
 // Kick says that something changed. It is cheap and never blocks.
 func (r *Reconciler) Kick() {
-	for _, wake := range r.wakes {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
+	for _, c := range r.wakes {
+		wake(c)
+	}
+}
+
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -322,6 +367,19 @@ func (r *Reconciler) primary() string {
 	return r.o.Desks[0].Name
 }
 
+// Changed says that something changed at the desk of that name, as its system told: its cases are read at once. It reports
+// whether there is such a desk. It is cheap and never blocks.
+func (r *Reconciler) Changed(name string) bool {
+	for n, d := range r.desks {
+		if d.Name == name {
+			d.poked.Store(true)
+			wake(r.wakes[1+n])
+			return true
+		}
+	}
+	return false
+}
+
 // caseNumber returns the number of an incident's case at a desk; "" while there is none.
 func (r *Reconciler) caseNumber(ctx context.Context, id, desk string) (string, error) {
 	if id == "" || desk == "" {
@@ -329,6 +387,15 @@ func (r *Reconciler) caseNumber(ctx context.Context, id, desk string) (string, e
 	}
 	cases, err := r.o.Store.Cases(ctx, id)
 	return caseAt(cases, desk).Number, err
+}
+
+// leadNumber returns the number of the case that people go by; "" while there is none.
+func (r *Reconciler) leadNumber(ctx context.Context, id string) (string, error) {
+	if id == "" || r.set.primary == "" {
+		return "", nil
+	}
+	cases, err := r.o.Store.Cases(ctx, id)
+	return r.set.lead(cases).Number, err
 }
 
 // caseAt returns the case of one desk among those of an incident; the zero case when there is none.

@@ -71,6 +71,7 @@ type story struct {
 	notice   incident.Notice
 	incident incident.Incident
 	theCase  incident.Case // at the primary desk; zero while there is none
+	reacted  time.Time     // when somebody first took it, at whatever desk; zero: nobody has
 	into     string        // number of the case that goes on, where this one was absorbed
 	view     engine.View
 	now      time.Time
@@ -107,7 +108,7 @@ type fact struct{ Name, Value string }
 
 // language returns the language of an audience: engineers read English, like the cases.
 func (w *writer) language(a audience) *language {
-	if a == toOnCall {
+	if a == toOnCall || a == toCentre {
 		return english
 	}
 	return languageOf(w.tenant.Language)

@@ -36,6 +36,7 @@ type Fake struct {
 
 	mu      sync.Mutex
 	acts    []Act
+	changed []string
 	accepts []Act
 	reloads int
 }
@@ -94,6 +95,20 @@ func (f *Fake) Accept(probe, actor, reason string) bool {
 	}
 	f.accepts = append(f.accepts, Act{Number: probe, Actor: actor, Reason: reason})
 	return true
+}
+
+// DeskChanged implements web.Agent.
+func (f *Fake) DeskChanged(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changed = append(f.changed, name)
+}
+
+// Changed returns of which desks it was told that something changed, in order.
+func (f *Fake) Changed() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.changed)
 }
 
 // Accepts returns which latencies were accepted, in order.

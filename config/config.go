@@ -69,8 +69,8 @@ type ServiceLevel struct {
 	StatusEvery time.Duration       `yaml:"status_every" default:"30m" doc:"How often a status mail is sent while an incident lasts."`
 	StatusFor   []incident.Priority `yaml:"status_for" default:"p1,p2,p3" enum:"p1,p2,p3,p4" doc:"Priorities that get status mails; a passed threshold (p4) may last for weeks and gets none by default."`
 
-	WarnAt      []int               `yaml:"warn_at" default:"50,80,100" doc:"Shares of the reaction time, in percent, at which on-call is told that nobody has taken the case."`
-	HoldEnds    sla.HoldRule        `yaml:"hold_ends" default:"answer" enum:"answer,status" doc:"What ends the time on hold that is deducted from downtime: the customer's answer or the case leaving its hold, whichever is first; or the status alone."`
+	WarnAt   []int        `yaml:"warn_at" default:"50,80,100" doc:"Shares of the reaction time, in percent, at which on-call is told that nobody has taken the case."`
+	HoldEnds sla.HoldRule `yaml:"hold_ends" default:"answer" enum:"answer,status" doc:"What ends the time on hold that is deducted from downtime: the customer's answer or the case leaving its hold, whichever is first; or the status alone."`
 
 	Calendar sla.Calendar `yaml:"-"` // of Supported and Holidays
 }

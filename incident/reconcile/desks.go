@@ -82,6 +82,10 @@ func (l *deskLoop) tend(ctx context.Context, i incident.Incident, back bool) {
 	}
 	c := caseAt(cases, l.Name)
 	now := l.r.o.Now()
+	if l.wantedAgain(c, i, cases, now) {
+		c = another(c)
+		c.Settled = false
+	}
 	if c.Incident == "" || c.Settled || soon(now, c.NextTry, maxBackoff) { // none is wanted yet, nothing is left, or not now
 		return
 	}

@@ -155,4 +155,102 @@ func TestFallback(t *testing.T) {
 		}
 		w.stop()
 	})
+	virtual(t, "is used again when the primary goes away again", func(w *world) {
+		mailbox, away := withFallback(w), true
+		gone(w.soc, &away)
+		w.run()
+		i := w.outage("web-client", incident.P3)
+		w.wait(6 * time.Minute)
+		set(w.soc, &away, false)
+		w.wait(time.Minute)
+		set(w.soc, &away, true)
+		w.wait(time.Minute)
+		i = w.raise(i, incident.P1)
+		w.wait(7 * time.Minute)
+		if len(mailbox.cases) != 2 || mailbox.cases[0].State != incident.CaseWithdrawn || mailbox.cases[1].State != incident.CaseNew || mailbox.cases[1].Key == i.ID {
+			w.t.Fatalf("the fallback has %d cases: %+v", len(mailbox.cases), mailbox.cases)
+		}
+		set(w.soc, &away, false)
+		w.wait(time.Minute)
+		w.recover(i)
+		w.wait(time.Minute)
+		w.settled(i.ID)
+		if mailbox.cases[1].State != incident.CaseWithdrawn {
+			w.t.Errorf("the fallback's second case is %s", mailbox.cases[1].State)
+		}
+		w.stop()
+	})
+	virtual(t, "the agent mails the customer while the desk that does so is away", func(w *world) {
+		withFallback(w)
+		away := true
+		gone(w.soc, &away)
+		w.soc.can.MailsCustomer = true
+		w.run()
+		i := w.outage("web-client", incident.P2)
+		w.wait(20 * time.Minute)
+		if got := w.customer.kinds(); got != "opened" {
+			w.t.Errorf("customer got %q from the agent", got)
+		}
+		set(w.soc, &away, false)
+		w.wait(40 * time.Minute)
+		w.recover(i)
+		w.wait(time.Minute)
+		if got := w.customer.kinds(); got != "opened" {
+			w.t.Errorf("customer got %q from the agent, beside the desk's own", got)
+		}
+		public := 0
+		for _, n := range w.soc.only(w.t).notes {
+			if n.Public {
+				public++
+			}
+		}
+		if public < 2 { // that it moved, and a status
+			w.t.Errorf("%d notes for the customer", public)
+		}
+		w.settled(i.ID)
+		w.stop()
+	})
+}
+
+// A case that somebody deletes while its fault is measured is as good as resolved too early.
+func TestCaseIsDeleted(t *testing.T) {
+	virtual(t, "another one follows", func(w *world) {
+		w.o.Desks[0].Rules.EarlyAfter = 5 * time.Minute
+		w.run()
+		i := w.outage("web-client", incident.P2)
+		w.wait(time.Minute)
+		w.soc.mu.Lock()
+		w.soc.cases[0].Ref, w.soc.cases[0].Key = "deleted", "deleted"
+		w.soc.mu.Unlock()
+		w.wait(4 * time.Minute)
+		if row := w.theCase(i.ID, "soc"); row.State != incident.CaseResolved || row.Failures != 0 {
+			w.t.Errorf("row %+v", row)
+		}
+		w.wait(3 * time.Minute)
+		row := w.theCase(i.ID, "soc")
+		if row.Number != "SOC-2" || row.State != incident.CaseNew {
+			w.t.Errorf("row %+v", row)
+		}
+		w.recover(i)
+		w.wait(time.Minute)
+		w.settled(i.ID)
+		w.stop()
+	})
+}
+
+// What engineers owe each other is not for the customer, whom the desk mails what is public.
+func TestWarningsAreNotForTheCustomer(t *testing.T) {
+	virtual(t, "reaction", func(w *world) {
+		clocked(w)
+		w.soc.can.MailsCustomer = true
+		w.run()
+		w.outage("web-client", incident.P2)
+		w.wait(59 * time.Minute)
+		for _, n := range w.soc.only(w.t).notes {
+			if warning := strings.Contains(n.Text, "reaction time has passed"); warning == n.Public {
+				w.t.Errorf("public %t: %s", n.Public, n.Text)
+			}
+		}
+		w.stop()
+	})
 }

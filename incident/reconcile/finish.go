@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -23,6 +24,16 @@ func worthNoting(i incident.Incident, e incident.Event) bool {
 	return false
 }
 
+// forCustomer reports whether the customer is told of such a step. What engineers owe each other is none of it.
+func forCustomer(k incident.EventKind) bool {
+	switch k {
+	case incident.EventOpened, incident.EventRaised, incident.EventLowered, incident.EventMeasured, incident.EventMoved:
+		return true
+	default:
+	}
+	return false
+}
+
 // update tells the desk what it has not heard yet, in place.
 func (j *job) update(ctx context.Context) error {
 	if over(j.c.State) && !j.i.Open() {
@@ -36,7 +47,7 @@ func (j *job) update(ctx context.Context) error {
 	moved := j.c.Failures > 0 && j.i.Open() && j.mismatch(j.i.Priority) != nil // the last write of the priority did not take
 	for _, e := range fresh {
 		if worthNoting(j.i, e) {
-			notes = append(notes, desk.Note{Seq: e.Seq, At: e.At, Text: j.r.text.note(e), Public: j.can.MailsCustomer})
+			notes = append(notes, desk.Note{Seq: e.Seq, At: e.At, Text: j.r.text.note(e), Public: j.can.MailsCustomer && forCustomer(e.Kind)})
 			moved = moved || e.Kind == incident.EventOpened || e.Kind == incident.EventRaised || e.Kind == incident.EventLowered
 		}
 	}
@@ -54,9 +65,15 @@ func (j *job) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.call(ctx, "update", func(ctx context.Context) error {
+	err = j.call(ctx, "update", func(ctx context.Context) error {
 		return j.Desk.Desk.Update(ctx, j.c.Ref, fields, notes)
-	}); err != nil {
+	})
+	if err != nil && over(j.c.State) && (errors.Is(err, incident.ErrNotFound) || j.tooEarly()) {
+		// A closed case may take no more notes, a deleted one cannot: what follows it tells the whole story.
+		j.c.Noted = max(j.c.Noted, lastSeq(fresh))
+		return j.save(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	j.c.Noted = max(j.c.Noted, lastSeq(fresh))

@@ -28,7 +28,7 @@ func (j *job) read(ctx context.Context) error {
 	var events []incident.Event
 	if j.can.Transitions && !first {
 		people, err := j.transitions(ctx)
-		if err != nil {
+		if err != nil && !(j.can.ReadBack && errors.Is(err, incident.ErrNotFound)) { // get says so again
 			return err
 		}
 		for _, t := range people {
@@ -40,13 +40,18 @@ func (j *job) read(ctx context.Context) error {
 	switch {
 	case j.can.ReadBack:
 		got, err := j.get(ctx)
-		if errors.Is(err, incident.ErrNotFound) && !j.i.Open() {
+		switch {
+		case errors.Is(err, incident.ErrNotFound) && !j.i.Open():
 			return j.gone(ctx)
-		}
-		if err != nil {
+		case errors.Is(err, incident.ErrNotFound) && !now.Before(j.visible()):
+			text := fmt.Sprintf("case %s is no longer at %s", j.c.Number, j.Name)
+			events = append(events, j.apply(incident.Transition{At: now, To: incident.CaseResolved, Text: text})...) // as good as resolved
+			written = false
+		case err != nil:
 			return err
+		default:
+			events = append(events, j.take(got)...)
 		}
-		events = append(events, j.take(got)...)
 		if written && j.i.Open() {
 			refused = j.mismatch(j.i.Priority)
 		}

@@ -73,6 +73,12 @@ func (j *job) elsewhere() bool {
 	})
 }
 
+// wantedAgain reports whether the fallback's case, which was handed over before, is wanted a second time.
+func (l *deskLoop) wantedAgain(c incident.Case, i incident.Incident, cases []incident.Case, now time.Time) bool {
+	after := l.Rules.FallbackAfter
+	return after > 0 && c.Settled && i.Open() && c.Round < maxRounds && away(i, caseAt(cases, l.r.set.primary), after, now)
+}
+
 // handOver ends the case of a fallback: the primary desk's goes on.
 func (j *job) handOver(ctx context.Context) error {
 	primary := caseAt(j.cases, j.r.set.primary)

@@ -285,8 +285,12 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		functional := &fakeNotifier{}
 		w.o.Notifiers = append(w.o.Notifiers, Notifier{Name: "partner", Notifier: functional, To: []Recipient{{RoleFunctional, incident.Contact{Name: "Perfion support", Email: "s@partner.example"}}}})
 		w.run()
+		synctest.Wait()
 		for _, class := range []incident.Class{incident.Function, incident.Agent} {
+			life := w.life
+			w.life = nil // nobody looks before it is of that class
 			i := w.outage("web-client", incident.NoPriority)
+			w.life = life
 			i.ID, i.Class = incident.Key("acme", class, "web-client", time.Now()), class
 			w.store.mu.Lock()
 			w.store.incidents, w.store.events = nil, nil

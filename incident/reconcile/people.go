@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,9 +50,15 @@ func (j *job) answered(t incident.Transition, actor string) []incident.Event {
 	return events
 }
 
+// tooEarly reports whether people resolved the case of an open incident, and the grace is over.
+func (j *job) tooEarly() bool {
+	return j.i.Open() && j.c.State == incident.CaseResolved && j.c.ResolvedBy != incident.ActorAgent &&
+		!soon(j.r.o.Now(), j.c.Resolved.Add(j.Rules.EarlyAfter), j.Rules.EarlyAfter)
+}
+
 // early does what the desk's rules say about a case that people resolved while its fault is measured.
 func (j *job) early(ctx context.Context) error {
-	if j.c.State != incident.CaseResolved || j.c.ResolvedBy == incident.ActorAgent || soon(j.r.o.Now(), j.c.Resolved.Add(j.Rules.EarlyAfter), j.Rules.EarlyAfter) {
+	if !j.tooEarly() {
 		return nil
 	}
 	again, able := j.Desk.Desk.(desk.Reopener)
@@ -59,7 +66,11 @@ func (j *job) early(ctx context.Context) error {
 	case j.Rules.Early == EarlyComment:
 	case j.Rules.Early != EarlyNewCase && able:
 		if j.c.Reopened < maxReopens {
-			return j.reopen(ctx, again)
+			err := j.reopen(ctx, again)
+			if errors.Is(err, incident.ErrNotFound) { // somebody deleted it
+				return j.another(ctx)
+			}
+			return err
 		}
 	case j.c.Round < maxRounds:
 		return j.another(ctx)
@@ -99,18 +110,26 @@ func (j *job) reopen(ctx context.Context, d desk.Reopener) error {
 
 // another lets a new case follow the one that was resolved; it is opened as any other.
 func (j *job) another(ctx context.Context) error {
-	j.c.Earlier = append(j.c.Earlier, incident.EarlierCase{
-		Ref: j.c.Ref, Number: j.c.Number, URL: j.c.URL, Resolved: j.c.Resolved, ResolvedBy: j.c.ResolvedBy,
-	})
 	text := fmt.Sprintf("case %s was resolved by %s, but the fault is still measured: another case follows it", j.c.Number, j.c.ResolvedBy)
-	j.c.Round++
-	j.c.Ref, j.c.Number, j.c.URL, j.c.State = "", "", "", incident.CaseWanted
-	j.c.Attempted, j.c.Created, j.c.Seen, j.c.Resolved, j.c.ResolvedBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
-	j.c.Priority, j.c.Noted = incident.NoPriority, 0
+	j.c = another(j.c)
 	delete(j.look, j.i.ID)
 	delete(j.verified, j.i.ID)
 	j.forgive()
 	return j.save(ctx, j.event(incident.EventCaseUpdated, text))
+}
+
+// another returns the row of a case that follows c and does not exist yet; c itself where it never existed.
+func another(c incident.Case) incident.Case {
+	if c.Ref == "" {
+		return c
+	}
+	c = cloned(c)
+	c.Earlier = append(c.Earlier, incident.EarlierCase{Ref: c.Ref, Number: c.Number, URL: c.URL, Resolved: c.Resolved, ResolvedBy: c.ResolvedBy})
+	c.Round++
+	c.Ref, c.Number, c.URL, c.State = "", "", "", incident.CaseWanted
+	c.Attempted, c.Created, c.Seen, c.Resolved, c.ResolvedBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
+	c.Priority, c.Noted = incident.NoPriority, 0
+	return c
 }
 
 // keepAlive repeats what a desk must hear again and again.

@@ -78,8 +78,9 @@ func audienceOf(n incident.Notice, routes []route) (route, bool) {
 // planning is the part of the options that decides which notices are due.
 type planning struct {
 	routes      []route
-	primary     string   // name of the primary desk; "": none, alert-only
-	fallbacks   []string // names of the desks that are used while the primary is away
+	primary     string          // name of the primary desk; "": none, alert-only
+	fallbacks   []string        // names of the desks that are used while the primary is away
+	mailing     map[string]bool // desks that mail the customer themselves, by name
 	level       sla.Level
 	warnAt      []int
 	statusEvery time.Duration
@@ -90,17 +91,16 @@ type planning struct {
 const caseNotifier = "case notes"
 
 func (r *Reconciler) planning() planning {
-	set := planning{primary: r.primary(), statusEvery: r.o.StatusEvery, statusFor: r.o.StatusFor, level: r.o.Level, warnAt: r.o.WarnAt}
+	set := planning{primary: r.primary(), statusEvery: r.o.StatusEvery, statusFor: r.o.StatusFor, level: r.o.Level, warnAt: r.o.WarnAt, mailing: map[string]bool{}}
 	for _, d := range r.o.Desks {
+		set.mailing[d.Name] = d.Desk.Capabilities().MailsCustomer
 		if d.Rules.FallbackAfter > 0 {
 			set.fallbacks = append(set.fallbacks, d.Name)
 		}
 	}
-	mailed := r.mailed()
 	for _, n := range r.o.Notifiers {
 		for _, route := range routesOf(n) {
-			// one sender, never two: where the desk mails the customer it does so from the case's notes
-			if route.audience != toCustomer || (set.primary != "" && !mailed) {
+			if route.audience != toCustomer || set.primary != "" {
 				set.routes = append(set.routes, route)
 			}
 		}
@@ -223,7 +223,8 @@ func (r route) since(s situation, set planning) (time.Time, bool) {
 		return at, true
 	}
 	c := set.lead(s.cases)
-	if !exists(c) {
+	// one sender, never two: where the desk mails the customer it does so from the case's notes
+	if !exists(c) || r.audience == toCustomer && set.mailing[c.Desk] {
 		return at, false
 	}
 	exists := s.incident.Opened

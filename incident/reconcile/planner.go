@@ -187,30 +187,25 @@ func (p *planner) note(ctx context.Context, n incident.Notice) error {
 	now := p.r.o.Now()
 	n.State, n.Sent, n.Proof = incident.NoticeSent, now, "in the timeline"
 	e := incident.Event{Incident: i.ID, At: now, Kind: incident.EventMeasured, Actor: incident.ActorAgent, Priority: i.Priority}
+	cases, err := p.r.o.Store.Cases(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	lead := p.r.set.reacted(cases)
 	if n.Kind == incident.NoticeReaction {
-		cases, err := p.r.o.Store.Cases(ctx, i.ID)
-		if err != nil {
-			return err
-		}
-		lead := p.r.set.reacted(cases)
 		if !lead.Acknowledged.IsZero() {
 			n.State, n.Sent, n.Proof = incident.NoticeSuperseded, time.Time{}, ""
 			return p.r.o.Store.SaveNotice(ctx, n)
 		}
 		e.Kind, e.Text = incident.EventReaction, p.r.text.reaction(i, lead, n.Seq%1000, p.r.o.Level.Clock(i, lead, now))
 	} else {
-		e.Text = p.r.text.statusNote(i, n.Seq, p.r.o.View(), p.r.mailed())
+		e.Text = p.r.text.statusNote(i, n.Seq, p.r.o.View(), p.r.set.mailing[lead.Desk])
 	}
 	if err := p.r.o.Store.SaveNotice(ctx, n, e); err != nil {
 		return err
 	}
 	p.r.Kick()
 	return nil
-}
-
-// mailed reports whether the primary desk mails the customer what is noted in the case.
-func (r *Reconciler) mailed() bool {
-	return len(r.desks) > 0 && r.desks[0].Desk.Desk.Capabilities().MailsCustomer
 }
 
 // sweep looks at what ended lately, for what fell between two steps of a process that died or a store that failed: incidents
@@ -280,6 +275,7 @@ func (b *backlog) count(r *Reconciler, s situation) {
 		c := caseAt(s.cases, d.Name)
 		switch {
 		case c.Settled, d.Rules.FallbackAfter > 0 && c.Incident == "":
+		case !s.incident.Open() && !c.GoodNoted.IsZero() && c.Failures == 0: // it is to wait
 		case !s.incident.Open():
 			late(s.incident.Closed)
 		case c.State == incident.CaseWanted:

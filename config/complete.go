@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,7 +100,16 @@ func isMail(text string) bool {
 	return err == nil && a.Name == "" && a.Address == text
 }
 
+// noHolidays is the word for no country's holidays.
+const noHolidays = "none"
+
 func (d *decoder) serviceLevel(l *ServiceLevel, zone *time.Location) {
+	switch {
+	case l.Holidays == noHolidays:
+		l.Holidays = ""
+	case l.Holidays == "" && len(l.Supported) > 0 && !slices.Contains(l.Supported, "24x7"):
+		l.Holidays = "DK" // the Operations Centre's
+	}
 	calendar, err := sla.ParseCalendar(l.Supported, zone, l.Holidays)
 	l.Calendar = calendar
 	for i, share := range l.WarnAt {
@@ -143,6 +153,9 @@ func unjoin(err error) []error {
 // holidays sets the days of rest by which a latency is judged. Those of the service level were checked with it.
 func (d *decoder) holidays(t *Tenant, supported string) {
 	var err error
+	if t.Holidays == noHolidays {
+		t.Holidays, supported = "", ""
+	}
 	t.Holiday, err = sla.Holidays(cmp.Or(t.Holidays, supported))
 	d.check(err == nil || t.Holidays == "", "tenant.holidays", "", "%v", err)
 }

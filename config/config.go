@@ -47,7 +47,7 @@ type Tenant struct {
 	Name     string   `yaml:"name" doc:"Name for people; the id unless given."`
 	TimeZone string   `yaml:"time_zone" default:"UTC" doc:"IANA zone in which the customer reads times."`
 	Language string   `yaml:"language" default:"en" enum:"en,da" doc:"Language of the customer's mails."`
-	Holidays string   `yaml:"holidays" doc:"Country whose public holidays the customer's people have off, such as DK: a latency is compared with that of weekends then; service_level.holidays unless given."`
+	Holidays string   `yaml:"holidays" doc:"Country whose public holidays the customer's people have off, such as DK, or none: a latency is compared with that of weekends then; service_level.holidays unless given."`
 	Contacts Contacts `yaml:"contacts" doc:"People."`
 
 	Zone    *time.Location       `yaml:"-"`          // of TimeZone
@@ -64,7 +64,7 @@ type Contacts struct {
 // ServiceLevel is what the customer opted for.
 type ServiceLevel struct {
 	Supported   Supported           `yaml:"supported" default:"24x7" doc:"Supported Time Period: 24x7, or a list such as [\"Mon-Fri 08:00-16:00\"]."`
-	Holidays    string              `yaml:"holidays" doc:"Country whose public holidays are not supported time, such as DK; none unless given."`
+	Holidays    string              `yaml:"holidays" doc:"Country whose public holidays are not supported time, or none. DK unless given where supported names hours; 24x7 knows no holidays."`
 	Reaction    Reaction            `yaml:"reaction" doc:"Reaction times; the contract's unless given."`
 	StatusEvery time.Duration       `yaml:"status_every" default:"30m" doc:"How often a status mail is sent while an incident lasts."`
 	StatusFor   []incident.Priority `yaml:"status_for" default:"p1,p2,p3" enum:"p1,p2,p3,p4" doc:"Priorities that get status mails; a passed threshold (p4) may last for weeks and gets none by default."`

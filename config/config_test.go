@@ -350,3 +350,25 @@ func TestManyDependenciesAreQuick(t *testing.T) {
 	}
 	parsed(t, "firstcall.yaml", data.String())
 }
+
+// Danish public holidays are no supported time unless another country, or none, is given; 24x7 knows none.
+func TestHolidaysOfTheServiceLevel(t *testing.T) {
+	christmas := time.Date(2026, 12, 25, 10, 0, 0, 0, time.UTC) // a Friday; no holiday of its own in 24x7
+	july := time.Date(2025, 7, 4, 16, 0, 0, 0, time.UTC)        // a Friday, a holiday in the United States
+	for _, c := range []struct {
+		level           string
+		christmas, july bool
+	}{
+		{`{ supported: ["Mon-Fri 08:00-17:00"] }`, false, true},
+		{`{ supported: ["Mon-Fri 08:00-17:00"], holidays: none }`, true, true},
+		{`{ supported: ["Mon-Fri 08:00-17:00"], holidays: US }`, false, false},
+		{`{ supported: 24x7 }`, true, true},
+		{`{ supported: 24x7, holidays: none }`, true, true},
+	} {
+		config := parsed(t, "firstcall.yaml", "tenant: { id: acme }\nservice_level: "+c.level+"\ncomponents: [{ name: web, probes: [{ kind: test, address: \"a:1\" }] }]\n")
+		calendar := config.ServiceLevel.Calendar
+		if calendar.Contains(christmas) != c.christmas || calendar.Contains(july) != c.july {
+			t.Errorf("%s: Christmas %t, the fourth of July %t", c.level, calendar.Contains(christmas), calendar.Contains(july))
+		}
+	}
+}

@@ -210,6 +210,23 @@ func TestFallback(t *testing.T) {
 		w.settled(i.ID)
 		w.stop()
 	})
+	virtual(t, "who took the case there has taken it", func(w *world) {
+		clocked(w)
+		mailbox, away := withFallback(w), true
+		mailbox.can.Transitions, mailbox.can.ReadBack = true, true
+		gone(w.soc, &away)
+		w.run()
+		i := w.outage("web-client", incident.P2)
+		w.wait(7 * time.Minute)
+		mailbox.person("SOC-1", "jens", incident.CaseAcknowledged, "")
+		w.wait(time.Minute)
+		set(w.soc, &away, false)
+		w.wait(2 * time.Hour)
+		if got := w.events(i.ID, incident.EventReaction); got != "" {
+			w.t.Errorf("warned although it was taken at the fallback: %s", got)
+		}
+		w.stop()
+	})
 }
 
 // A case that somebody deletes while its fault is measured is as good as resolved too early.

@@ -196,6 +196,8 @@ func TestHoldEndsAtTheAnswerOrTheStatus(t *testing.T) {
 			w.run()
 			i := w.outage("web-client", incident.P2)
 			w.wait(time.Minute)
+			w.soc.answer("SOC-1", "it@acme.example", "we see it too") // before it is asked for: it answers nothing
+			w.wait(time.Second)
 			w.soc.person("SOC-1", "jens", incident.CaseHeld, "which server?")
 			w.wait(10 * time.Minute)
 			w.soc.answer("SOC-1", "it@acme.example", "app01")

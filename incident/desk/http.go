@@ -44,8 +44,8 @@ type link struct {
 	// authorize adds what proves who asks, where that is not one fixed header; nil: nothing. Its error ends the call before
 	// anything leaves.
 	authorize func(ctx context.Context, request *http.Request) error
-	// explain reads a refusal in the desk's own form: what the error is as well, and what to do about it; nil and "": nothing more.
-	explain func(status int, header http.Header, body []byte) (is error, hint string)
+	// explain reads a refusal in the desk's own form: what to do about it, and what the error is as well; "" and nil: nothing more.
+	explain func(status int, header http.Header, body []byte) (hint string, is error)
 	// passing returns the secrets that come and go, such as tokens, to be masked as well; nil: there are none.
 	passing func() []secret.Value
 }
@@ -241,7 +241,7 @@ func (l *link) refused(address string, response *http.Response, body []byte) err
 		hint = "it redirects, which is not followed: configure the final address"
 	}
 	if l.explain != nil {
-		more, own := l.explain(response.StatusCode, response.Header, body)
+		own, more := l.explain(response.StatusCode, response.Header, body)
 		is, hint = append(is, more), cmp.Or(own, hint)
 	}
 	return l.failure(is, "%s answered %d (%s): %s", secret.RedactURL(address), response.StatusCode, secret.Plain(string(body), maxExcerpt), hint)

@@ -226,6 +226,7 @@ func accepted(status int) bool {
 // refused is the error for a status that is no answer.
 func (l *link) refused(address string, response *http.Response, body []byte) error {
 	is := []error{statusError(response.StatusCode)}
+	body = []byte(l.hide(string(body)))
 	hint := "see the desk's log for the reason"
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout, status == http.StatusConflict:
@@ -282,12 +283,20 @@ func (l *link) unreached(ctx context.Context, address string, err error, left bo
 // failure is an error whose text is bounded and free of secrets, and which is each of the given ones (nil ones are left out).
 func (l *link) failure(is []error, format string, args ...any) error {
 	is = slices.DeleteFunc(is, func(err error) bool { return err == nil })
+	return &failure{text: secret.Plain(l.hide(fmt.Sprintf(format, args...)), 4*maxExcerpt), is: is}
+}
+
+// hide masks every secret in text. It comes before a text is cut, or half a secret would stay.
+func (l *link) hide(text string) string {
 	secrets := l.secrets
 	if l.passing != nil {
 		secrets = append(slices.Clone(secrets), l.passing()...)
 	}
-	return &failure{text: secret.Plain(secret.Hide(fmt.Sprintf(format, args...), secrets), 4*maxExcerpt), is: is}
+	return secret.Hide(text, secrets)
 }
+
+// excerpt returns the beginning of an answer, fit for an error.
+func (l *link) excerpt(answer []byte) string { return secret.Plain(l.hide(string(answer)), maxExcerpt) }
 
 type failure struct {
 	text string

@@ -165,7 +165,7 @@ func (s *ServiceNow) Build(env Env) (Desk, error) {
 	case s.User != "":
 		encoded := base64.StdEncoding.EncodeToString([]byte(s.User + ":" + s.Password.Reveal()))
 		headers["Authorization"] = secret.New("Basic " + encoded)
-		secrets = append(secrets, secret.New(encoded))
+		secrets = append([]secret.Value{secret.New(encoded)}, secrets...) // the whole before its parts
 	}
 	timeout := cmp.Or(s.Timeout, 10*time.Second)
 	l, err := newLink(env, timeout, s.CAFile, headers, secrets...)

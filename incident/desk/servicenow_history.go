@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -135,7 +136,7 @@ func (d *servicenow) steps(ctx context.Context, ref string, since time.Time) ([]
 			"sysparm_fields": {"documentkey,fieldname,oldvalue,newvalue,user,sys_created_by,sys_created_on,record_checkpoint"},
 		})
 		if err != nil {
-			if status(err) == 403 {
+			if status(err) == http.StatusForbidden {
 				err = d.link.failure([]error{err}, "the account may not read sys_audit: give it the right, or say history: false: %v", err)
 			}
 			return nil, err

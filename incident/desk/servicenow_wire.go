@@ -181,11 +181,11 @@ func (d *servicenow) result(raw []byte, open byte, into any, is ...error) error 
 	}
 	err := json.Unmarshal(raw, &answer)
 	if said := string(answer.Error); err == nil && said != "" && said != "null" {
-		return d.link.failure(is, "ServiceNow took the request but says: %s", secret.Plain(said, maxExcerpt))
+		return d.link.failure(is, "ServiceNow took the request but says: %s", d.link.excerpt([]byte(said)))
 	}
 	if err != nil || len(answer.Result) == 0 || answer.Result[0] != open || json.Unmarshal(answer.Result, into) != nil {
 		return d.link.failure(is, "%s answered no result but %q: check that url is that of the instance",
-			secret.RedactURL(d.url), secret.Plain(string(raw), maxExcerpt))
+			secret.RedactURL(d.url), d.link.excerpt(raw))
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *ServiceNow) matching(table, query string) []snowRow {
 	rows := slices.Clone(s.tables[table])
 	var terms [][]string // all of which, one of which
 	var orders []func()
-	for _, term := range strings.Split(query, "^") {
+	for term := range strings.SplitSeq(query, "^") {
 		field, descending := strings.CutPrefix(term, "ORDERBYDESC")
 		ascending := false
 		if !descending {

@@ -59,7 +59,7 @@ func agentFields(key string) desk.Fields {
 
 func TestServiceNow(t *testing.T) {
 	secrets := []string{systems.SnowSecret, systems.SnowPassword, systems.SnowAPIKey, "t0k3n-", "cDRzczp3MHJkL"}
-	for _, o := range []systems.ServiceNowOptions{{Unique: true}, {Auth: "basic"}, {Auth: "api_key"}} {
+	for _, o := range []systems.ServiceNowOptions{{Unique: true}, {Auth: "basic"}} {
 		t.Run(fmt.Sprintf("%s unique %t", o.Auth, o.Unique), func(t *testing.T) {
 			desktest.Run(t, func(t *testing.T) desktest.Rig {
 				system := systems.NewServiceNow(o)
@@ -78,6 +78,18 @@ func TestServiceNow(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestServiceNowTakesAnAPIKey(t *testing.T) {
+	system := systems.NewServiceNow(systems.ServiceNowOptions{Auth: "api_key"})
+	d, faulty, _ := snow(t, system, "")
+	if _, err := d.Open(t.Context(), agentFields("fc-one")); err != nil {
+		t.Error(err)
+	}
+	faulty.Set(desktest.Echo)
+	if _, err := d.Open(t.Context(), agentFields("fc-two")); err == nil || strings.Contains(err.Error(), systems.SnowAPIKey) {
+		t.Errorf("an answer that holds the key: %v", err)
 	}
 }
 

@@ -64,22 +64,23 @@ func TestServiceNowTokens(t *testing.T) {
 			}
 		}
 	})
-	t.Run("refused twice is an error, and no loop", func(t *testing.T) {
-		var tables atomic.Int32
-		d := configured(t, "servicenow", "client_id: c\nclient_secret: s\nurl: "+serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/oauth_token.do" {
-				_, _ = fmt.Fprint(w, `{"access_token":"h1dden","token_type":"Bearer","expires_in":"1800"}`)
-				return
-			}
-			tables.Add(1)
-			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = fmt.Fprint(w, r.Header)
-		}))
-		_, err := d.Open(t.Context(), agentFields("k"))
-		if err == nil || errors.Is(err, desk.ErrUnknownOutcome) || tables.Load() != 2 || strings.Contains(err.Error(), "h1dden") {
-			t.Errorf("%d requests, %v", tables.Load(), err)
+}
+
+func TestServiceNowTokenRefusedTwiceIsNoLoop(t *testing.T) {
+	var tables atomic.Int32
+	d := configured(t, "servicenow", "client_id: c\nclient_secret: s\nurl: "+serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/oauth_token.do" {
+			_, _ = fmt.Fprint(w, `{"access_token":"h1dden","token_type":"Bearer","expires_in":"1800"}`)
+			return
 		}
-	})
+		tables.Add(1)
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = fmt.Fprint(w, r.Header)
+	}))
+	_, err := d.Open(t.Context(), agentFields("k"))
+	if err == nil || errors.Is(err, desk.ErrUnknownOutcome) || tables.Load() != 2 || strings.Contains(err.Error(), "h1dden") {
+		t.Errorf("%d requests, %v", tables.Load(), err)
+	}
 }
 
 func TestServiceNowTokenErrorsAreCertain(t *testing.T) {

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,6 +44,10 @@ type link struct {
 	// authorize adds what proves who asks, where that is not one fixed header; nil: nothing. Its error ends the call before
 	// anything leaves.
 	authorize func(ctx context.Context, request *http.Request) error
+	// explain reads a refusal in the desk's own form: what to do about it, and what the error is as well; "" and nil: nothing more.
+	explain func(status int, header http.Header, body []byte) (hint string, is error)
+	// passing returns the secrets that come and go, such as tokens, to be masked as well; nil: there are none.
+	passing func() []secret.Value
 }
 
 // reply is an answer with one of the statuses 200, 201, 202 and 204. Its body is bounded.
@@ -221,6 +226,7 @@ func accepted(status int) bool {
 // refused is the error for a status that is no answer.
 func (l *link) refused(address string, response *http.Response, body []byte) error {
 	is := []error{statusError(response.StatusCode)}
+	body = []byte(l.hide(string(body)))
 	hint := "see the desk's log for the reason"
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout, status == http.StatusConflict:
@@ -234,6 +240,10 @@ func (l *link) refused(address string, response *http.Response, body []byte) err
 		hint = "check the desk's address"
 	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
 		hint = "it redirects, which is not followed: configure the final address"
+	}
+	if l.explain != nil {
+		own, more := l.explain(response.StatusCode, response.Header, body)
+		is, hint = append(is, more), cmp.Or(own, hint)
 	}
 	return l.failure(is, "%s answered %d (%s): %s", secret.RedactURL(address), response.StatusCode, secret.Plain(string(body), maxExcerpt), hint)
 }
@@ -273,8 +283,20 @@ func (l *link) unreached(ctx context.Context, address string, err error, left bo
 // failure is an error whose text is bounded and free of secrets, and which is each of the given ones (nil ones are left out).
 func (l *link) failure(is []error, format string, args ...any) error {
 	is = slices.DeleteFunc(is, func(err error) bool { return err == nil })
-	return &failure{text: secret.Plain(secret.Hide(fmt.Sprintf(format, args...), l.secrets), 4*maxExcerpt), is: is}
+	return &failure{text: secret.Plain(l.hide(fmt.Sprintf(format, args...)), 4*maxExcerpt), is: is}
 }
+
+// hide masks every secret in text. It comes before a text is cut, or half a secret would stay.
+func (l *link) hide(text string) string {
+	secrets := l.secrets
+	if l.passing != nil {
+		secrets = append(slices.Clone(secrets), l.passing()...)
+	}
+	return secret.Hide(text, secrets)
+}
+
+// excerpt returns the beginning of an answer, fit for an error.
+func (l *link) excerpt(answer []byte) string { return secret.Plain(l.hide(string(answer)), maxExcerpt) }
 
 type failure struct {
 	text string

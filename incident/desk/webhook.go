@@ -280,7 +280,7 @@ func (d *webhook) send(ctx context.Context, m message) (answer, error) {
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil || !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
 		return a, d.link.failure([]error{ErrUnknownOutcome}, "%s answered no JSON object but %q: see docs/adding-a-desk.md",
-			secret.RedactURL(d.address), secret.Plain(string(raw), maxExcerpt))
+			secret.RedactURL(d.address), d.link.excerpt(raw))
 	}
 	return a, a.failed(d.link)
 }
@@ -347,7 +347,7 @@ func (d *webhook) parse(raw []byte) ([]answer, error) {
 	}
 	if err != nil {
 		return nil, d.link.failure(nil, "find_url must answer with a JSON array of cases, or with {\"cases\": [...]}; it answered %q",
-			secret.Plain(string(raw), maxExcerpt))
+			d.link.excerpt(raw))
 	}
 	return list, nil
 }
@@ -387,7 +387,7 @@ func (a answer) failed(l *link) error {
 	case "", "null", `""`, "false":
 		return nil
 	}
-	return l.failure(nil, "the receiver took the request but says: %s", secret.Plain(string(a.Error), maxExcerpt))
+	return l.failure(nil, "the receiver took the request but says: %s", l.excerpt(a.Error))
 }
 
 // found returns the case that the answer, whose Key is known, tells of.

@@ -159,11 +159,7 @@ func (d *rt) search(ctx context.Context, key string) ([]rtTicket, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := d.parse(raw, key)
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
+	return d.parse(raw, key)
 }
 
 // parse reads the answer to a search for the key. Which ticket is the key's is decided here: a search may find more.
@@ -202,21 +198,22 @@ func (d *rt) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	type fieldOf struct {
+		Name loose `json:"name"`
+	}
 	var queue struct {
-		Name   loose `json:"Name"`
-		Fields []struct {
-			Name loose `json:"name"`
-		} `json:"TicketCustomFields"`
+		Name   loose     `json:"Name"`
+		Fields []fieldOf `json:"TicketCustomFields"`
 	}
 	if err := json.Unmarshal(raw, &queue); err != nil || queue.Name == "" {
 		return d.unreadable(address, raw)
 	}
-	for _, f := range queue.Fields {
-		if string(f.Name) == d.KeyField {
-			return nil
+	for _, name := range []string{d.KeyField, d.PriorityField} {
+		if name != "" && !slices.ContainsFunc(queue.Fields, func(f fieldOf) bool { return string(f.Name) == name }) {
+			return d.link.failure(nil, "the tickets of queue %q have no custom field %q that this account sees: apply it to the queue, and check the right SeeCustomField", d.Queue, name)
 		}
 	}
-	return d.link.failure(nil, "the tickets of queue %q have no custom field %q that this account sees: apply it to the queue, and check the right SeeCustomField", d.Queue, d.KeyField)
+	return nil
 }
 
 // unreadable is the error for an answer of another form.

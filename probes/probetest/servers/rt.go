@@ -25,6 +25,9 @@ const rtPackages = "request-tracker5 rt5-standalone rt5-db-sqlite rt5-clients db
 // rtServer is where Debian puts the server, which is on no PATH.
 const rtServer = "/usr/share/request-tracker5/libexec/rt-server"
 
+// rtGuarded starts a server whose workers would outlive it: when standard input ends, with the test binary, the group does too.
+const rtGuarded = `exec 3<&0; (read -r _ <&3; kill -KILL 0) & exec 3<&-; exec "$0" "$@" </dev/null`
+
 //go:embed testdata/rt/seed.pl
 var rtSeed string
 
@@ -126,7 +129,12 @@ func startRT(t testing.TB, o RTOptions, dir string) *RT {
 		*into = strings.TrimSpace(string(token))
 	}
 	r.process = &Process{t: t, name: "Request Tracker", ports: []int{port}, log: &lockedBuffer{}, build: func() *exec.Cmd {
-		return rtCommand(context.Background(), dir, rtServer, "--server", "Starlet", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--max-workers", "3")
+		cmd := rtCommand(context.Background(), dir, "sh", "-c", rtGuarded, rtServer,
+			"--server", "Starlet", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--max-workers", "3")
+		if _, err := cmd.StdinPipe(); err != nil { // never written to: it closes when this process ends
+			t.Fatal(err)
+		}
+		return cmd
 	}}
 	r.process.Start()
 	if err := until(readyWithin, func() (bool, error) { return r.answers(), nil }); err != nil {

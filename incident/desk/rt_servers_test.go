@@ -86,7 +86,7 @@ func rtConfig(address, token string) *desk.RT {
 }
 
 // buildRT returns the desk of a configuration.
-func buildRT(t *testing.T, c *desk.RT) desk.Desk {
+func buildRT(t testing.TB, c *desk.RT) desk.Desk {
 	t.Helper()
 	if faults := c.Validate(); len(faults) > 0 {
 		t.Fatal(faults)

@@ -137,18 +137,24 @@ func (l *link) write(ctx context.Context, method, address string, body []byte, h
 	return reply{response.StatusCode, response.Header, answer}, nil
 }
 
-// get reads address, again after refused connections, 429 and 5xx, with growing pauses or those that the desk asks for, until
-// the deadline. Only status 200 is an answer.
+// get reads address like fetch and returns the answer's body.
 func (l *link) get(ctx context.Context, address string) ([]byte, error) {
+	r, err := l.fetch(ctx, address)
+	return r.body, err
+}
+
+// fetch reads address, again after refused connections, 429 and 5xx, with growing pauses or those that the desk asks for,
+// until the deadline. Only status 200 is an answer.
+func (l *link) fetch(ctx context.Context, address string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	plain, err := l.request(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	request, err := retryablehttp.FromRequest(plain)
 	if err != nil {
-		return nil, l.failure([]error{err}, "%s: the request cannot be built", secret.RedactURL(address))
+		return reply{}, l.failure([]error{err}, "%s: the request cannot be built", secret.RedactURL(address))
 	}
 	client := retryablehttp.Client{
 		HTTPClient: l.client, RetryMax: 4, RetryWaitMin: 200 * time.Millisecond, RetryWaitMax: 2 * time.Second,
@@ -156,17 +162,17 @@ func (l *link) get(ctx context.Context, address string) ([]byte, error) {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, l.unreached(ctx, address, err, false)
+		return reply{}, l.unreached(ctx, address, err, false)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := read(response)
 	switch {
 	case response.StatusCode != http.StatusOK:
-		return nil, l.refused(address, response, answer)
+		return reply{}, l.refused(address, response, answer)
 	case err != nil:
-		return nil, l.failure([]error{ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)
+		return reply{}, l.failure([]error{ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)
 	}
-	return answer, nil
+	return reply{response.StatusCode, response.Header, answer}, nil
 }
 
 // worthRepeating decides whether a read is tried again: not when the pause that it needs would outlast the deadline.

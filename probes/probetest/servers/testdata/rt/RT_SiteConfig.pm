@@ -1,0 +1,11 @@
+Set($rtname, 'soc.example'); Set($Organization, 'soc.example'); Set($Timezone, 'UTC');
+Set($WebDomain, '127.0.0.1'); Set($WebPort, @PORT@); Set($WebPath, '');
+Set($DatabaseType, 'SQLite'); Set($DatabaseName, '@DIR@/rt5.sqlite');
+Set($DatabaseUser, ''); Set($DatabasePassword, ''); Set($DatabaseHost, '');
+Set($CorrespondAddress, 'soc@soc.example'); Set($CommentAddress, 'soc-comment@soc.example');
+Set($MasonDataDir, '@DIR@/mason'); Set($MasonSessionDir, '@DIR@/session'); Set($WebSessionClass, 'Apache::Session::File');
+Set($MailCommand, 'sendmailpipe'); Set($SendmailPath, '/usr/bin/msmtp'); Set($SendmailArguments, '-C @DIR@/msmtprc -t'); Set($NotifyActor, 1);
+Set($LogToSyslog, undef); Set($LogToSTDERR, 'warning'); Set($LogToFile, undef);
+Set($DisablePasswordForAuthToken, 1); Set($RestrictReferrer, 0); Set($AutoCreateNonExternalUsers, 1);
+Set(%FullTextSearch, Enable => 0, Indexed => 0);
+1;

@@ -270,7 +270,7 @@ func TestASlowDeskDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		slow := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true}, faults: func(string, int) fault { return hang }}
-		w.o.Desks = append(w.o.Desks, Desk{"archive", slow})
+		w.o.Desks = append(w.o.Desks, Desk{Name: "archive", Desk: slow})
 		w.run()
 		i := w.outage("web-client", incident.P2)
 		w.wait(2 * time.Second)

@@ -36,7 +36,7 @@ func newCrashing(t *testing.T, can desk.Capabilities, after int, lossy bool) *cr
 	}
 	w.o.Desks = nil
 	for n, d := range w.fakes {
-		w.o.Desks = append(w.o.Desks, Desk{fmt.Sprint("desk", n), mortalDesk{d, w.life}})
+		w.o.Desks = append(w.o.Desks, Desk{Name: fmt.Sprint("desk", n), Desk: mortalDesk{d, w.life}})
 	}
 	w.o.Store = mortal{w.store, w.life}
 	w.customer.life, w.oncall.life = w.life, w.life

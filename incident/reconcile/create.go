@@ -51,7 +51,7 @@ func (j *job) visible() time.Time {
 	if j.c.Attempted.IsZero() {
 		return time.Time{}
 	}
-	return j.c.Attempted.Add(callTimeout + j.can.Lag)
+	return j.c.Attempted.Add(j.r.o.CallTimeout + j.can.Lag)
 }
 
 // open makes one attempt to create the case.
@@ -67,7 +67,7 @@ func (j *job) open(ctx context.Context) error {
 		j.c.Settled = true
 		return nil
 	}
-	fields := j.r.text.fields(j.i, j.i.Priority, events, j.r.o.View())
+	fields := j.text.fields(j.i, j.c, j.i.Priority, events, j.r.o.View())
 	j.c.Attempted, j.c.Noted = j.r.o.Now(), lastSeq(events)
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err

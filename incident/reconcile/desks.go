@@ -15,6 +15,7 @@ import (
 type deskLoop struct {
 	r *Reconciler
 	Desk
+	text *writer // of its cases
 
 	// What is only remembered: a new process looks sooner than it must, which does no harm.
 	look     map[string]time.Time // by incident: not before, where nothing failed
@@ -22,7 +23,7 @@ type deskLoop struct {
 }
 
 func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
-	return &deskLoop{r: r, Desk: d, look: map[string]time.Time{}, verified: map[string]bool{}}
+	return &deskLoop{r: r, Desk: d, text: r.text.at(d), look: map[string]time.Time{}, verified: map[string]bool{}}
 }
 
 // errWait ends a step that can only wait: nothing failed, nothing succeeded.
@@ -187,7 +188,7 @@ func (l *deskLoop) call(ctx context.Context, action string, do func(context.Cont
 }
 
 func (r *Reconciler) observed(ctx context.Context, kind, name, action string, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.o.CallTimeout)
 	defer cancel()
 	began := r.o.Now()
 	err := do(ctx)

@@ -238,7 +238,7 @@ func TestConfiguredNoMore(t *testing.T) {
 		w.stop()
 		w.o.Notifiers = w.o.Notifiers[1:]
 		other := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true}}
-		w.o.Desks = []Desk{{"other", other}}
+		w.o.Desks = []Desk{{Name: "other", Desk: other}}
 		w.run()
 		w.recover(i)
 		w.wait(time.Minute)

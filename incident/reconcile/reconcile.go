@@ -39,8 +39,10 @@ type Store interface {
 
 // Desk is a configured desk with its name.
 type Desk struct {
-	Name string
-	Desk desk.Desk
+	Name      string
+	Desk      desk.Desk
+	Templates Templates         // of its cases
+	Fields    map[string]string // templates of fields of the desk's own, by their names; used on create
 }
 
 // The roles that a recipient may have.
@@ -104,6 +106,7 @@ type Options struct {
 	Centre      Centre
 	StatusEvery time.Duration       // 0: 30 min, the contract's
 	StatusFor   []incident.Priority // which get status mails; empty: none
+	CallTimeout time.Duration       // of one call to a desk or notifier; 0: 10 s
 	ExternalURL string              // of the agent's page; "": not mentioned
 	Version     string
 	Vantage     string
@@ -119,7 +122,7 @@ type Options struct {
 const (
 	tick        = time.Second      // how often the difference is looked at without a Kick, while an incident is unsettled
 	idleTick    = 10 * time.Second // the same while none is: a Kick comes with every new one
-	callTimeout = 10 * time.Second // of one call to a desk or notifier
+	callTimeout = 10 * time.Second // of one call to a desk or notifier, unless configured
 	pollEvery   = 15 * time.Second // how often people's work at a desk is read back
 	waitEvery   = 5 * time.Second  // how often a case that may exist is searched while its desk's lag runs
 	absorbWait  = time.Minute      // how long an absorbed incident waits for the case number of the one that absorbed it
@@ -148,6 +151,9 @@ type Reconciler struct {
 
 // New returns a Reconciler; Run starts it.
 func New(o Options) *Reconciler {
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = callTimeout
+	}
 	if o.StatusEvery <= 0 {
 		o.StatusEvery = 30 * time.Minute
 	}

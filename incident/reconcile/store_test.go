@@ -24,7 +24,7 @@ func TestOnTheBuiltInStoreAndDesk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.o.Desks = []Desk{{"soc", soc}}
+		w.o.Desks = []Desk{{Name: "soc", Desk: soc}}
 		w.o.Store, w.o.StatusEvery = s, 2*time.Minute
 		w.run()
 		commit := func(i incident.Incident, kind incident.EventKind) {

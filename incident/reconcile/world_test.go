@@ -101,7 +101,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.o = Options{
-		Store: w.store, Desks: []Desk{{"soc", w.soc}},
+		Store: w.store, Desks: []Desk{{Name: "soc", Desk: w.soc}},
 		Notifiers: []Notifier{
 			{Name: "mail", Notifier: w.customer, To: []Recipient{{RoleCustomer, person}}},
 			{Name: "chat", Notifier: w.oncall},

@@ -14,6 +14,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/sla"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -142,6 +143,9 @@ type Maintenance struct {
 type Desk struct {
 	Kind string `yaml:"kind" required:"true" doc:"Which kind of desk."`
 	Name string `yaml:"name" required:"true" doc:"Name of the desk."`
+
+	Templates reconcile.Templates `yaml:"templates" doc:"Texts of your own for its cases: Go templates over the names in Texts of cases."`
+	Fields    map[string]string   `yaml:"fields" doc:"Fields of the system's own by their names in it, each a template; written when a case is opened, and left out where the text is empty. Only kinds that say so have them."`
 
 	Builder desk.Builder `yaml:"-"`
 }

@@ -41,6 +41,9 @@ func (j *job) read(ctx context.Context) error {
 	case j.can.ReadBack:
 		got, err := j.get(ctx)
 		if errors.Is(err, incident.ErrNotFound) && !j.i.Open() {
+			if now.Before(j.visible()) { // it may only not show yet
+				return errWait
+			}
 			return j.gone(ctx)
 		}
 		if err != nil {

@@ -1,18 +1,22 @@
 # make test   everything, real servers included (installs them when root on Debian)
 # make lint   formatting, linters, known vulnerabilities
+# make soak   agents that are killed against desks that fail, with the whole load; FIRSTCALL_SEED=N repeats a run's faults
 # make bench  speed and memory, written up in docs/benchmarks.md
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=$(VERSION)
 TOOL     = $(GO) tool -modfile=.ci/tools.mod
 
-.PHONY: build test bench lint generate tidy cross demo
+.PHONY: build test soak bench lint generate tidy cross demo
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
 
 test:
 	@.ci/servers $(GO)
+
+soak:
+	FIRSTCALL_SOAK=1 $(GO) test -tags servers -run TestSoak -count 1 -parallel 8 -timeout 60m -v ./incident/desk
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -81,7 +81,7 @@ func (a *Agent) buildDesks(s *set) error {
 		if err != nil {
 			return fmt.Errorf("desks: %s: %w", d.Name, err)
 		}
-		s.desks = append(s.desks, reconcile.Desk{Name: d.Name, Desk: built, Rules: rules(d)})
+		s.desks = append(s.desks, reconcile.Desk{Name: d.Name, Desk: built, Rules: rules(d), Templates: d.Templates, Fields: d.Fields})
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/sla"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -152,6 +153,9 @@ type Desk struct {
 	ResolvedBy         string        `yaml:"resolved_by" default:"agent" enum:"agent,people" doc:"Who resolves a case whose fault has gone. The case is told so in any case."`
 	ResolveAfter       time.Duration `yaml:"resolve_after" default:"0s" doc:"How long the fault must have gone before the agent resolves the case."`
 	WebhookSecret      secret.Value  `yaml:"webhook_secret" doc:"Key of the HMAC-SHA256 of a POST to /api/v1/desks/NAME/changed, by which the system says that people changed a case; without it cases are read every 15 s."`
+
+	Templates reconcile.Templates `yaml:"templates" doc:"Texts of your own for its cases: Go templates over the names in Texts of cases."`
+	Fields    map[string]string   `yaml:"fields" doc:"Fields of the system's own by their names in it, each a template; written when a case is opened, and left out where the text is empty. Only kinds that say so have them."`
 
 	Builder desk.Builder `yaml:"-"`
 }

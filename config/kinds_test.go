@@ -12,8 +12,8 @@ import (
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
-// The kinds of these tests: "test" has a key of every type, "hint" only ever explains, "pool" has numbers, "named" has a key called name, and
-// "fragile" panics when it is asked to validate itself.
+// The kinds of these tests: "test" has a key of every type, "hint" only ever explains, "pool" has numbers, "named" has a key called name,
+// "fragile" panics when it is asked to validate itself, and cases at "fielded" have fields.
 func init() {
 	probes.Register(probes.Kind{Name: "test", New: func() probes.Probe { return &testProbe{} }, Phases: []string{"dns", "connect"}})
 	probes.Register(probes.Kind{Name: "hint", New: func() probes.Probe { return &hintProbe{} }, Evidence: true})
@@ -23,6 +23,7 @@ func init() {
 	probes.Register(probes.Kind{Name: "named", New: func() probes.Probe { return &namedProbe{} }})
 	probes.Register(probes.Kind{Name: "fragile", New: func() probes.Probe { return &fragileProbe{} }})
 	desk.Register(desk.Kind{Name: "test", New: func() desk.Builder { return &testDesk{} }})
+	desk.Register(desk.Kind{Name: "fielded", New: func() desk.Builder { return &testDesk{} }, Fields: true})
 	notify.Register(notify.Kind{Name: "test", New: func() notify.Builder { return &testNotifier{} }})
 }
 

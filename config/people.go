@@ -73,7 +73,9 @@ func (d *decoder) desks(c *Config) {
 	}
 	seen := map[string]string{}
 	for i, k := range c.Desks {
-		d.name(fmt.Sprintf("desks[%d]", i), k.Name, entryName, nameHint, seen)
+		path := fmt.Sprintf("desks[%d]", i)
+		d.name(path, k.Name, entryName, nameHint, seen)
+		d.caseTexts(k, path)
 	}
 	d.rules(c)
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,18 +22,6 @@ const (
 	maxEvidence = 20 // lines
 )
 
-// caseText is what the templates of cases see. Cases are in English; times in them are in the tenant's zone and in UTC.
-type caseText struct {
-	Priority, Level, Tenant, Problem, Why           string
-	Started, LastGood, Opened, Commencement, React  string
-	Ended, Closed, Gross, Held, Net, Reason, Into   string
-	Detail, Evidence, Works, Broken, Story, HoldsOf []string
-	Contact, Key, Agent, PageURL                    string
-	Centre                                          Centre
-	AcceptedBy                                      string // who accepted the latency; "": it has lasted
-	Open, Absorbed, Removed, Momentary, Accepted    bool
-}
-
 // stamp returns an instant as it stands in cases: to the second, in the tenant's zone and in UTC.
 func (w *writer) stamp(t time.Time) string {
 	if t.IsZero() {
@@ -46,26 +35,29 @@ func (w *writer) stamp(t time.Time) string {
 	return local + " (" + utc + ")"
 }
 
-// title returns "P2 acme: web-client is inaccessible".
-func (w *writer) title(i incident.Incident, p incident.Priority) string {
-	return tidy(fmt.Sprintf("%s %s: %s", p, w.tenant.ID, i.Title), maxTitle)
+// fields returns what the case c, which may be the zero case, of an incident shall say at that priority.
+func (w *writer) fields(i incident.Incident, c incident.Case, p incident.Priority, events []incident.Event, v engine.View) desk.Fields {
+	t := w.bodyText(i, c, p, events, v)
+	return desk.Fields{
+		Key: t.Key, Title: tidy(w.say(partTitle, t), maxTitle), Body: cut(w.say(partBody, t)+"\n", maxBody), Priority: p,
+		Customer: w.tenant.Customer, Incident: i, Published: t.Evidence, Follows: t.Follows, Extra: w.own.fields(t, w.log),
+	}
 }
 
-// fields returns what a case shall say at that priority.
-func (w *writer) fields(i incident.Incident, p incident.Priority, events []incident.Event, v engine.View) desk.Fields {
-	t := w.caseText(i, v)
+func (w *writer) bodyText(i incident.Incident, c incident.Case, p incident.Priority, events []incident.Event, v engine.View) CaseText {
+	t := w.caseText(i, c, v)
 	t.Priority, t.Level = p.String(), english.levels[min(p, incident.P4)]
 	t.Story = w.storyLines(events)
-	return desk.Fields{
-		Key: i.ID, Title: w.title(i, p), Body: cut(w.caseTemplate("case.body", t), maxBody), Priority: p,
-		Customer: w.tenant.Customer, Incident: i, Published: t.Evidence,
-	}
+	return t
 }
 
 // closing returns the note that ends a case.
 func (w *writer) closing(i incident.Incident, c incident.Case, into string, v engine.View) string {
-	i = i.AtWorst()
-	t := w.caseText(i, v)
+	return cut(w.say(partClosing, w.closingText(i, c, into, v))+"\n", maxBody)
+}
+
+func (w *writer) closingText(i incident.Incident, c incident.Case, into string, v engine.View) CaseText {
+	t := w.caseText(i.AtWorst(), c, v)
 	t.Into = into
 	gross, net := sla.Downtime(i.Started, i.Ended, c.Holds)
 	t.Gross, t.Net = english.span(gross), english.span(net)
@@ -79,12 +71,18 @@ func (w *writer) closing(i incident.Incident, c incident.Case, into string, v en
 		}
 		t.HoldsOf = append(t.HoldsOf, fmt.Sprintf("%s to %s, by %s: %s", w.stamp(h.From), end, h.Actor, h.Reason))
 	}
-	return cut(w.caseTemplate("case.closing", t), maxBody)
+	return t
 }
 
-// note returns an event as a note in a case.
-func (w *writer) note(e incident.Event) string {
-	return cut(fmt.Sprintf("%s %s: %s", w.stamp(e.At), e.Kind, e.Text), maxBody)
+// note returns an event as a note in the case c of an incident.
+func (w *writer) note(i incident.Incident, c incident.Case, e incident.Event, v engine.View) string {
+	return cut(w.say(partNote, w.noteText(i, c, e, v)), maxBody)
+}
+
+func (w *writer) noteText(i incident.Incident, c incident.Case, e incident.Event, v engine.View) CaseText {
+	t := w.caseText(i, c, v)
+	t.At, t.Kind, t.Text = w.stamp(e.At), string(e.Kind), e.Text
+	return t
 }
 
 // statusNote returns what is measured now, for the timeline. Where the desk mails the customer what is noted, it is in the
@@ -121,15 +119,20 @@ func (w *writer) evidence(i incident.Incident, v engine.View) string {
 	return strings.Join(tidied(i.Detail), "; ")
 }
 
-func (w *writer) caseText(i incident.Incident, v engine.View) caseText {
-	t := caseText{
+func (w *writer) caseText(i incident.Incident, c incident.Case, v engine.View) CaseText {
+	t := CaseText{
 		Priority: i.Priority.String(), Level: english.levels[min(i.Priority, incident.P4)], Tenant: w.tenant.Name, Problem: tidy(i.Title, maxText), Why: tidy(i.Why, maxText),
 		Started: w.stamp(i.Started), LastGood: w.stamp(lastGood(i, v)), Opened: w.stamp(i.Opened), Commencement: w.stamp(i.Commencement), React: w.stamp(i.ReactionDue),
 		Ended: w.stamp(i.Ended), Closed: w.stamp(i.Closed), Reason: i.Reason,
 		Detail: tidied(i.Detail), Evidence: evidenceLines(i, v),
-		Contact: contact(w.tenant.Customer), Key: i.ID, Agent: w.agent, Centre: w.centre,
+		Class: string(i.Class), Root: i.Root, TenantID: w.tenant.ID, Number: c.Number,
+		Contact: contact(w.tenant.Customer), Key: cmp.Or(c.Key(), i.ID), Agent: w.agent, Centre: w.centre,
 		Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed, Momentary: i.Resolution == incident.Momentary,
 		Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor),
+	}
+	t.Times = Times{Started: i.Started.UTC(), Opened: i.Opened.UTC(), Commencement: i.Commencement.UTC(), React: i.ReactionDue.UTC(), Ended: i.Ended.UTC(), Closed: i.Closed.UTC()}
+	if n := len(c.Earlier); n > 0 {
+		t.Follows = c.Earlier[n-1].Number
 	}
 	if w.url != "" {
 		t.PageURL = strings.TrimSuffix(w.url, "/") + "/"
@@ -154,7 +157,7 @@ func (w *writer) storyLines(events []incident.Event) []string {
 			continue // the agent's own book-keeping
 		default:
 		}
-		lines = append(lines, tidy(w.note(e), 2*maxText))
+		lines = append(lines, tidy(fmt.Sprintf("%s %s: %s", w.stamp(e.At), e.Kind, e.Text), 2*maxText))
 	}
 	if n := len(lines) - maxStory; n > 0 {
 		lines = append([]string{fmt.Sprintf("(%d earlier steps left out)", n)}, lines[n:]...)
@@ -209,13 +212,17 @@ func lastGood(i incident.Incident, v engine.View) time.Time {
 	return last
 }
 
-// caseTemplate fills a template of cases. A failure, which the tests rule out, leaves its text instead of no case.
-func (w *writer) caseTemplate(name string, t caseText) string {
+// say fills the template of a part of a case, the operator's own where there is one. A failure of the agent's, which the tests
+// rule out, leaves its text instead of no case. There is no space around what it returns.
+func (w *writer) say(part string, t CaseText) string {
+	if text, ok := w.own.fill(partKey{name: part}, t, w.log); ok {
+		return text
+	}
 	var b strings.Builder
-	if err := texts["en"].ExecuteTemplate(&b, name, t); err != nil {
+	if err := caseBase.ExecuteTemplate(&b, "case."+part, t); err != nil {
 		return t.Problem + "\n" + t.Why + "\n" + err.Error()
 	}
-	return strings.TrimSpace(b.String()) + "\n"
+	return strings.TrimSpace(b.String())
 }
 
 // cut bounds a text of several lines at a line's end.

@@ -67,11 +67,12 @@ func (j *job) open(ctx context.Context) error {
 		j.c.Settled = true
 		return nil
 	}
-	fields := j.about(j.i.Priority, events)
+	fields := j.text.fields(j.i, j.c, j.i.Priority, events, j.r.o.View())
 	j.c.Attempted, j.c.Noted = j.r.o.Now(), lastSeq(events)
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err
 	}
+	j.searched = false // what was searched before knows nothing of it
 	var got desk.Case
 	err = j.call(ctx, "open", func(ctx context.Context) (err error) {
 		got, err = j.Desk.Desk.Open(ctx, fields)
@@ -108,6 +109,9 @@ func (j *job) verify(ctx context.Context) error {
 		return nil
 	}
 	if j.can.Lag > 0 && j.r.o.Now().Before(j.visible().Add(j.can.Lag)) {
+		if !j.i.Open() && !over(j.c.State) { // once resolved, no agent could tell a double from the case
+			return errWait
+		}
 		return nil
 	}
 	found, err := j.find(ctx)
@@ -122,7 +126,7 @@ func (j *job) verify(ctx context.Context) error {
 }
 
 // unite keeps one case of those found, and withdraws the others. Every agent that sees the same cases keeps the same one: the
-// oldest, where one of them is still open the oldest open one. When the incident is over the row's own is kept.
+// oldest, where one of them is still open the oldest open one. When the incident is over it is the oldest resolved one, if any.
 func (j *job) unite(ctx context.Context, found []desk.Case) error {
 	found = slices.Clone(found)
 	if j.c.Ref != "" && !slices.ContainsFunc(found, func(c desk.Case) bool { return c.Ref == j.c.Ref }) {
@@ -139,10 +143,7 @@ func (j *job) unite(ctx context.Context, found []desk.Case) error {
 	}
 	slices.SortStableFunc(found, older)
 	keep := found[0]
-	if n := slices.IndexFunc(found, func(c desk.Case) bool { return c.State.Live() }); n > 0 {
-		keep = found[n]
-	}
-	if n := slices.IndexFunc(found, func(c desk.Case) bool { return c.Ref == j.c.Ref }); n >= 0 && !j.i.Open() {
+	if n := slices.IndexFunc(found, func(c desk.Case) bool { return c.State.Live() == j.i.Open() }); n > 0 {
 		keep = found[n]
 	}
 	if err := j.change(ctx, keep); err != nil {

@@ -16,6 +16,7 @@ import (
 type deskLoop struct {
 	r *Reconciler
 	Desk
+	text *writer // of its cases
 
 	// What is only remembered: a new process looks sooner than it must, which does no harm.
 	look     map[string]time.Time // by incident: not before, where nothing failed
@@ -26,7 +27,10 @@ type deskLoop struct {
 }
 
 func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
-	return &deskLoop{r: r, Desk: d, look: map[string]time.Time{}, verified: map[string]bool{}, kept: map[string]time.Time{}}
+	return &deskLoop{
+		r: r, Desk: d, text: r.text.at(d),
+		look: map[string]time.Time{}, verified: map[string]bool{}, kept: map[string]time.Time{},
+	}
 }
 
 // errWait ends a step that can only wait: nothing failed, nothing succeeded.

@@ -46,6 +46,7 @@ type fakeDesk struct {
 type fakeCase struct {
 	desk.Case
 	title, body, closing, winner string
+	extra                        map[string]string
 	notes                        []desk.Note
 	people                       []incident.Transition
 }
@@ -101,7 +102,7 @@ func (d *fakeDesk) Find(ctx context.Context, key string) (list []desk.Case, err 
 // create makes a case, as the agent or somebody else does. The caller holds mu.
 func (d *fakeDesk) create(f desk.Fields) *fakeCase {
 	n := len(d.cases) + 1
-	c := &fakeCase{title: f.Title, body: f.Body, Case: desk.Case{
+	c := &fakeCase{title: f.Title, body: f.Body, extra: f.Extra, Case: desk.Case{
 		Ref: fmt.Sprint(n), Number: fmt.Sprintf("SOC-%d", n), Key: f.Key, State: incident.CaseNew, Priority: f.Priority, Created: time.Now(),
 	}}
 	if d.wrong {

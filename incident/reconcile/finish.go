@@ -47,7 +47,7 @@ func (j *job) update(ctx context.Context) error {
 	moved := j.c.Failures > 0 && j.i.Open() && j.mismatch(j.i.Priority) != nil // the last write of the priority did not take
 	for _, e := range fresh {
 		if worthNoting(j.i, e) {
-			notes = append(notes, desk.Note{Seq: e.Seq, At: e.At, Text: j.r.text.note(e), Public: j.can.MailsCustomer && forCustomer(e.Kind)})
+			notes = append(notes, desk.Note{Seq: e.Seq, At: e.At, Text: j.text.note(j.i, j.c, e, j.r.o.View()), Public: j.can.MailsCustomer && forCustomer(e.Kind)})
 			moved = moved || e.Kind == incident.EventOpened || e.Kind == incident.EventRaised || e.Kind == incident.EventLowered
 		}
 	}
@@ -104,17 +104,7 @@ func (j *job) fields(ctx context.Context, p incident.Priority) (desk.Fields, err
 	if err != nil {
 		return desk.Fields{}, storeError{err}
 	}
-	return j.about(p, events), nil
-}
-
-// about returns what the case shall say at that priority.
-func (j *job) about(p incident.Priority, events []incident.Event) desk.Fields {
-	f := j.r.text.fields(j.i, p, events, j.r.o.View())
-	f.Key = j.c.Key()
-	if n := len(j.c.Earlier); n > 0 {
-		f.Follows = j.c.Earlier[n-1].Number
-	}
-	return f
+	return j.text.fields(j.i, j.c, p, events, j.r.o.View()), nil
 }
 
 // settling returns errWait while the end of a case can only wait: for the lag of a create that may have made a double, or, a
@@ -152,7 +142,7 @@ func (j *job) resolve(ctx context.Context) error {
 			return err
 		}
 		if err := j.call(ctx, "resolve", func(ctx context.Context) error {
-			return j.Desk.Desk.Resolve(ctx, j.c.Ref, fields, j.r.text.closing(j.i, j.c, number, j.r.o.View()))
+			return j.Desk.Desk.Resolve(ctx, j.c.Ref, fields, j.text.closing(j.i, j.c, number, j.r.o.View()))
 		}); err != nil {
 			return err
 		}

@@ -42,6 +42,9 @@ func (j *job) read(ctx context.Context) error {
 		got, err := j.get(ctx)
 		switch {
 		case errors.Is(err, incident.ErrNotFound) && !j.i.Open():
+			if now.Before(j.visible()) { // it may only not show yet
+				return errWait
+			}
 			return j.gone(ctx)
 		case errors.Is(err, incident.ErrNotFound) && !now.Before(j.visible()):
 			text := fmt.Sprintf("case %s is no longer at %s", j.c.Number, j.Name)
@@ -220,7 +223,7 @@ func (j *job) apply(t incident.Transition) []incident.Event {
 
 // stillMeasured is what the agent answers, once, when somebody resolves the case of a fault that lasts.
 func (j *job) stillMeasured(actor string) incident.Event {
-	text := fmt.Sprintf("%s resolved case %s, but the fault is still measured: %s", actor, j.c.Number, j.r.text.evidence(j.i, j.r.o.View()))
+	text := fmt.Sprintf("%s resolved case %s, but the fault is still measured: %s", actor, j.c.Number, j.text.evidence(j.i, j.r.o.View()))
 	e := j.event(incident.EventNote, tidy(text, 2*maxText))
 	e.Actor = incident.ActorAgent
 	return e

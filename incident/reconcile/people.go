@@ -85,7 +85,7 @@ func (j *job) reopen(ctx context.Context, d desk.Reopener) error {
 		return err
 	}
 	why := fmt.Sprintf("Opened again: %s after %s resolved this case, the fault is still measured: %s",
-		english.span(j.r.o.Now().Sub(j.c.Resolved)), j.c.ResolvedBy, j.r.text.evidence(j.i, j.r.o.View()))
+		english.span(j.r.o.Now().Sub(j.c.Resolved)), j.c.ResolvedBy, j.text.evidence(j.i, j.r.o.View()))
 	if err := j.call(ctx, "reopen", func(ctx context.Context) error {
 		return d.Reopen(ctx, j.c.Ref, fields, tidy(why, 2*maxText))
 	}); err != nil {
@@ -183,12 +183,12 @@ func (j *job) noteGood(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text := j.r.text.closing(j.i, j.c, "", j.r.o.View())
+	text := j.text.closing(j.i, j.c, "", j.r.o.View())
 	if j.Rules.Leave {
 		text = "The fault has gone; please resolve this case when you agree.\n\n" + text
 	} else {
 		until := j.i.Closed.Add(j.Rules.ResolveAfter)
-		text = "The fault has gone; this case will be resolved at " + j.r.text.stamp(until) + " unless the fault comes back.\n\n" + text
+		text = "The fault has gone; this case will be resolved at " + j.text.stamp(until) + " unless the fault comes back.\n\n" + text
 	}
 	note := desk.Note{Seq: -1, At: j.i.Closed, Text: cut(text, maxBody), Public: j.can.MailsCustomer}
 	if err := j.call(ctx, "update", func(ctx context.Context) error {

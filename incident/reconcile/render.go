@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
+	"log/slog"
 	"slices"
 	"strings"
 	"text/template"
@@ -53,6 +54,8 @@ type writer struct {
 	statusFor   []incident.Priority
 	url         string
 	agent       string // version and vantage
+	log         *slog.Logger
+	own         *ownTexts // of the desk that it writes for; nil: the agent's own texts only
 }
 
 func newWriter(o Options) *writer {
@@ -63,7 +66,26 @@ func newWriter(o Options) *writer {
 	if o.Vantage != "" {
 		agent += " (" + o.Vantage + ")"
 	}
-	return &writer{tenant: o.Tenant, centre: o.Centre, statusEvery: o.StatusEvery, statusFor: o.StatusFor, url: o.ExternalURL, agent: agent}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &writer{tenant: o.Tenant, centre: o.Centre, statusEvery: o.StatusEvery, statusFor: o.StatusFor, url: o.ExternalURL, agent: agent, log: log}
+}
+
+// at returns the writer of the cases at one desk. What cannot be parsed, which the configuration rules out, is the agent's own text.
+func (w *writer) at(d Desk) *writer {
+	if d.Templates == (Templates{}) && len(d.Fields) == 0 {
+		return w
+	}
+	own := *w
+	own.log = w.log.With("desk", d.Name)
+	var faults []TextFault
+	own.own, faults = parseTexts(d.Templates, d.Fields)
+	for _, f := range faults {
+		own.log.Error("a template of a case cannot be used: the agent's own text stands in its place", "template", f.Part, "err", f.Message)
+	}
+	return &own
 }
 
 // story is what a message tells.

@@ -213,17 +213,17 @@ func TestCaseTexts(t *testing.T) {
 		{Seq: 1, At: noon, Kind: incident.EventOpened, Actor: incident.ActorAgent, Text: i.Title + ": " + i.Why},
 		{Seq: 2, At: noon.Add(time.Second), Kind: incident.EventNoticeSent, Actor: "chat", Text: "not the SOC's business"},
 	}
-	f := w.fields(i, i.Priority, events, exampleView())
+	f := w.fields(i, incident.Case{}, i.Priority, events, exampleView())
 	golden(t, "case/opened.txt", f.Title+"\n\n"+f.Body)
 	slow := slowStory(incident.NoticeOpened)
-	f = w.fields(slow.incident, slow.incident.Priority, nil, slow.view)
+	f = w.fields(slow.incident, incident.Case{}, slow.incident.Priority, nil, slow.view)
 	golden(t, "case/slow.txt", f.Title+"\n\n"+f.Body)
 	for _, by := range []string{"", "Jens Hansen"} {
 		s := acceptedStory(by)
 		name := strings.TrimSuffix("case/accepted-"+strings.ToLower(strings.Split(by, " ")[0]), "-")
 		text := w.closing(s.incident, s.theCase, "", s.view)
 		golden(t, name+".txt", text)
-		f := w.fields(s.incident, s.incident.Priority, nil, s.view)
+		f := w.fields(s.incident, incident.Case{}, s.incident.Priority, nil, s.view)
 		for _, said := range []string{text, f.Body} {
 			if strings.Contains(strings.ToLower(said), "good again") || !strings.Contains(said, "is taken as normal from now on") || !strings.Contains(said, by) {
 				t.Errorf("by %q: %s", by, said)
@@ -249,7 +249,7 @@ func TestTextsWithoutAnything(t *testing.T) {
 			}
 		}
 	}
-	if f := w.fields(incident.Incident{ID: "k", Title: "x"}, incident.P4, nil, engine.View{}); !strings.Contains(f.Body, "nothing that is measured") {
+	if f := w.fields(incident.Incident{ID: "k", Title: "x"}, incident.Case{}, incident.P4, nil, engine.View{}); !strings.Contains(f.Body, "nothing that is measured") {
 		t.Errorf("body %s", f.Body)
 	}
 }
@@ -294,7 +294,7 @@ func TestLongStoriesAreBounded(t *testing.T) {
 		i.Detail = append(i.Detail, strings.Repeat("æ", 900))
 		events = append(events, incident.Event{Seq: int64(n), At: noon, Kind: incident.EventMeasured, Text: strings.Repeat("x ", 3000)})
 	}
-	f := exampleWriter(t, "en").fields(i, i.Priority, events, exampleView())
+	f := exampleWriter(t, "en").fields(i, incident.Case{}, i.Priority, events, exampleView())
 	if len(f.Body) > maxBody || !utf8.ValidString(f.Body) {
 		t.Errorf("%d bytes", len(f.Body))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/config/field"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/sla"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -27,6 +28,7 @@ type section struct {
 	Phases    string
 	Numbers   []probes.NumberKind
 	Evidence  bool
+	Fields    bool // its cases have fields that a configuration may fill
 	Rows      []row
 }
 
@@ -42,6 +44,7 @@ type page struct {
 	Notifiers          []section
 	Desk, Notifier     []row
 	Countries          string
+	CaseNames          []reconcile.TextName
 }
 
 // Markdown returns the reference page, with the two example files in it.
@@ -60,6 +63,7 @@ func Markdown(smallest, everyday []byte) ([]byte, error) {
 		Desks:     sections(reflect.TypeFor[config.Desk]()),
 		Notifiers: sections(reflect.TypeFor[config.Notifier]()),
 		Countries: strings.Join(sla.Countries(), ", "),
+		CaseNames: reconcile.TextNames(),
 	}
 	for _, s := range field.Specs(reflect.TypeFor[config.Config]()) {
 		t := bare(s.Type)
@@ -72,7 +76,7 @@ func Markdown(smallest, everyday []byte) ([]byte, error) {
 			p.Top = append(p.Top, rows("", []field.Spec{s})...)
 		}
 	}
-	page, err := template.New("configuration.md").Funcs(template.FuncMap{"table": table}).Option("missingkey=error").Parse(pageText)
+	page, err := template.New("configuration.md").Funcs(template.FuncMap{"table": table, "cell": cell}).Option("missingkey=error").Parse(pageText)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func sections(t reflect.Type) []section {
 	var all []section
 	for _, k := range kindsOf(t) {
 		all = append(all, section{
-			Name: k.name, Doc: k.doc, Evidence: k.evidence,
+			Name: k.name, Doc: k.doc, Evidence: k.evidence, Fields: k.fields,
 			Phases: strings.Join(append(k.phases, "total"), ", "), Numbers: k.numbers,
 			Rows: rows("", field.Specs(k.config)),
 		})

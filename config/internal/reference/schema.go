@@ -77,6 +77,9 @@ func (b *builder) kinds(t reflect.Type, kinds []kind) object {
 		if len(k.phases) > 0 {
 			limits(properties["limits"].(object), k)
 		}
+		if t == reflect.TypeFor[config.Desk]() && !k.fields {
+			delete(properties, "fields")
+		}
 		delete(then, "type")
 		cases = append(cases, object{"if": object{"properties": object{"kind": object{"const": k.name}}}, "then": then})
 	}

@@ -80,6 +80,7 @@ type kind struct {
 	phases    []string
 	numbers   []probes.NumberKind
 	evidence  bool
+	fields    bool // of a desk: its cases have fields that a configuration may fill
 }
 
 // kindsOf returns the kinds whose keys stand beside those of struct type t; none for a struct without kinds.
@@ -88,11 +89,13 @@ func kindsOf(t reflect.Type) []kind {
 	switch t {
 	case reflect.TypeFor[config.Probe]():
 		for _, k := range probes.Kinds() {
-			all = append(all, kind{k.Name, k.Doc, bare(reflect.TypeOf(k.New())), k.Phases, k.Numbers, k.Evidence})
+			all = append(all, kind{
+				name: k.Name, doc: k.Doc, config: bare(reflect.TypeOf(k.New())), phases: k.Phases, numbers: k.Numbers, evidence: k.Evidence,
+			})
 		}
 	case reflect.TypeFor[config.Desk]():
 		for _, k := range desk.Kinds() {
-			all = append(all, kind{name: k.Name, doc: k.Doc, config: bare(reflect.TypeOf(k.New()))})
+			all = append(all, kind{name: k.Name, doc: k.Doc, config: bare(reflect.TypeOf(k.New())), fields: k.Fields})
 		}
 	case reflect.TypeFor[config.Notifier]():
 		for _, k := range notify.Kinds() {

@@ -43,6 +43,9 @@ type link struct {
 	// authorize adds what proves who asks, where that is not one fixed header; nil: nothing. Its error ends the call before
 	// anything leaves.
 	authorize func(ctx context.Context, request *http.Request) error
+
+	// partial says that the desk answers a read with 206 where there is more of a list, and with 204 where there is none of it.
+	partial bool
 }
 
 // reply is an answer with one of the statuses 200, 201, 202 and 204. Its body is bounded.
@@ -133,7 +136,7 @@ func (l *link) write(ctx context.Context, method, address string, body []byte, h
 }
 
 // get reads address, again after refused connections, 429 and 5xx, with growing pauses or those that the desk asks for, until
-// the deadline. Only status 200 is an answer.
+// the deadline. Only status 200 is an answer, and where l.partial says so 206 and 204, whose body is empty.
 func (l *link) get(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
@@ -156,7 +159,7 @@ func (l *link) get(ctx context.Context, address string) ([]byte, error) {
 	defer func() { _ = response.Body.Close() }()
 	answer, err := read(response)
 	switch {
-	case response.StatusCode != http.StatusOK:
+	case response.StatusCode != http.StatusOK && !(l.partial && (response.StatusCode == http.StatusPartialContent || response.StatusCode == http.StatusNoContent)):
 		return nil, l.refused(address, response, answer)
 	case err != nil:
 		return nil, l.failure([]error{ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)

@@ -25,8 +25,19 @@ type Rig struct {
 	Faulty  *Faulty              // in front of the system; nil where there is none between (the built-in desk)
 	Down    func()               // stops the system, so that connections are refused; nil where it cannot be
 	People  People               // who work at the system; required where the desk has Transitions
+	Cannot  []Ability            // what the system has no means for, so that nobody can be asked for it
 	Slow    time.Duration        // longest ordinary call; 0: 5 s
 }
+
+// Ability is something that not every ticket system has a means for.
+type Ability string
+
+// The abilities.
+const (
+	Holding     Ability = "hold"     // of People: a case waits for the customer, and goes on
+	Answering   Ability = "answer"   // of People: the customer writes into the case
+	Withdrawing Ability = "withdraw" // a withdrawn case is told from a resolved one; only where creates are deduped can it be absent
+)
 
 // People is what those who work at a ticket system do there, by the system's own means and never through the desk. Each returns
 // when the system shows it, and fails the test when it cannot be done.

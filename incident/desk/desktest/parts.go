@@ -131,7 +131,7 @@ func (s *suite) withdraw() {
 		s.ok("withdraw", s.Desk.Withdraw(s.within(), c.Ref, "FC-2026-000001"))
 	}
 	s.live(f.Key, 0)
-	if s.Desk.Capabilities().Find {
+	if can := s.Desk.Capabilities(); can.Find && (s.can(Withdrawing) || !can.DedupeOnCreate) {
 		s.find(f.Key, 0)
 	}
 }

@@ -170,14 +170,11 @@ func (d *topdesk) Update(ctx context.Context, ref string, f Fields, notes []Note
 	if first := cmp.Or(public, internal); first != "" {
 		act(payload, first, public != "")
 	}
-	i, err := d.change(ctx, ref, payload)
+	_, err := d.change(ctx, ref, payload)
 	if err == nil && public != "" && internal != "" { // an incident takes one action at a time
 		more := map[string]any{}
 		act(more, internal, false)
-		i, err = d.change(ctx, ref, more)
-	}
-	if err == nil && !i.Priority.is(d.config.Priorities.of(f.Priority)) {
-		err = d.link.failure(nil, "TOPdesk took the change but left the priority %q: see what impact and urgency make of it", i.Priority.name())
+		_, err = d.change(ctx, ref, more)
 	}
 	if err != nil {
 		return d.fail("update", ref, err)

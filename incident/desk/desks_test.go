@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -122,5 +123,21 @@ func must[T any](value T, err error) func(t *testing.T) T {
 			t.Fatal(err)
 		}
 		return value
+	}
+}
+
+// What an administrator copies from a desk's page is a valid configuration.
+func TestDeskPagesShowValidConfigurations(t *testing.T) {
+	for _, kind := range []string{"zammad", "topdesk", "pagerduty"} {
+		page, err := os.ReadFile("../../docs/desk-" + kind + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(page), "```yaml\n")
+		block, _, ok := strings.Cut(rest, "```")
+		file := "tenant: { id: acme }\ncomponents:\n  - name: web\n    probes: [{ kind: tcp, address: 'acme.example:443' }]\n" + block
+		if _, err := config.Parse(kind+".yaml", []byte(file), func(string) (string, bool) { return "s3cret", true }); err != nil || !ok {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }

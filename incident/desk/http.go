@@ -159,12 +159,17 @@ func (l *link) get(ctx context.Context, address string) ([]byte, error) {
 	defer func() { _ = response.Body.Close() }()
 	answer, err := read(response)
 	switch {
-	case response.StatusCode != http.StatusOK && !(l.partial && (response.StatusCode == http.StatusPartialContent || response.StatusCode == http.StatusNoContent)):
+	case !l.shows(response.StatusCode):
 		return nil, l.refused(address, response, answer)
 	case err != nil:
 		return nil, l.failure([]error{ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)
 	}
 	return answer, nil
+}
+
+// shows reports whether the answer to a read with that status shows what was asked for.
+func (l *link) shows(status int) bool {
+	return status == http.StatusOK || l.partial && (status == http.StatusPartialContent || status == http.StatusNoContent)
 }
 
 // worthRepeating decides whether a read is tried again: not when the pause that it needs would outlast the deadline.

@@ -113,7 +113,7 @@ func (z *Zammad) create(r *http.Request, in map[string]any) (int, any) {
 	if article == nil || article["body"] == nil {
 		return zammadFault(http.StatusUnprocessableEntity, `Need at least article: { body: "some text" }`)
 	}
-	for _, tag := range strings.Split(tags, ",") {
+	for tag := range strings.SplitSeq(tags, ",") {
 		if tag = strings.TrimSpace(tag); tag != "" {
 			t.tags = append(t.tags, tag)
 		}

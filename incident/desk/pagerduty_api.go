@@ -18,8 +18,9 @@ import (
 
 // Bounds on what is read of PagerDuty's lists.
 const (
-	pagerdutyPage  = 100
-	pagerdutyPages = 10
+	pagerdutyPage    = 100
+	pagerdutyLogPage = 25 // entries of triggers may hold all that was sent
+	pagerdutyLogs    = 40 // pages
 )
 
 // pagerdutyPatience is how long the effect of an event is waited for at most, so that what is read next shows it.
@@ -207,7 +208,7 @@ func (d *pagerduty) Transitions(ctx context.Context, ref string, since time.Time
 	if err != nil {
 		return nil, d.fail("history", ref, err)
 	}
-	entries, err := d.log(ctx, i)
+	entries, err := d.log(ctx, i, since)
 	if err != nil {
 		return nil, d.fail("history", ref, err)
 	}
@@ -232,11 +233,11 @@ func (d *pagerduty) Transitions(ctx context.Context, ref string, since time.Time
 	return stepsAfter(all, since), nil
 }
 
-// log returns the log entries of an incident, newest first.
-func (d *pagerduty) log(ctx context.Context, i pagerdutyIncident) ([]pagerdutyEntry, error) {
+// log returns the log entries of an incident since the second in which since lies, and perhaps older ones, newest first.
+func (d *pagerduty) log(ctx context.Context, i pagerdutyIncident, since time.Time) ([]pagerdutyEntry, error) {
 	var all []pagerdutyEntry
-	for n := range pagerdutyPages {
-		values := url.Values{"include[]": {"channels"}, "limit": {strconv.Itoa(pagerdutyPage)}, "offset": {strconv.Itoa(n * pagerdutyPage)}}
+	for n := range pagerdutyLogs {
+		values := url.Values{"limit": {strconv.Itoa(pagerdutyLogPage)}, "offset": {strconv.Itoa(n * pagerdutyLogPage)}}
 		address := d.api + "/incidents/" + url.PathEscape(i.ID) + "/log_entries?" + values.Encode()
 		raw, err := d.rest.get(ctx, address)
 		if err != nil {
@@ -250,7 +251,11 @@ func (d *pagerduty) log(ctx context.Context, i pagerdutyIncident) ([]pagerdutyEn
 			return nil, d.strange(address, raw)
 		}
 		all = append(all, *page.Entries...)
-		if !page.More {
+		if !page.More || len(*page.Entries) == 0 {
+			break
+		}
+		oldest, err := time.Parse(time.RFC3339, all[len(all)-1].At)
+		if err == nil && oldest.Before(since.Truncate(time.Second)) {
 			break
 		}
 	}

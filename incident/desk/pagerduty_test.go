@@ -160,6 +160,12 @@ func TestPagerDutyReadsBack(t *testing.T) {
 	if rest := must(d.Transitions(t.Context(), c.Ref, all[1].At))(t); len(rest) != 2 {
 		t.Errorf("after the second: %+v", rest)
 	}
+	for range 60 { // more than a page
+		system.Note(c.Ref, "and on")
+	}
+	if notes := must(d.Transitions(t.Context(), c.Ref, all[3].At))(t); len(notes) != 60 {
+		t.Errorf("%d notes, want 60", len(notes))
+	}
 	if cases, err := d.Find(t.Context(), "FC-ONE"); err != nil || len(cases) != 0 {
 		t.Errorf("a key in another case: %+v, %v", cases, err)
 	}

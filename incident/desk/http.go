@@ -48,6 +48,8 @@ type link struct {
 	explain func(status int, header http.Header, body []byte) (hint string, is error)
 	// passing returns the secrets that come and go, such as tokens, to be masked as well; nil: there are none.
 	passing func() []secret.Value
+	// partial says that the desk answers a read with 206 where there is more of a list, and with 204 where there is none of it.
+	partial bool
 }
 
 // reply is an answer with one of the statuses 200, 201, 202 and 204. Its body is bounded.
@@ -144,7 +146,7 @@ func (l *link) get(ctx context.Context, address string) ([]byte, error) {
 }
 
 // fetch reads address, again after refused connections, 429 and 5xx, with growing pauses or those that the desk asks for,
-// until the deadline. Only status 200 is an answer.
+// until the deadline. Only status 200 is an answer, and where l.partial says so 206 and 204, whose body is empty.
 func (l *link) fetch(ctx context.Context, address string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
@@ -167,12 +169,17 @@ func (l *link) fetch(ctx context.Context, address string) (reply, error) {
 	defer func() { _ = response.Body.Close() }()
 	answer, err := read(response)
 	switch {
-	case response.StatusCode != http.StatusOK:
+	case !l.shows(response.StatusCode):
 		return reply{}, l.refused(address, response, answer)
 	case err != nil:
 		return reply{}, l.failure([]error{ctx.Err()}, "%s: its answer broke off: %v", secret.RedactURL(address), err)
 	}
 	return reply{response.StatusCode, response.Header, answer}, nil
+}
+
+// shows reports whether the answer to a read with that status shows what was asked for.
+func (l *link) shows(status int) bool {
+	return status == http.StatusOK || l.partial && (status == http.StatusPartialContent || status == http.StatusNoContent)
 }
 
 // worthRepeating decides whether a read is tried again: not when the pause that it needs would outlast the deadline.

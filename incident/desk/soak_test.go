@@ -37,31 +37,88 @@ type soakOptions struct {
 	Within    time.Duration // 0: 2 min
 }
 
+// soakRow is a ticket system that is soaked.
+type soakRow struct {
+	name   string
+	system func(t *testing.T) desktest.System
+	o      soakOptions
+}
+
+// soakRows are the systems that are soaked; those that need real servers join them where there are such.
+var soakRows = []soakRow{
+	{"webhook", func(*testing.T) desktest.System { return systems.NewWebhook(0) }, soakOptions{Kind: "webhook"}},
+	{"webhook, a search that lags", func(*testing.T) desktest.System { return systems.NewWebhook(700 * time.Millisecond) }, soakOptions{Kind: "webhook"}},
+	{"webhook without search", func(*testing.T) desktest.System { return systems.NewWebhookWithoutSearch() }, soakOptions{Kind: "webhook", Odds: 2}},
+	{"builtin", nil, soakOptions{Kind: "builtin"}},
+	{"servicenow", serviceNowSystem, soakOptions{Kind: "servicenow", Inside: `{"error":{"message":"Operation Failed"},"status":"failure"}`}},
+	{"jira", jiraSystem, soakOptions{Kind: "jira", Inside: `{"errorMessages":["the rules do not allow it"],"errors":{}}`}},
+	{"zammad", zammadSystem, soakOptions{Kind: "zammad"}},
+	{"topdesk", topdeskSystem, soakOptions{Kind: "topdesk", Inside: `[{"message": "the rules of this desk do not allow it"}]`}},
+	{"pagerduty", pagerDutySystem, soakOptions{Kind: "pagerduty"}},
+}
+
+// soakDoubled are the systems to which two agents bring the same incidents at once.
+var soakDoubled = []soakRow{
+	{"webhook", func(*testing.T) desktest.System { return systems.NewWebhook(0) }, soakOptions{Kind: "webhook"}},
+	{"webhook, a search that lags", func(*testing.T) desktest.System { return systems.NewWebhook(300 * time.Millisecond) }, soakOptions{Kind: "webhook"}},
+	{"webhook without search", func(*testing.T) desktest.System { return systems.NewWebhookWithoutSearch() }, soakOptions{Kind: "webhook"}},
+	{"servicenow", serviceNowSystem, soakOptions{Kind: "servicenow"}},
+	{"jira", jiraSystem, soakOptions{Kind: "jira", Inside: `{"errorMessages":["the rules do not allow it"],"errors":{}}`}},
+	{"zammad", zammadSystem, soakOptions{Kind: "zammad"}},
+	{"topdesk", topdeskSystem, soakOptions{Kind: "topdesk", Inside: `[{"message": "the rules of this desk do not allow it"}]`}},
+	{"pagerduty", pagerDutySystem, soakOptions{Kind: "pagerduty"}},
+}
+
+func serviceNowSystem(*testing.T) desktest.System {
+	return systems.NewServiceNow(systems.ServiceNowOptions{TokenLife: 10 * time.Second})
+}
+
+func jiraSystem(*testing.T) desktest.System {
+	return systems.NewJira(systems.JiraOptions{Lag: 300 * time.Millisecond})
+}
+
+func zammadSystem(*testing.T) desktest.System {
+	return systems.NewZammad(systems.ZammadOptions{Lag: 300 * time.Millisecond})
+}
+
+func topdeskSystem(*testing.T) desktest.System { return systems.NewTOPdesk(systems.TOPdeskOptions{}) }
+
+func pagerDutySystem(*testing.T) desktest.System {
+	return systems.NewPagerDuty(systems.PagerDutyOptions{Delay: 100 * time.Millisecond, Most: 100_000})
+}
+
 // TestSoak runs real agents against ticket systems that fail in every way, and kills them again and again: in the end there is
 // exactly one case for each incident, and it is resolved. A row is one line. FIRSTCALL_SEED repeats the faults of a run, as far as
 // processes can be repeated; FIRSTCALL_SOAK=1 gives slow systems the whole load too.
-func TestSoak(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		system func(t *testing.T) desktest.System
-		o      soakOptions
-	}{
-		{"webhook", func(*testing.T) desktest.System { return systems.NewWebhook(0) }, soakOptions{Kind: "webhook"}},
-		{"webhook, a search that lags", func(*testing.T) desktest.System { return systems.NewWebhook(700 * time.Millisecond) }, soakOptions{Kind: "webhook"}},
-		{"webhook, two agents", func(*testing.T) desktest.System { return systems.NewWebhook(0) }, soakOptions{Kind: "webhook", Agents: 2, Incidents: 50}},
-		{"webhook, a search that lags, two agents", func(*testing.T) desktest.System { return systems.NewWebhook(300 * time.Millisecond) }, soakOptions{Kind: "webhook", Agents: 2, Incidents: 50}},
-		{"webhook without search", func(*testing.T) desktest.System { return systems.NewWebhookWithoutSearch() }, soakOptions{Kind: "webhook", Odds: 2}},
-		{"webhook without search, two agents", func(*testing.T) desktest.System { return systems.NewWebhookWithoutSearch() }, soakOptions{Kind: "webhook", Agents: 2, Incidents: 50, Faults: 150}},
-		{"builtin", nil, soakOptions{Kind: "builtin"}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			if row.system != nil {
-				row.o.System = row.system(t)
-			}
-			soak(t, row.o)
+func TestSoak(t *testing.T) { soakAll(t, soakRows) }
+
+// TestSoakTwoAgents does the same with two agents that bring the same incidents at once.
+func TestSoakTwoAgents(t *testing.T) {
+	var rows []soakRow
+	for _, r := range soakDoubled {
+		r.o.Agents, r.o.Incidents, r.o.Faults = 2, cmp.Or(r.o.Incidents, 20), cmp.Or(r.o.Faults, 60)
+		rows = append(rows, r)
+	}
+	soakAll(t, rows)
+}
+
+// soakAll soaks several systems at once: what takes long is mostly waiting.
+func soakAll(t *testing.T, rows []soakRow) {
+	places := make(chan struct{}, 5)
+	var all sync.WaitGroup
+	for _, row := range rows {
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			t.Run(row.name, func(t *testing.T) {
+				if row.system != nil {
+					row.o.System = row.system(t)
+				}
+				soak(t, row.o)
+			})
 		})
 	}
+	all.Wait()
 }
 
 // soakSize returns the whole load for a stand-in, and a small one for a slow system unless FIRSTCALL_SOAK=1.

@@ -144,7 +144,7 @@ func soakAgent(dir string) error {
 		return err
 	}
 	r := reconcile.New(reconcile.Options{
-		Store: kept, Desks: []reconcile.Desk{{Name: d.Name, Desk: built}}, Tenant: reconcile.Tenant{ID: c.Tenant.ID}, CallTimeout: story.CallTimeout,
+		Store: kept, Desks: []reconcile.Desk{{Name: d.Name, Desk: built}}, Tenant: reconcile.Tenant{ID: c.Tenant.ID, Customer: c.Tenant.Contacts.Customer}, CallTimeout: story.CallTimeout,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	var running sync.WaitGroup

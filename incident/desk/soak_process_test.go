@@ -55,7 +55,7 @@ func (h *soakRun) agent(n int) *soakProcess {
 	}
 	for name, text := range map[string]string{
 		"story.json": string(story),
-		"firstcall.yaml": "tenant: { id: acme }\ncomponents: [{ name: web-client, probes: [{ kind: http, url: \"https://acme.example/\" }] }]\n" +
+		"firstcall.yaml": "tenant: { id: acme, contacts: { customer: { name: ACME IT, email: it@acme.example } } }\ncomponents: [{ name: web-client, probes: [{ kind: http, url: \"https://acme.example/\" }] }]\n" +
 			"desks:\n  - name: soc\n    kind: " + h.o.Kind + "\n" + keys,
 	} {
 		if err := os.WriteFile(filepath.Join(a.dir, name), []byte(text), 0o600); err != nil {

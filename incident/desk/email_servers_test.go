@@ -352,3 +352,25 @@ func TestEmailWhoseAnswerIsLostMayHaveBeenTaken(t *testing.T) {
 		}
 	}
 }
+
+func TestThePasswordOfTheMailServerIsNowhere(t *testing.T) {
+	b := newMailbox(servers.StartMailpit(t, servers.MailpitOptions{STARTTLS: true}))
+	f := mailFields(incident.P1)
+	if _, err := buildEmail(t, b.at(b.SMTP)).Open(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range b.Messages() {
+		if strings.Contains(b.Raw(m), b.Password) {
+			t.Error("a mail holds the password")
+		}
+	}
+	wrong := b.at(b.SMTP)
+	wrong.Password = secret.New("wrong-pass-word")
+	d := buildEmail(t, wrong)
+	for _, want := range []string{"refused the log-on of agent: 535", "the log-on is not repeated before"} {
+		_, err := d.Open(t.Context(), f)
+		if err == nil || errors.Is(err, desk.ErrUnknownOutcome) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "wrong-pass-word") {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}

@@ -83,7 +83,7 @@ func to(addresses ...string) (all []*netmail.Address) {
 }
 
 // send sends a mail through the scripted server.
-func send(t *testing.T, ctx context.Context, m smtp.Mail, script map[string]string) (string, error) {
+func send(ctx context.Context, t *testing.T, m smtp.Mail, script map[string]string) (string, error) {
 	t.Helper()
 	server := smtp.Server{SMTP: "smtp://" + scripted(t, script), From: "firstcall@operations.example", Timeout: 10 * time.Second}
 	if script["."] == silent || script["DATA"] == silent {
@@ -116,7 +116,7 @@ func TestAnErrorSaysWhetherTheServerMayHaveTheMail(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := send(t, t.Context(), smtp.Mail{To: to("soc@operations.example")}, map[string]string{test.step: test.answer})
+			_, err := send(t.Context(), t, smtp.Mail{To: to("soc@operations.example")}, map[string]string{test.step: test.answer})
 			failed, ok := errors.AsType[*smtp.Error](err)
 			if !ok || failed.Uncertain() != test.uncertain || failed.Permanent() != test.permanent {
 				t.Errorf("error %v, want uncertain %v, permanent %v", err, test.uncertain, test.permanent)
@@ -128,7 +128,7 @@ func TestAnErrorSaysWhetherTheServerMayHaveTheMail(t *testing.T) {
 func TestACancelledMailIsNotSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := send(t, ctx, smtp.Mail{To: to("soc@operations.example")}, nil)
+	_, err := send(ctx, t, smtp.Mail{To: to("soc@operations.example")}, nil)
 	failed, ok := errors.AsType[*smtp.Error](err)
 	if !ok || failed.Uncertain() || !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
@@ -150,7 +150,7 @@ func TestAMailGoesOutWhileOneOfToIsLeft(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			proof, err := send(t, t.Context(), smtp.Mail{To: test.to, Copy: test.copy}, map[string]string{"RCPT TO:<gone@": "550 no such mailbox"})
+			proof, err := send(t.Context(), t, smtp.Mail{To: test.to, Copy: test.copy}, map[string]string{"RCPT TO:<gone@": "550 no such mailbox"})
 			if failed, ok := errors.AsType[*smtp.Error](err); proof != test.proof || (test.proof == "") != ok || ok && !failed.Permanent() {
 				t.Errorf("proof %q, %v, want %q", proof, err, test.proof)
 			}

@@ -21,6 +21,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/notify/notifytest"
+	"github.com/firstcall-agent/firstcall/incident/smtp"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -45,7 +46,7 @@ func mailer(t *testing.T, e *notify.Email, now func() time.Time) notify.Notifier
 // mailRig is the e-mail notifier with mailpit behind it.
 func mailRig(t *testing.T, box *servers.Mailpit) notifytest.Rig {
 	box.DeleteAll()
-	config := notify.Email{SMTP: "smtp://" + box.SMTP, User: box.User, Password: secret.New(box.Password), HELO: "agent.acme.example"}
+	config := notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP, User: box.User, Password: secret.New(box.Password), HELO: "agent.acme.example"}}
 	rig := notifytest.Rig{Name: "customer", To: customer}
 	if box.Cert == nil {
 		rig.Hostile = mailHostile()
@@ -83,7 +84,7 @@ func TestEmailContractWithSTARTTLSAndLogOn(t *testing.T) {
 func TestEmailContractWithTLSFromTheStart(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{})
 	cert := servers.SelfSigned(t, servers.CertOptions{})
-	n := mailer(t, &notify.Email{SMTP: "smtps://" + tlsFront(t, box.SMTP, cert), CAFile: cert.CertFile}, time.Now)
+	n := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtps://" + tlsFront(t, box.SMTP, cert), CAFile: cert.CertFile}}, time.Now)
 	if _, err := n.Send(t.Context(), notice()); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func parts(t *testing.T, raw string) (mail.Header, map[string]string) {
 
 func TestEmailIsWhatThePeopleAndTheirProgramsNeed(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{})
-	n := mailer(t, &notify.Email{SMTP: "smtp://" + box.SMTP}, time.Now)
+	n := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP}}, time.Now)
 	proof, err := n.Send(t.Context(), notice())
 	if err != nil || !strings.HasPrefix(proof, "250 ") || !strings.Contains(proof, "queued as") {
 		t.Fatalf("proof %q, %v", proof, err)
@@ -183,7 +184,7 @@ func TestEmailIsWhatThePeopleAndTheirProgramsNeed(t *testing.T) {
 
 func TestEmailHeadersCannotBeInjected(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{})
-	n := mailer(t, &notify.Email{SMTP: "smtp://" + box.SMTP}, time.Now)
+	n := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP}}, time.Now)
 	m := notice()
 	const evil = "x\r\nBcc: thief@evil.example\r\n\r\nbody"
 	m.Subject, m.ID, m.Thread = evil, evil, evil
@@ -218,7 +219,7 @@ func TestEmailToAnInternationalDomain(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{})
 	m := notice()
 	m.To = []incident.Contact{{Name: "Ærø", Email: "it@ærø.example"}}
-	if _, err := mailer(t, &notify.Email{SMTP: "smtp://" + box.SMTP}, time.Now).Send(t.Context(), m); err != nil {
+	if _, err := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP}}, time.Now).Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	if mails := box.Messages(); len(mails) != 1 || mails[0].To[0].Address != "it@xn--r-1fa3f.example" && !strings.HasPrefix(mails[0].To[0].Address, "it@xn--") {
@@ -243,7 +244,7 @@ func TestEmailRefusals(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{STARTTLS: true})
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			n := mailer(t, &notify.Email{SMTP: "smtp://" + box.SMTP, User: box.User, Password: secret.New(box.Password), CAFile: box.Cert.CertFile}, time.Now)
+			n := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP, User: box.User, Password: secret.New(box.Password), CAFile: box.Cert.CertFile}}, time.Now)
 			box.SetChaos(test.chaos)
 			defer box.SetChaos(servers.Chaos{})
 			_, err := n.Send(t.Context(), notice())
@@ -264,7 +265,7 @@ func TestARefusedLogOnIsNotRepeated(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{STARTTLS: true})
 	relay := servers.StartRelay(t, box.SMTP, servers.Unlimited)
 	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
-	n := mailer(t, &notify.Email{SMTP: "smtp://" + relay.Address, User: box.User, Password: secret.New("wrong-pass-word"), CAFile: box.Cert.CertFile},
+	n := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + relay.Address, User: box.User, Password: secret.New("wrong-pass-word"), CAFile: box.Cert.CertFile}},
 		func() time.Time { return now })
 	send := func() string {
 		_, err := n.Send(t.Context(), notice())
@@ -309,7 +310,7 @@ func TestAServerThatRepeatsThePasswordDoesNotMakeItPublic(t *testing.T) {
 					_, _ = io.WriteString(c, answer+"\r\n")
 				}
 			})
-			_, err := mailer(t, &notify.Email{SMTP: "smtp://" + address, User: user, Password: secret.New(password)}, time.Now).Send(t.Context(), notice())
+			_, err := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + address, User: user, Password: secret.New(password)}}, time.Now).Send(t.Context(), notice())
 			if err == nil || !notify.Permanent(err) || !strings.Contains(err.Error(), "535 no:") || !strings.Contains(err.Error(), secret.Mask) {
 				t.Fatalf("error %v", err)
 			}
@@ -331,11 +332,11 @@ func TestEmailIsNotSentOverAnUntrustedOrPlainConnection(t *testing.T) {
 		config notify.Email
 		want   string
 	}{
-		{"another authority", notify.Email{SMTP: "smtp://" + box.SMTP, CAFile: other.CertFile}, "is not trusted"},
-		{"the system's authorities", notify.Email{SMTP: "smtp://" + box.SMTP}, "ca_file"},
-		{"STARTTLS is required and not offered", notify.Email{SMTP: "smtp://" + plain.SMTP, STARTTLS: "required"}, "check starttls"},
-		{"a log-on that the server does not know", notify.Email{SMTP: "smtp://" + plain.SMTP, User: "agent", Password: secret.New("pass-word")}, "AUTH"},
-		{"TLS from the start against a plain server", notify.Email{SMTP: "smtps://" + plain.SMTP}, "cannot be reached"},
+		{"another authority", notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP, CAFile: other.CertFile}}, "is not trusted"},
+		{"the system's authorities", notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP}}, "ca_file"},
+		{"STARTTLS is required and not offered", notify.Email{Server: smtp.Server{SMTP: "smtp://" + plain.SMTP, STARTTLS: "required"}}, "check starttls"},
+		{"a log-on that the server does not know", notify.Email{Server: smtp.Server{SMTP: "smtp://" + plain.SMTP, User: "agent", Password: secret.New("pass-word")}}, "AUTH"},
+		{"TLS from the start against a plain server", notify.Email{Server: smtp.Server{SMTP: "smtps://" + plain.SMTP}}, "cannot be reached"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -381,7 +382,7 @@ func TestOneBadRecipientDoesNotKeepTheMailFromTheOthers(t *testing.T) {
 	})
 	m := notice()
 	m.To = []incident.Contact{{Email: "gone@acme.example"}, {Email: "it@acme.example"}}
-	proof, err := mailer(t, &notify.Email{SMTP: "smtp://" + address}, time.Now).Send(t.Context(), m)
+	proof, err := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + address}}, time.Now).Send(t.Context(), m)
 	if want := "250 2.0.0 ok: queued as 4711; refused for <gone@acme.example>: 550 5.1.1 no such mailbox"; err != nil || proof != want {
 		t.Errorf("proof %q, %v, want %q", proof, err, want)
 	}
@@ -399,7 +400,7 @@ func TestTheFarewellIsNotWaitedFor(t *testing.T) {
 		}
 	})
 	begin := time.Now()
-	proof, err := mailer(t, &notify.Email{SMTP: "smtp://" + address, Timeout: 30 * time.Second}, time.Now).Send(t.Context(), notice())
+	proof, err := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + address, Timeout: 30 * time.Second}}, time.Now).Send(t.Context(), notice())
 	if err != nil || proof != "250 queued" {
 		t.Errorf("proof %q, %v", proof, err)
 	}
@@ -410,7 +411,7 @@ func TestTheFarewellIsNotWaitedFor(t *testing.T) {
 
 func TestTheTimeoutHoldsWithoutADeadline(t *testing.T) {
 	silent := servers.StartSilent(t)
-	_, err := mailer(t, &notify.Email{SMTP: "smtp://" + silent.Address, Timeout: 200 * time.Millisecond}, time.Now).Send(context.WithoutCancel(t.Context()), notice())
+	_, err := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + silent.Address, Timeout: 200 * time.Millisecond}}, time.Now).Send(context.WithoutCancel(t.Context()), notice())
 	if err == nil || notify.Permanent(err) || !strings.Contains(err.Error(), "in time") {
 		t.Errorf("error %v", err)
 	}
@@ -418,7 +419,7 @@ func TestTheTimeoutHoldsWithoutADeadline(t *testing.T) {
 
 func TestTheSameMessageIsTheSameBytes(t *testing.T) {
 	box := servers.StartMailpit(t, servers.MailpitOptions{})
-	n := mailer(t, &notify.Email{SMTP: "smtp://" + box.SMTP}, time.Now)
+	n := mailer(t, &notify.Email{Server: smtp.Server{SMTP: "smtp://" + box.SMTP}}, time.Now)
 	var raws []string
 	for i := range 2 {
 		if _, err := n.Send(t.Context(), notice()); err != nil {

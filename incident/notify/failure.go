@@ -12,8 +12,11 @@ import (
 // credential that is refused, a certificate that is not trusted. Every other error may pass by itself. A notice stays due in
 // either case; after a permanent error it may be tried less often.
 func Permanent(err error) bool {
-	var f *failure
-	return errors.As(err, &f) && f.permanent
+	f, ok := errors.AsType[interface {
+		error
+		Permanent() bool
+	}](err)
+	return ok && f.Permanent()
 }
 
 // failure is an error of a notifier: its text is bounded, on one line and free of secrets.
@@ -26,6 +29,9 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 
 func (f *failure) Unwrap() []error { return f.is }
+
+// Permanent is what the function of that name reports.
+func (f *failure) Permanent() bool { return f.permanent }
 
 // maxError bounds the text of an error, maxExcerpt a foreign text in it.
 const (

@@ -14,11 +14,12 @@ import (
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/notify/notifytest"
+	"github.com/firstcall-agent/firstcall/incident/smtp"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
 func TestEmailConfigurationFaults(t *testing.T) {
-	good := notify.Email{SMTP: "smtp://smtp.example:587", From: "firstcall@operations.example", User: "firstcall", Password: secret.New("pw-hidden")}
+	good := notify.Email{Server: smtp.Server{SMTP: "smtp://smtp.example:587", From: "firstcall@operations.example", User: "firstcall", Password: secret.New("pw-hidden")}}
 	tests := []struct {
 		name   string
 		change func(*notify.Email)

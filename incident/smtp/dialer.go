@@ -1,4 +1,4 @@
-package notify
+package smtp
 
 import (
 	"context"
@@ -19,7 +19,7 @@ var errTooMuch = errors.New("the server said more than a mail server has to say"
 // boundedDialer makes the one connection of a session and ends it: when ctx does, when the server has said too much, and with
 // close, which the mail library itself forgets after a failed greeting.
 type boundedDialer struct {
-	ctx      context.Context //nolint:containedctx // lives as long as one Send
+	ctx      context.Context //nolint:containedctx // lives as long as one session
 	tls      *tls.Config
 	implicit bool // TLS from the start
 

@@ -2,11 +2,11 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/sla"
 )
 
@@ -28,9 +28,6 @@ const mailKind = "email"
 
 // phoneKind is the kind of notifier that calls telephone numbers.
 const phoneKind = "phone"
-
-// telephone is a number as people write it.
-var telephone = regexp.MustCompile(`^\+?[0-9][0-9 ()./-]{1,24}$`)
 
 // rules checks what an operator decides about the cases at a desk.
 func (d *decoder) rules(c *Config) {
@@ -108,9 +105,11 @@ func (d *decoder) recipient(c *Config, n *Notifier, to, path string) {
 		n.Recipients = append(n.Recipients, Recipient{Role: to, Contact: contact})
 	case n.Kind == phoneKind && to == centre:
 		n.Recipients = append(n.Recipients, Recipient{Role: to, Contact: incident.Contact{Name: c.OperationsCentre.Name, Phone: c.OperationsCentre.Phone}})
-	case n.Kind == phoneKind && telephone.MatchString(to):
-		n.Recipients = append(n.Recipients, Recipient{Contact: incident.Contact{Phone: to}})
 	case n.Kind == phoneKind:
+		if _, err := notify.PhoneNumber(to); err == nil {
+			n.Recipients = append(n.Recipients, Recipient{Contact: incident.Contact{Phone: to}})
+			return
+		}
 		d.check(false, path, d.suggest(to, append(slices.Clone(roles), centre)), "%s is neither a contact nor a telephone number", quote(to))
 	case named:
 		d.check(n.Kind != mailKind || contact.Email != "", path, "give tenant.contacts."+to+" an email", "%s has no e-mail address", to)

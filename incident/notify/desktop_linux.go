@@ -141,6 +141,22 @@ func (s sessionBus) connect(ctx context.Context) (*dbus.Conn, error) {
 	return bus, nil
 }
 
+// boundedConn reads at most left bytes. The bus's library reads from one goroutine.
+type boundedConn struct {
+	net.Conn
+
+	left int
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, errors.New("the session bus said more than a notification has to say")
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
 // refusedBy is the error of a notification that was not taken.
 func refusedBy(err error) error {
 	if refused, ok := errors.AsType[dbus.Error](err); ok {

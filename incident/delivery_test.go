@@ -38,7 +38,8 @@ func TestDeliveries(t *testing.T) {
 		{"it is settled", over, []Case{with(live, func(c *Case) { c.Settled = true })}, nil, ""},
 		{"a fallback is used", open, []Case{with(failing, func(c *Case) { c.State, c.Number = CaseWanted, "" }), with(live, func(c *Case) { c.Desk = "mailbox" })}, nil, "create soc 0 3"},
 		{
-			"notices", open, []Case{failing},
+			"notices", open,
+			[]Case{failing},
 			[]Notice{
 				{Notifier: "chat", Kind: NoticeOpened, Due: at(1), State: NoticeSent},
 				{Notifier: "phone", Kind: NoticeOpened, Due: at(1), State: NoticeFailed, Failures: 3, NextTry: at(6)},

@@ -86,12 +86,12 @@ func (s *site) apiCases(r *http.Request) (any, error) {
 		})
 	}
 	answer := Cases{At: s.Now(), Cases: []Case{}}
-	answer.Cases, err = s.told(r.Context(), all, shown[:min(limit, len(shown))], answer.At)
+	answer.Cases, err = s.about(r.Context(), all, shown[:min(limit, len(shown))], answer.At)
 	return answer, err
 }
 
-// told puts beside the shown cases what is known of their incidents.
-func (s *site) told(ctx context.Context, all, shown []incident.Case, now time.Time) ([]Case, error) {
+// about puts beside the shown cases what is known of their incidents.
+func (s *site) about(ctx context.Context, all, shown []incident.Case, now time.Time) ([]Case, error) {
 	incidents := map[string]incident.Incident{}
 	recent, err := s.Store.Incidents(ctx, store.IncidentFilter{Limit: maxLimit})
 	if err != nil {
@@ -104,6 +104,13 @@ func (s *site) told(ctx context.Context, all, shown []incident.Case, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	notices, desks := map[string][]incident.Notice{}, map[string][]incident.Case{}
+	for _, n := range due {
+		notices[n.Incident] = append(notices[n.Incident], n)
+	}
+	for _, c := range all {
+		desks[c.Incident] = append(desks[c.Incident], c)
+	}
 	rows := make([]Case, 0, len(shown))
 	for _, c := range shown {
 		i, ok := incidents[c.Incident]
@@ -112,16 +119,15 @@ func (s *site) told(ctx context.Context, all, shown []incident.Case, now time.Ti
 				return nil, err
 			}
 		}
-		notices := slices.DeleteFunc(slices.Clone(due), func(n incident.Notice) bool { return n.Incident != c.Incident })
-		if ok && i.Open() { // what was given up too
-			if notices, err = s.Store.Notices(ctx, c.Incident); err != nil {
+		told := notices[c.Incident]
+		if i.ID != "" && i.Open() { // what was given up too
+			if told, err = s.Store.Notices(ctx, c.Incident); err != nil {
 				return nil, err
 			}
 		}
-		same := slices.DeleteFunc(slices.Clone(all), func(o incident.Case) bool { return o.Incident != c.Incident })
 		rows = append(rows, Case{
 			Case: c, Title: cmp.Or(i.Title, c.Incident), Asked: i.Priority, Closed: i.Closed,
-			Clock: s.clockOf(i, same, now), Deliveries: s.deliveries(i, []incident.Case{c}, notices, now),
+			Clock: s.clockOf(i, desks[c.Incident], now), Deliveries: s.deliveries(i, []incident.Case{c}, told, now),
 		})
 	}
 	return rows, nil

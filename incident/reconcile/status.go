@@ -42,7 +42,7 @@ func (r *Reconciler) Status() Status {
 		s.Desks[name] = Backlog{t.pending, t.age(now), t.failures}
 	}
 	for name, list := range r.load.notices {
-		s.Notifiers[name] = r.notBefore(name, list, now)
+		s.Notifiers[name] = r.waitingFor(name, list, now)
 	}
 	for _, u := range r.load.untaken {
 		k := r.o.Level.Clock(u.incident, u.lead, now)
@@ -66,8 +66,8 @@ func (r *Reconciler) Status() Status {
 	return s
 }
 
-// notBefore returns the backlog of a notifier less what waits for its quiet hours to end.
-func (r *Reconciler) notBefore(name string, due []waiting, now time.Time) Backlog {
+// waitingFor returns the backlog of a notifier less what waits for its quiet hours to end.
+func (r *Reconciler) waitingFor(name string, due []waiting, now time.Time) Backlog {
 	var b Backlog
 	k := slices.IndexFunc(r.o.Notifiers, func(n Notifier) bool { return n.Name == name })
 	for _, w := range due {

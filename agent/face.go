@@ -13,6 +13,7 @@ import (
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -108,7 +109,12 @@ func (a *Agent) snapshot() metrics.Snapshot {
 	s, h, view := a.set.Load(), a.Health(), a.View()
 	lagging, _, delay := a.lag.state()
 	steps, results := a.writer.waiting()
+	var cases reconcile.Status
+	if r := a.desks.Load(); r != nil {
+		cases = r.Status()
+	}
 	return metrics.Snapshot{
+		Cases:  cases,
 		Tenant: s.config.Tenant.ID, Vantage: s.config.Vantage, AlertOnly: a.o.AlertOnly,
 		Incidents: view.Incidents, Blind: view.Blind, Lagging: lagging, Lag: delay,
 		StoreSteps: steps, StoreResults: results, StoreFailing: h.StoreError != "",

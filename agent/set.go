@@ -13,6 +13,7 @@ import (
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/config/secret"
+	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/notify"
@@ -64,6 +65,7 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 		Agent: a, Store: a.store, Metrics: promhttp.HandlerFor(a.metrics.Gatherer(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}),
 		Tenant: c.Tenant.Name, Zone: c.Tenant.Zone, ExternalURL: c.Web.ExternalURL, Token: c.Web.Token,
 		Version: a.o.Version, Now: a.clock.Now, Log: a.log, AlertOnly: a.o.AlertOnly, Changed: hooks(s),
+		Level: c.Level(), Silent: s.silent,
 	})
 	return s, nil
 }
@@ -84,6 +86,11 @@ func (a *Agent) buildDesks(s *set) error {
 		s.desks = append(s.desks, reconcile.Desk{Name: d.Name, Desk: built, Rules: rules(d), Templates: d.Templates, Fields: d.Fields})
 	}
 	return nil
+}
+
+// silent reports whether a notifier tells nobody of incidents of that priority at that instant.
+func (s *set) silent(notifier string, p incident.Priority, at time.Time) bool {
+	return slices.ContainsFunc(s.notifiers, func(n reconcile.Notifier) bool { return n.Name == notifier && n.Silent(p, at) })
 }
 
 // hooks returns the keys of the desks whose systems say that something changed, by name.

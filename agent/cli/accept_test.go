@@ -18,7 +18,7 @@ import (
 func startScene(ts *testscript.TestScript, _ bool, args []string) {
 	f := webtest.Scene(args[0])
 	delete(f.Newest, "web-client/tls") // too little is measured of it
-	srv := httptest.NewServer(web.New(web.Options{Agent: f, Store: f, Now: func() time.Time { return f.Now }}))
+	srv := httptest.NewServer(web.New(web.Options{Level: webtest.Level, Agent: f, Store: f, Now: func() time.Time { return f.Now }}))
 	ts.Defer(srv.Close)
 	ts.Setenv("FIRSTCALL_URL", srv.URL)
 }

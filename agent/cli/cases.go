@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +61,9 @@ func newCases() *cobra.Command {
 func newCasesList(c *casesCommand) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the open cases", Args: cobra.NoArgs,
+		Use: "list", Short: "List the open cases, and what is still to be delivered", Args: cobra.NoArgs,
+		Long: "Lists the open cases: where each stands, how its reaction clock runs, and what its desk and people have not heard yet and why. A case\n" +
+			"that does not exist yet has no number.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := "?limit=" + strconv.Itoa(listLimit)
 			if !all {
@@ -76,52 +76,16 @@ func newCasesList(c *casesCommand) *cobra.Command {
 			if c.output == "json" {
 				return printJSON(cmd.OutOrStdout(), answer)
 			}
-			var incidents web.Incidents
-			if err := c.get(cmd.Context(), "/api/v1/incidents"+query, &incidents); err != nil {
-				return err
-			}
-			return printCases(cmd.OutOrStdout(), answer.Cases, incidents.Incidents)
+			return printCases(cmd.OutOrStdout(), answer, widthOf(cmd.OutOrStdout()))
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list resolved ones too")
 	return cmd
 }
 
-func printCases(w io.Writer, cases []incident.Case, incidents []incident.Incident) error {
-	if len(cases) == 0 {
-		_, err := fmt.Fprintln(w, "no cases")
-		return err
-	}
-	titles := map[string]string{}
-	for _, i := range incidents {
-		titles[i.ID] = i.Title
-	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row(tw, "NUMBER", "PRIORITY", "STATE", "CREATED", "DESK", "WHAT")
-	for _, k := range cases {
-		title := titles[k.Incident]
-		if title == "" {
-			title = k.Incident
-		}
-		row(tw, orDash(k.Number), k.Priority.String(), stateWord(k), clockTime(k.Created), k.Desk, title)
-	}
-	if len(cases) == listLimit {
-		row(tw, fmt.Sprintf("the newest %d; the status page has older ones", listLimit))
-	}
-	return tw.Flush()
-}
-
-// row writes one line of a table.
-func row(w io.Writer, cells ...string) {
-	for i := range cells {
-		cells[i] = printable(cells[i])
-	}
-	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t"))
-}
-
 func newCasesShow(c *casesCommand) *cobra.Command {
 	return &cobra.Command{
-		Use: "show NUMBER", Short: "Show one case with its timeline", Args: cobra.ExactArgs(1), ValidArgsFunction: c.numbers,
+		Use: "show NUMBER", Short: "Show one case with its clock, holds, deliveries and timeline", Args: cobra.ExactArgs(1), ValidArgsFunction: c.numbers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var found web.CaseStory
 			if err := c.get(cmd.Context(), "/api/v1/cases/"+url.PathEscape(args[0]), &found); err != nil {
@@ -134,7 +98,7 @@ func newCasesShow(c *casesCommand) *cobra.Command {
 			if c.output == "json" {
 				return printJSON(cmd.OutOrStdout(), story)
 			}
-			shown := found.Case
+			shown := found.Case             // also where it follows the case of that number
 			for _, k := range story.Cases { // the case of the same answer as the timeline, so that the two agree
 				if k.Desk == shown.Desk {
 					shown = k
@@ -143,49 +107,6 @@ func newCasesShow(c *casesCommand) *cobra.Command {
 			return printStory(cmd.OutOrStdout(), shown, story)
 		},
 	}
-}
-
-func printStory(w io.Writer, k incident.Case, s web.Story) error {
-	i := s.Incident
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row(tw, "case", k.Number+" at "+k.Desk)
-	row(tw, "title", fmt.Sprintf("%s %s: %s", i.Priority, i.Tenant, i.Title))
-	row(tw, "why", i.Why)
-	row(tw, "state", stateWord(k))
-	row(tw, "since", clockTime(i.Started))
-	row(tw, "commencement", clockTime(i.Commencement))
-	row(tw, "reaction due", clockTime(i.ReactionDue))
-	if k.AcknowledgedBy != "" {
-		row(tw, "acknowledged", clockTime(k.Acknowledged)+" by "+k.AcknowledgedBy)
-	}
-	if !i.Open() {
-		switch {
-		case i.AcceptedBy != "":
-			row(tw, "taken as normal", clockTime(i.Ended)+", accepted by "+i.AcceptedBy)
-		case i.Resolution == incident.Accepted:
-			row(tw, "taken as normal", clockTime(i.Ended)+", since it has lasted")
-		default:
-			row(tw, "rectified", clockTime(i.Ended)+", "+string(i.Resolution))
-		}
-	}
-	row(tw, "downtime", fmt.Sprintf("%s, net of holds %s", s.Downtime.Gross.Round(time.Second), s.Downtime.Net.Round(time.Second)))
-	for _, d := range i.Detail {
-		row(tw, "measured", d)
-	}
-	if k.LastError != "" {
-		row(tw, "desk", k.LastError)
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintln(w)
-	if s.Earlier > 0 {
-		_, _ = fmt.Fprintf(w, "%d earlier steps are left out\n", s.Earlier)
-	}
-	for _, e := range s.Timeline {
-		row(tw, clockTime(e.At), string(e.Kind), e.Actor, e.Text)
-	}
-	return tw.Flush()
 }
 
 // operation is a command that acts on a case.
@@ -241,7 +162,7 @@ func (c *casesCommand) numbers(cmd *cobra.Command, args []string, _ string) ([]c
 	var numbers []cobra.Completion
 	for _, k := range answer.Cases {
 		if k.Number != "" {
-			numbers = append(numbers, cobra.CompletionWithDesc(printable(k.Number), printable(k.Priority.String()+" "+stateWord(k)+" "+k.Incident)))
+			numbers = append(numbers, cobra.CompletionWithDesc(printable(k.Number), printable(priorityOf(k).String()+" "+stateWord(k.Case)+" "+k.Title)))
 		}
 	}
 	return numbers, cobra.ShellCompDirectiveNoFileComp
@@ -259,11 +180,4 @@ func me() string {
 		}
 	}
 	return "operator"
-}
-
-func stateWord(k incident.Case) string {
-	if k.State == incident.CaseWanted {
-		return "wanted"
-	}
-	return string(k.State)
 }

@@ -192,7 +192,11 @@ func (p *process) cases() []incident.Case {
 	p.t.Helper()
 	var answer web.Cases
 	p.read("/api/v1/cases?limit=1000", &answer)
-	return answer.Cases
+	var all []incident.Case
+	for _, c := range answer.Cases {
+		all = append(all, c.Case)
+	}
+	return all
 }
 
 // firstCase waits for a live case; it may be called beside the test's own goroutine.
@@ -203,7 +207,7 @@ func (p *process) firstCase(within time.Duration) (c incident.Case, ok bool) {
 		if err != nil || json.Unmarshal(data, &answer) != nil || len(answer.Cases) == 0 {
 			return false
 		}
-		c = answer.Cases[0]
+		c = answer.Cases[0].Case
 		return c.State.Live()
 	})
 	return c, ok

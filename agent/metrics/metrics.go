@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 )
 
 // Snapshot is what the agent knows of itself at one instant.
@@ -30,11 +31,12 @@ type Snapshot struct {
 	StoreFailing    bool
 	CasePending     int
 	OldestPending   time.Duration
-	Stuck           int       // runs that did not return after their deadline
-	Heartbeat       time.Time // last one that was answered
-	Digest          string    // of the configuration in force
-	ReloadOK        bool      // whether the newest configuration is in force
-	Loaded          time.Time // when the configuration in force was loaded
+	Cases           reconcile.Status // what desks and notifiers have not heard, and how the reaction clocks run
+	Stuck           int              // runs that did not return after their deadline
+	Heartbeat       time.Time        // last one that was answered
+	Digest          string           // of the configuration in force
+	ReloadOK        bool             // whether the newest configuration is in force
+	Loaded          time.Time        // when the configuration in force was loaded
 	Baselines       iter.Seq[Baseline]
 }
 
@@ -160,6 +162,10 @@ var (
 	descStoreFailing = gauge("firstcall_store_failing", "1 while state cannot be written.")
 	descCasePending  = gauge("firstcall_case_pending", "Incidents whose case is not yet as it should be.")
 	descCaseOldest   = gauge("firstcall_case_oldest_pending_seconds", "For how long the oldest of these has waited.")
+	descCaseAge      = gauge("firstcall_case_pending_seconds", "For how long the oldest thing that a desk has not heard yet has waited; 0 while it knows all.", "desk")
+	descCaseFailures = gauge("firstcall_case_failures", "Attempts that failed in a row, of the case at a desk that failed most often; 0 while none fails.", "desk")
+	descNoticeAge    = gauge("firstcall_notice_pending_seconds", "For how long the oldest notice that a notifier has not delivered yet has waited, quiet hours left out; 0 while all are.", "notifier")
+	descMargin       = gauge("firstcall_case_reaction_margin_seconds", "Reaction time that is left, in supported time, to the open incident that is due first, by priority; negative: nobody took it in time. Absent while every incident of that priority is taken.", "priority")
 	descStuck        = gauge("firstcall_probe_runs_stuck", "Runs of probes that did not return after their deadline.")
 	descHeartbeat    = gauge("firstcall_last_heartbeat_timestamp_seconds", "When the outside watchdog last answered a heartbeat, in Unix seconds; absent before the first.")
 	descReloadOK     = gauge("firstcall_config_last_reload_successful", "1 when the newest configuration is in force, 0 when it was refused and the old one goes on.")
@@ -174,7 +180,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descRuns, descDurations, descSuccess, descDuration, descExpiry, descNumber, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
-		descStoreFailing, descCasePending, descCaseOldest, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
+		descStoreFailing, descCasePending, descCaseOldest, descCaseAge, descCaseFailures, descNoticeAge, descMargin, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
 		descLearnt, descExpected, descSlow,
 	} {
 		ch <- d
@@ -217,6 +223,7 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 	put(descStoreFailing, truth(s.StoreFailing))
 	put(descCasePending, float64(s.CasePending))
 	put(descCaseOldest, s.OldestPending.Seconds())
+	collectCases(put, s.Cases)
 	put(descStuck, float64(s.Stuck))
 	if !s.Heartbeat.IsZero() {
 		put(descHeartbeat, seconds(s.Heartbeat))
@@ -235,6 +242,19 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 		if b.Limit > 0 {
 			put(descSlow, b.Limit.Seconds(), b.Probe)
 		}
+	}
+}
+
+func collectCases(put func(d *prometheus.Desc, v float64, labels ...string), s reconcile.Status) {
+	for desk, b := range s.Desks {
+		put(descCaseAge, b.Oldest.Seconds(), desk)
+		put(descCaseFailures, float64(b.Failures), desk)
+	}
+	for notifier, b := range s.Notifiers {
+		put(descNoticeAge, b.Oldest.Seconds(), notifier)
+	}
+	for priority, margin := range s.Reaction {
+		put(descMargin, margin.Seconds(), priority.String())
 	}
 }
 

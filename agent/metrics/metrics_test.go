@@ -15,6 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -28,6 +29,11 @@ func filled() *Metrics {
 		return Snapshot{
 			Tenant: "acme", Vantage: "here", Blind: true, Lagging: true, Lag: time.Second, StoreSteps: 2, StoreResults: 3,
 			CasePending: 1, OldestPending: 2 * time.Second, Heartbeat: start, Digest: "0123456789abcdef", ReloadOK: true, Loaded: start,
+			Cases: reconcile.Status{
+				Desks:     map[string]reconcile.Backlog{"soc": {Pending: 2, Oldest: 90 * time.Second, Failures: 7}, "mailbox": {}},
+				Notifiers: map[string]reconcile.Backlog{"mail": {Pending: 1, Oldest: time.Minute, Failures: 3}, "chat": {}},
+				Reaction:  map[incident.Priority]time.Duration{incident.P1: -5 * time.Minute, incident.P3: time.Hour},
+			},
 			Baselines: slices.Values([]Baseline{{Probe: "web/http", Days: 14, Expected: 118 * time.Millisecond, Limit: 143 * time.Millisecond}, {Probe: "web/tls"}}),
 			Incidents: []incident.Incident{
 				{Root: "backend", Class: incident.Availability, Priority: incident.P2},
@@ -168,6 +174,32 @@ firstcall_probe_expected_seconds{probe="web/http"} 0.118
 firstcall_probe_slow_limit_seconds{probe="web/http"} 0.143
 `
 	names := []string{"firstcall_probe_baseline_seconds", "firstcall_probe_expected_seconds", "firstcall_probe_slow_limit_seconds"}
+	if err := testutil.GatherAndCompare(filled().Gatherer(), strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhatIsNotDelivered states how long each desk and notifier has not heard something, and how much of the reaction time is left.
+func TestWhatIsNotDelivered(t *testing.T) {
+	const want = `
+# HELP firstcall_case_failures Attempts that failed in a row, of the case at a desk that failed most often; 0 while none fails.
+# TYPE firstcall_case_failures gauge
+firstcall_case_failures{desk="mailbox"} 0
+firstcall_case_failures{desk="soc"} 7
+# HELP firstcall_case_pending_seconds For how long the oldest thing that a desk has not heard yet has waited; 0 while it knows all.
+# TYPE firstcall_case_pending_seconds gauge
+firstcall_case_pending_seconds{desk="mailbox"} 0
+firstcall_case_pending_seconds{desk="soc"} 90
+# HELP firstcall_case_reaction_margin_seconds Reaction time that is left, in supported time, to the open incident that is due first, by priority; negative: nobody took it in time. Absent while every incident of that priority is taken.
+# TYPE firstcall_case_reaction_margin_seconds gauge
+firstcall_case_reaction_margin_seconds{priority="P1"} -300
+firstcall_case_reaction_margin_seconds{priority="P3"} 3600
+# HELP firstcall_notice_pending_seconds For how long the oldest notice that a notifier has not delivered yet has waited, quiet hours left out; 0 while all are.
+# TYPE firstcall_notice_pending_seconds gauge
+firstcall_notice_pending_seconds{notifier="chat"} 0
+firstcall_notice_pending_seconds{notifier="mail"} 60
+`
+	names := []string{"firstcall_case_failures", "firstcall_case_pending_seconds", "firstcall_case_reaction_margin_seconds", "firstcall_notice_pending_seconds"}
 	if err := testutil.GatherAndCompare(filled().Gatherer(), strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}

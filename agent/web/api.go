@@ -119,12 +119,15 @@ func (s *site) history(ctx context.Context, f store.IncidentFilter) ([]incident.
 
 // Story is the answer of /api/v1/incidents/{id}: all that is known of one incident.
 type Story struct {
-	Incident incident.Incident `json:"incident"`
-	Timeline []incident.Event  `json:"timeline"`          // oldest first, the newest 1,000
-	Earlier  int               `json:"earlier,omitempty"` // events before those
-	Cases    []incident.Case   `json:"cases"`
-	Notices  []incident.Notice `json:"notices"`
-	Downtime Downtime          `json:"downtime"`
+	At         time.Time         `json:"at"` // of the clock and the ages
+	Incident   incident.Incident `json:"incident"`
+	Timeline   []incident.Event  `json:"timeline"`          // oldest first, the newest 1,000
+	Earlier    int               `json:"earlier,omitempty"` // events before those
+	Cases      []incident.Case   `json:"cases"`
+	Notices    []incident.Notice `json:"notices"`
+	Downtime   Downtime          `json:"downtime"`
+	Clock      sla.Clock         `json:"clock"`
+	Deliveries []Delivery        `json:"deliveries"` // what has waited longest first
 }
 
 // Downtime is how long the fault has lasted, by the contract.
@@ -157,7 +160,9 @@ func (s *site) story(ctx context.Context, id string) (Story, error) {
 		return Story{}, err
 	}
 	st.Timeline, st.Cases, st.Notices = list(st.Timeline), list(st.Cases), list(st.Notices)
-	st.Downtime = downtime(i, st.Cases, s.Now())
+	st.At = s.Now()
+	st.Downtime, st.Clock = downtime(i, st.Cases, st.At), s.clockOf(i, st.Cases, st.At)
+	st.Deliveries = s.deliveries(i, st.Cases, st.Notices, st.At)
 	return st, nil
 }
 
@@ -173,50 +178,6 @@ func downtime(i incident.Incident, cases []incident.Case, now time.Time) Downtim
 	}
 	gross, net := sla.Downtime(i.Started, until, holds)
 	return Downtime{Until: until, Gross: gross, Net: net}
-}
-
-// Cases is the answer of /api/v1/cases.
-type Cases struct {
-	Cases []incident.Case `json:"cases"` // newest first
-}
-
-func (s *site) apiCases(r *http.Request) (any, error) {
-	q := query{values: r.URL.Query()}
-	live, limit := q.flag("open"), q.limit()
-	if q.fault != nil {
-		return nil, q.fault
-	}
-	all, err := s.Store.Cases(r.Context(), "")
-	if err != nil {
-		return nil, err
-	}
-	answer := Cases{Cases: []incident.Case{}}
-	for _, c := range all {
-		if live && !c.State.Live() && c.State != incident.CaseWanted {
-			continue
-		}
-		if len(answer.Cases) == limit {
-			break
-		}
-		answer.Cases = append(answer.Cases, c)
-	}
-	return answer, nil
-}
-
-// CaseStory is the answer of /api/v1/cases/{number}.
-type CaseStory struct {
-	Case     incident.Case     `json:"case"`
-	Incident incident.Incident `json:"incident"`
-}
-
-func (s *site) apiCase(r *http.Request) (any, error) {
-	number := r.PathValue("number")
-	c, err := s.Store.CaseByNumber(r.Context(), number)
-	if err != nil {
-		return nil, missing(err, "case", bounded(number, 60))
-	}
-	i, err := s.Store.Incident(r.Context(), c.Incident)
-	return CaseStory{c, i}, err
 }
 
 // missing says plainly that something is not there; any other error comes back as it is.

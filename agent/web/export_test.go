@@ -18,10 +18,9 @@ func Routes(o Options) map[string][]string {
 	return all
 }
 
-// Clean, Span and Exact are tested by themselves.
+// Clean, Exact and Bounded are tested by themselves.
 var (
 	Clean   = clean
-	Span    = span
 	Exact   = exact
 	Bounded = bounded
 )

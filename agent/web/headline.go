@@ -220,9 +220,9 @@ func foremost(cases []incident.Case) (best incident.Case, more int) {
 	return best, max(0, more-1)
 }
 
-// born is when the case's reaction clock could start at the earliest.
+// born is when the case's reaction clock could start at the earliest; of one that follows another that was taken, with the incident.
 func born(c incident.Case, i incident.Incident) time.Time {
-	if c.Created.IsZero() {
+	if c.Created.IsZero() || len(c.Earlier) > 0 {
 		return i.Opened
 	}
 	return c.Created

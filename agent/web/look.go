@@ -8,6 +8,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
 // lookTimeout bounds the store's part of a glance: a page that says less comes before a page that says nothing.
@@ -21,7 +22,8 @@ type glance struct {
 	health    Health
 	alertOnly bool
 	open      []incident.Incident // of the view: the SOC's first, most urgent first
-	tales     map[string]tale     // of the first few of open, by incident
+	over      []incident.Incident // of the store: closed ones that are not settled
+	tales     map[string]tale     // of the first few of open and of over, by incident
 	storeErr  error               // why tales may be incomplete
 }
 
@@ -48,7 +50,14 @@ func (s *site) look(ctx context.Context, few int) glance {
 	})
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	for _, i := range g.open[:min(few, len(g.open))] {
+	unsettled, err := s.Store.Incidents(ctx, store.IncidentFilter{Unsettled: true, Limit: defaultLimit})
+	if err != nil {
+		g.storeErr = err
+		return g
+	}
+	g.over = slices.DeleteFunc(unsettled, func(i incident.Incident) bool { return i.Open() })
+	g.over = g.over[:min(few, len(g.over))]
+	for _, i := range slices.Concat(g.open[:min(few, len(g.open))], g.over) {
 		t, err := s.tale(ctx, i.ID)
 		if err != nil {
 			g.storeErr = err

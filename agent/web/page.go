@@ -86,6 +86,7 @@ type statusPage struct {
 	Trouble    []string
 	Cards      []card
 	MoreCards  int
+	Late       []lateRow      // what is over, and not yet told everywhere
 	Shown      []componentRow // what does not plainly answer comes first
 	Folded     []componentRow
 	Witnesses  []probeRow
@@ -102,6 +103,12 @@ func (s *site) statusPage(w http.ResponseWriter, r *http.Request) {
 		p.Cards = append(p.Cards, s.card(g, i))
 	}
 	p.MoreCards = len(g.open) - len(p.Cards)
+	for _, i := range g.over {
+		t := g.tales[i.ID]
+		if due := s.deliveries(i, t.cases, t.notices, g.now); len(due) > 0 {
+			p.Late = append(p.Late, lateRow{i.AtWorst(), s.when(i.Closed, g.now), s.dueRows(due, g.now)})
+		}
+	}
 	for _, c := range g.view.Components {
 		p.Shown = append(p.Shown, s.componentRow(g, c))
 	}
@@ -122,10 +129,19 @@ type card struct {
 	Since   moment
 	For     string
 	Clause  string // where its case stands
+	Clock   clockRow
 	Cases   []caseRow
+	Due     []dueRow
 	Events  []eventRow
 	Earlier int
 	Unread  bool // the store did not answer
+}
+
+// lateRow is an incident that is over, of which somebody has not heard yet.
+type lateRow struct {
+	incident.Incident
+	Over moment
+	Due  []dueRow
 }
 
 func (s *site) card(g glance, i incident.Incident) card {
@@ -134,6 +150,10 @@ func (s *site) card(g glance, i incident.Incident) card {
 	for _, k := range t.cases {
 		c.Cases = append(c.Cases, s.caseRow(k, i, g.now))
 	}
+	if known && !g.alertOnly {
+		c.Clock = s.clockRow(s.clockOf(i, t.cases, g.now), i, g.now)
+	}
+	c.Due = s.dueRows(s.deliveries(i, t.cases, t.notices, g.now), g.now)
 	c.Earlier = max(0, len(t.timeline)-cardEvents)
 	for _, e := range slices.Backward(t.timeline[c.Earlier:]) {
 		c.Events = append(c.Events, s.eventRow(e, g.now))

@@ -41,31 +41,34 @@ type caseRow struct {
 	Desk, Number, URL string
 	State             string
 	Taken             string // when, by whom and after how long somebody acknowledged it
-	Reaction          string // what is left of the reaction time, or by how much it was met or missed
-	Late              bool
-	Error             string
-	Next              moment
+	Rectified         string // when and by whom it was temporarily rectified
 	BuiltIn           bool
 	Live              bool
 	Holds             []holdRow
+	Earlier           []earlierRow
 }
 
 type holdRow struct {
-	From, To      moment
-	Lasts         bool
-	Actor, Reason string
+	From, To       moment
+	Left, Answered moment // where the hold ended at another instant than these
+	Lasts          bool
+	Actor, Reason  string
+}
+
+// earlierRow is a case that another one followed.
+type earlierRow struct {
+	Number, URL string
+	Resolved    moment
+	By          string
 }
 
 func (s *site) caseRow(c incident.Case, i incident.Incident, now time.Time) caseRow {
 	row := caseRow{
-		Desk: clean(c.Desk), Number: clean(c.Number), URL: webLink(c.URL), State: string(c.State), Error: clean(c.LastError),
+		Desk: clean(c.Desk), Number: clean(c.Number), URL: webLink(c.URL), State: string(c.State),
 		BuiltIn: builtIn.MatchString(c.Number), Live: c.State.Live(),
 	}
 	if c.State == incident.CaseWanted {
 		row.State = "being opened"
-	}
-	if c.LastError != "" {
-		row.Next = s.when(c.NextTry, now)
 	}
 	if !c.Acknowledged.IsZero() {
 		row.Taken = fmt.Sprintf("%s by %s, after %s", precise(c.Acknowledged, now, s.Zone), clean(c.AcknowledgedBy), span(c.Acknowledged.Sub(born(c, i))))
@@ -73,27 +76,27 @@ func (s *site) caseRow(c incident.Case, i incident.Incident, now time.Time) case
 			row.Taken = "acknowledged " + row.Taken
 		}
 	}
-	row.Reaction, row.Late = s.reacted(c, i, now)
+	if !c.Rectified.IsZero() {
+		row.Rectified = precise(c.Rectified, now, s.Zone) + " by " + clean(c.RectifiedBy)
+	}
 	for _, h := range c.Holds {
-		row.Holds = append(row.Holds, holdRow{s.when(h.From, now), s.when(h.To, now), h.To.IsZero(), clean(h.Actor), clean(h.Reason)})
+		row.Holds = append(row.Holds, s.holdRow(h, now))
+	}
+	for _, e := range slices.Backward(c.Earlier) {
+		row.Earlier = append(row.Earlier, earlierRow{clean(e.Number), webLink(e.URL), s.when(e.Resolved, now), clean(e.ResolvedBy)})
 	}
 	return row
 }
 
-// reacted measures the acknowledgement against the contract's reaction time.
-func (s *site) reacted(c incident.Case, i incident.Incident, now time.Time) (text string, late bool) {
-	switch due := i.ReactionDue; {
-	case due.IsZero():
-		return "", false
-	case c.Acknowledged.IsZero() && !c.Resolved.IsZero():
-		return "", false
-	case c.Acknowledged.IsZero():
-		return reaction(due, now, s.Zone), due.Before(now)
-	case c.Acknowledged.After(due):
-		return "reaction missed by " + span(c.Acknowledged.Sub(due)), true
-	default:
-		return "reaction met with " + span(due.Sub(c.Acknowledged)) + " to spare", false
+func (s *site) holdRow(h incident.Hold, now time.Time) holdRow {
+	row := holdRow{From: s.when(h.From, now), To: s.when(h.To, now), Lasts: h.To.IsZero(), Actor: clean(h.Actor), Reason: clean(h.Reason)}
+	if !h.Answered.IsZero() {
+		row.Answered = s.when(h.Answered, now)
 	}
+	if !h.Left.IsZero() && !h.Left.Equal(h.To) {
+		row.Left = s.when(h.Left, now)
+	}
+	return row
 }
 
 // webLink returns raw when it is an http address, and "" otherwise: a desk is not trusted to name a link.
@@ -112,7 +115,9 @@ type incidentPage struct {
 	Ended, Closed                              moment
 	Gross, Net                                 string
 	HasHolds                                   bool
+	Clock                                      clockRow
 	Cases                                      []caseRow
+	Due                                        []dueRow
 	Commands                                   []string // numbers of live cases of the built-in desk
 	Timeline                                   []eventRow
 	Earlier                                    int
@@ -142,6 +147,7 @@ func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
 		page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
 		Started: s.when(i.Started, now), Opened: s.when(i.Opened, now), Commencement: s.when(i.Commencement, now), ReactionDue: s.when(i.ReactionDue, now),
 		Ended: s.when(i.Ended, now), Closed: s.when(i.Closed, now), Gross: exact(st.Downtime.Gross), Net: exact(st.Downtime.Net),
+		Clock: s.clockRow(st.Clock, i, now), Due: s.dueRows(st.Deliveries, now),
 	}
 	for _, c := range st.Cases {
 		row := s.caseRow(c, i, now)
@@ -178,7 +184,7 @@ func (s *site) casePage(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	number := r.PathValue("number")
-	c, err := s.Store.CaseByNumber(ctx, number)
+	c, err := s.byNumber(ctx, number)
 	if err != nil {
 		s.refuse(w, r, asFault(fmt.Errorf("case %q: %w", bounded(clean(number), 60), err)))
 		return

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/config/secret"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/sla"
 )
 
 // Options are what the pages are made of. Agent and Store are required.
@@ -24,6 +26,10 @@ type Options struct {
 	Now         func() time.Time
 	Log         *slog.Logger // nil: nothing is logged
 	AlertOnly   bool         // the agent has no desk and opens no case
+	Level       sla.Level    // the service level that cases are held against
+
+	// Silent reports whether a notifier tells nobody of incidents of that priority at that instant; nil: none is ever silent.
+	Silent func(notifier string, p incident.Priority, at time.Time) bool
 
 	Changed map[string]secret.Value // keys of the calls by which desks say that something changed, by name
 }

@@ -21,7 +21,7 @@ import (
 
 func options(f *webtest.Fake) web.Options {
 	return web.Options{
-		Agent: f, Store: f, Tenant: "ACME A/S", Zone: webtest.Zone, Version: "v0.1.0", Now: func() time.Time { return f.Now },
+		Agent: f, Store: f, Tenant: "ACME A/S", Zone: webtest.Zone, Version: "v0.1.0", Now: func() time.Time { return f.Now }, Level: webtest.Level,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("firstcall_up 1\n")) }),
 	}
 }

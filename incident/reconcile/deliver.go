@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -131,9 +130,7 @@ func (l *noticeLoop) deliver(ctx context.Context, n incident.Notice) (sent bool,
 }
 
 // quiet reports whether nobody is to be told of the incident now.
-func (l *noticeLoop) quiet(i incident.Incident) bool {
-	return l.Quiet != nil && l.Quiet.Contains(l.r.o.Now()) && !slices.Contains(l.Loud, i.Priority)
-}
+func (l *noticeLoop) quiet(i incident.Incident) bool { return l.Silent(i.Priority, l.r.o.Now()) }
 
 // story reads what a message tells.
 func (l *noticeLoop) story(ctx context.Context, n incident.Notice) (story, incident.Incident, error) {

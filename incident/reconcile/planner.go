@@ -33,7 +33,7 @@ func (p *planner) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var load backlog
+	load := p.r.newBacklog()
 	active := map[string]bool{}
 	for _, i := range incidents {
 		active[i.ID] = true
@@ -54,7 +54,7 @@ func (p *planner) try(ctx context.Context) error {
 	}
 	p.active = active
 	p.r.mu.Lock()
-	p.r.pending, p.r.oldest = load.pending, load.oldest
+	p.r.load = load
 	p.r.mu.Unlock()
 	return p.tidyUp(ctx)
 }
@@ -253,47 +253,4 @@ func (p *planner) sweep(ctx context.Context) error {
 		p.r.Kick()
 	}
 	return nil
-}
-
-// backlog is how much is left to do at the desks.
-type backlog struct {
-	pending int
-	oldest  time.Duration
-}
-
-func (b *backlog) count(r *Reconciler, s situation) {
-	if !s.incident.Class.OpensCase() {
-		return
-	}
-	since, pending := time.Time{}, false
-	late := func(at time.Time) {
-		if !pending || at.Before(since) {
-			since, pending = at, true
-		}
-	}
-	for _, d := range r.desks {
-		c := caseAt(s.cases, d.Name)
-		switch {
-		case c.Settled, d.Rules.FallbackAfter > 0 && c.Incident == "":
-		case !s.incident.Open() && !c.GoodNoted.IsZero() && c.Failures == 0: // it is to wait
-		case !s.incident.Open():
-			late(s.incident.Closed)
-		case c.State == incident.CaseWanted:
-			late(s.incident.Opened)
-		case c.Failures > 0:
-			late(s.incident.Updated)
-		}
-	}
-	for _, c := range s.cases { // a desk that is configured no more cannot be asked to resolve its case
-		known := slices.ContainsFunc(r.desks, func(d *deskLoop) bool { return d.Name == c.Desk })
-		if !known && !c.Settled {
-			late(s.incident.Opened)
-			r.fails("desk "+c.Desk, c.Incident, "the desk is no longer configured, but case "+c.Number+" there is not settled: resolve it by hand or configure the desk again")
-		}
-	}
-	if !pending {
-		return
-	}
-	b.pending++
-	b.oldest = max(b.oldest, s.now.Sub(since))
 }

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +90,11 @@ type Notifier struct {
 	Priorities []incident.Priority // only incidents that are, or were, of one of these; empty: all
 	Quiet      *sla.Calendar       // hours in which nobody is told; what is due then is told after them. nil: none
 	Loud       []incident.Priority // incidents of these are told in quiet hours too
+}
+
+// Silent reports whether nobody is told of an incident of that priority at that instant, since it lies in the quiet hours.
+func (n Notifier) Silent(p incident.Priority, at time.Time) bool {
+	return n.Quiet != nil && n.Quiet.Contains(at) && !slices.Contains(n.Loud, p)
 }
 
 // pace returns how the notifier's messages are attempted.
@@ -181,8 +185,7 @@ type Reconciler struct {
 	rows    sync.Mutex // held while rows of cases are added
 	mu      sync.Mutex
 	failing map[string]map[string]string // by "desk NAME" or "notifier NAME", then by row: the error
-	pending int
-	oldest  time.Duration
+	load    backlog
 	missed  []incident.Incident // closed before the reconciler ever saw them
 	storeUp bool
 	idle    atomic.Bool // the newest look at the store found nothing to do
@@ -283,35 +286,6 @@ func wake(c chan<- struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// Status is how the reconciler fares, for health and metrics.
-type Status struct {
-	DeskErrors   map[string]string // by desk; only those that fail now
-	NoticeErrors map[string]string // by notifier; only those that fail now
-	Pending      int               // incidents whose case is not yet as it should be
-	Oldest       time.Duration     // how long the oldest of them has been waiting
-}
-
-// Status returns how the reconciler fares now.
-func (r *Reconciler) Status() Status {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := Status{DeskErrors: map[string]string{}, NoticeErrors: map[string]string{}, Pending: r.pending, Oldest: r.oldest}
-	for who, rows := range r.failing {
-		first := ""
-		for row := range rows {
-			if first == "" || row < first {
-				first = row
-			}
-		}
-		if name, ok := strings.CutPrefix(who, "desk "); ok && first != "" {
-			s.DeskErrors[name] = rows[first]
-		} else if name, ok := strings.CutPrefix(who, "notifier "); ok && first != "" {
-			s.NoticeErrors[name] = rows[first]
-		}
-	}
-	return s
 }
 
 // fails records, or with an empty text clears, the error of one row of a desk or notifier.

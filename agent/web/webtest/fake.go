@@ -136,13 +136,18 @@ func (f *Fake) Reloads() int {
 func (f *Fake) Incidents(_ context.Context, q store.IncidentFilter) ([]incident.Incident, error) {
 	var all []incident.Incident
 	for _, i := range f.Told {
-		if (q.Open && !i.Open()) || (q.Component != "" && !slices.Contains(i.Components, q.Component)) || (!q.Before.IsZero() && !i.Opened.Before(q.Before)) {
+		if (q.Open && !i.Open()) || (q.Component != "" && !slices.Contains(i.Components, q.Component)) || (!q.Before.IsZero() && !i.Opened.Before(q.Before)) || (q.Unsettled && !f.unsettled(i)) {
 			continue
 		}
 		all = append(all, i)
 	}
 	slices.SortStableFunc(all, func(a, b incident.Incident) int { return b.Opened.Compare(a.Opened) })
 	return all[:min(cmp.Or(q.Limit, 100), len(all))], f.StoreErr
+}
+
+func (f *Fake) unsettled(i incident.Incident) bool {
+	return i.Open() || slices.ContainsFunc(f.Desk, func(c incident.Case) bool { return c.Incident == i.ID && !c.Settled }) ||
+		slices.ContainsFunc(f.Messages, func(n incident.Notice) bool { return n.Incident == i.ID && n.State == incident.NoticeDue })
 }
 
 // Incident implements web.Reader.
@@ -191,7 +196,7 @@ func (f *Fake) CaseByNumber(_ context.Context, number string) (incident.Case, er
 func (f *Fake) Notices(_ context.Context, id string) ([]incident.Notice, error) {
 	var all []incident.Notice
 	for _, n := range f.Messages {
-		if n.Incident == id {
+		if n.Incident == id || id == "" && n.State == incident.NoticeDue {
 			all = append(all, n)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/sla"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -17,7 +18,7 @@ var Now = time.Date(2026, 11, 23, 9, 48, 20, 0, time.UTC)
 var Zone = time.FixedZone("Europe/Copenhagen", 3600)
 
 // Scenes lists the named states.
-var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "still", "hostile", "large", "alert-only", "young", "slow", "quiet"}
+var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "still", "hostile", "large", "alert-only", "young", "slow", "quiet", "late", "fallback", "follows"}
 
 // Scene returns a fresh Fake in the named state; an unknown name is "empty".
 func Scene(name string) *Fake {
@@ -26,7 +27,7 @@ func Scene(name string) *Fake {
 		"learning": learning, "well": func(*Fake) {}, "suspect": suspect, "p1": p1, "pending": pending, "held": held, "blind": blind,
 		"maintenance": maintenance, "trouble": trouble, "functional": functional, "still": func(f *Fake) { f.State.Alive = false },
 		"hostile": hostile, "large": func(f *Fake) { large(f, 100) }, "alert-only": alertOnly,
-		"young": young, "slow": slow, "quiet": quiet,
+		"young": young, "slow": slow, "quiet": quiet, "late": late, "fallback": fallback, "follows": follows,
 	}[name]
 	if !ok {
 		f.Seen.Components, f.Seen.Witnesses, f.Seen.Outcome, f.State.Ready = nil, nil, probes.Unknown, false
@@ -35,6 +36,9 @@ func Scene(name string) *Fake {
 	build(f)
 	return f
 }
+
+// Level is the service level of every scene: 24x7, with a reaction within 15 min for priority 1, and an hour to a day for the others.
+var Level = sla.Level{Reaction: [5]time.Duration{0, 15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour}}
 
 // At returns the instant so long before Now.
 func At(before time.Duration) time.Time { return Now.Add(-before) }
@@ -128,7 +132,7 @@ func (f *Fake) fail(component int, last int, o probes.Outcome, reason probes.Rea
 func (f *Fake) open(i incident.Incident) incident.Incident {
 	i.Tenant, i.ID = "acme", incident.Key("acme", i.Class, i.Root, i.Started)
 	if i.Class.OpensCase() {
-		i.Commencement, i.ReactionDue = i.Opened, i.Opened.Add(15*time.Minute)
+		i.Commencement, i.ReactionDue = i.Opened, Level.ReactionDue(i.Priority, i.Opened)
 	}
 	i.Highest, i.Updated = i.Priority, i.Opened
 	f.Seen.Incidents = append(f.Seen.Incidents, i)

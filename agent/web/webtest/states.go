@@ -77,7 +77,7 @@ func pending(f *Fake) {
 		Started: At(90 * time.Second), Opened: At(82 * time.Second),
 	})
 	f.Desk = append(f.Desk, incident.Case{
-		Incident: i.ID, Desk: "soc", State: incident.CaseWanted, Attempted: At(80 * time.Second), Failures: 3,
+		Incident: i.ID, Desk: "soc", State: incident.CaseWanted, Attempted: At(80 * time.Second), Failures: 3, FailingSince: At(80 * time.Second),
 		LastError: `desk "soc": open: the ticket system did not answer within 10 s`, NextTry: At(-7 * time.Second),
 	})
 	f.State.DeskErrors, f.State.CasePending, f.State.OldestPending = map[string]string{"soc": "the ticket system did not answer within 10 s"}, 1, 82*time.Second
@@ -162,7 +162,8 @@ func hostile(f *Fake) {
 	})
 	f.Desk = append(f.Desk, incident.Case{
 		Incident: i.ID, Desk: "soc", Number: Hostile, URL: "javascript:alert(4)", State: incident.CaseHeld, LastError: Hostile, Acknowledged: At(time.Minute), AcknowledgedBy: Hostile,
-		Holds: []incident.Hold{{From: At(time.Minute), Reason: Hostile, Actor: Hostile}},
+		Holds: []incident.Hold{{From: At(time.Minute), Reason: Hostile, Actor: Hostile}}, Failures: 2, FailingSince: At(time.Minute), Rectified: At(time.Minute), RectifiedBy: Hostile,
+		Earlier: []incident.EarlierCase{{Number: Hostile, URL: "javascript:alert(4)", Resolved: At(2 * time.Minute), ResolvedBy: Hostile}},
 	})
 	f.tell(i.ID, 2*time.Minute, incident.EventNote, Hostile, Hostile, 0)
 	f.Messages = append(f.Messages, incident.Notice{ID: "h", Incident: i.ID, Notifier: "customer", Kind: incident.NoticeOpened, Due: At(time.Minute), Proof: Hostile, LastError: Hostile})

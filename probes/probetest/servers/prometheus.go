@@ -4,6 +4,7 @@ package servers
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,9 +18,10 @@ type PrometheusOptions struct {
 	OpenMetrics string // the past, in the text format of OpenMetrics with times, ending with "# EOF"
 	Web         string // its web configuration (TLS, users), see exporter-toolkit; "": none
 	Flags       []string
+	Scrape      string // host:port whose /metrics it scrapes every second, as job "firstcall"; "": nothing
 }
 
-// Prometheus is a running Prometheus that scrapes nothing and has a past.
+// Prometheus is a running Prometheus.
 type Prometheus struct {
 	*Process
 	URL string // http://127.0.0.1:port, or https where Web asks for it; the caller's to know
@@ -43,7 +45,11 @@ func StartPrometheus(t testing.TB, o PrometheusOptions) *Prometheus {
 		}
 	}
 	config, web := filepath.Join(dir, "prometheus.yml"), filepath.Join(dir, "web.yml")
-	writeFile(t, config, []byte("global: { scrape_interval: 1h }\n"))
+	settings := "global: { scrape_interval: 1h }\n"
+	if o.Scrape != "" {
+		settings = fmt.Sprintf("global: { scrape_interval: 1s, scrape_timeout: 1s }\nscrape_configs: [{ job_name: firstcall, static_configs: [{ targets: [%q] }] }]\n", o.Scrape)
+	}
+	writeFile(t, config, []byte(settings))
 	writeFile(t, web, []byte(o.Web))
 	port := FreePort(t)
 	p := &Prometheus{URL: "http://" + address(port)}

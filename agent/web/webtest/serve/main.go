@@ -35,7 +35,7 @@ func run(ctx context.Context, listen string) error {
 	mux := http.NewServeMux()
 	for _, name := range webtest.Scenes {
 		f := webtest.Scene(name)
-		h := web.New(web.Options{Agent: f, Store: f, Tenant: "ACME A/S", Zone: webtest.Zone, Version: "v0.1.0", Now: func() time.Time { return f.Now }, Log: log})
+		h := web.New(web.Options{Agent: f, Store: f, Tenant: "ACME A/S", Zone: webtest.Zone, Version: "v0.1.0", Now: func() time.Time { return f.Now }, Log: log, Level: webtest.Level})
 		prefix := "/scene/" + name
 		mux.Handle(prefix+"/", http.StripPrefix(prefix, h))
 		fmt.Printf("http://%s%s/\n", server.Addr(), prefix)

@@ -22,6 +22,9 @@ import (
 // soakDir names the directory in which this test binary, started again, is an agent until it is killed or everything is settled.
 const soakDir = "FIRSTCALL_SOAK_AGENT"
 
+// soakUp is what an agent says when it is at work.
+const soakUp = "up"
+
 func init() {
 	child = func() bool {
 		dir := os.Getenv(soakDir)
@@ -149,6 +152,7 @@ func soakAgent(dir string) error {
 	})
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
+	fmt.Print(soakUp)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for done := false; !done; {

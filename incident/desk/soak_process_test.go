@@ -84,31 +84,43 @@ func (a *soakProcess) once(end <-chan time.Time) bool {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), soakDir+"="+a.dir)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stderr = log
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		h.t.Error(err)
+		return false
+	}
 	if err := cmd.Start(); err != nil {
 		h.t.Error(err)
 		return false
 	}
 	a.runs(cmd)
-	ended := make(chan error, 1)
+	ended, up := make(chan error, 1), make(chan struct{}, 1)
 	var waiting sync.WaitGroup
-	waiting.Go(func() { ended <- cmd.Wait() })
+	waiting.Go(func() {
+		if n, _ := said.Read(make([]byte, len(soakUp))); n > 0 {
+			up <- struct{}{}
+		}
+		ended <- cmd.Wait()
+	})
 	defer waiting.Wait()
-	after, left := h.moment()
-	blue := time.NewTimer(after)
+	blue := time.NewTimer(time.Hour)
 	defer blue.Stop()
-	if !left {
-		blue.Stop()
-	}
 	for {
 		select {
+		case <-up: // a slow machine must not kill what has not begun
+			if after, left := h.moment(); left {
+				blue.Reset(after)
+			}
 		case <-blue.C:
 			if h.spend() {
 				a.kill()
 			}
 		case <-end:
 			a.kill()
-			_ = <-ended // killed, as asked
+			if err := <-ended; err == nil {
+				h.t.Log("it was about to end by itself")
+			}
 			h.t.Errorf("not settled within %s\n%s", h.o.Within, a.left())
 			return false
 		case err := <-ended:

@@ -34,7 +34,8 @@ type soakOptions struct {
 	Agents    int           // at once, with the same incidents in stores of their own; 0: 1
 	Timeout   time.Duration // of the desk; 0: 1 s
 	Inside    string        // the system's own form of an error inside a 200; "": {"error": "..."}
-	Within    time.Duration // 0: 2 min
+	Calm      time.Duration // no faults any more so long after the beginning; 0: 90 s
+	Within    time.Duration // the whole, on the slowest machine; 0: 5 min
 }
 
 // soakRow is a ticket system that is soaked.
@@ -127,12 +128,16 @@ func soakAll(t *testing.T, rows []soakRow) {
 
 // soakSize returns the whole load for a stand-in, and a small one for a slow system unless FIRSTCALL_SOAK=1.
 func soakSize(o soakOptions) soakOptions {
-	if testing.Short() || o.Timeout > 2*time.Second && os.Getenv("FIRSTCALL_SOAK") != "1" {
-		o.Incidents, o.Faults = cmp.Or(o.Incidents, 10), cmp.Or(o.Faults, 20)
+	switch {
+	case testing.Short():
+		o.Incidents, o.Faults, o.Calm = 10, 20, 20*time.Second
+	case os.Getenv("FIRSTCALL_SOAK") == "1" && o.Incidents == 30: // a slow system's whole load
+		o.Incidents, o.Faults, o.Calm, o.Within = 100, 300, 3*o.Calm, 3*o.Within
 	}
 	o.Incidents, o.Agents = cmp.Or(o.Incidents, 100), cmp.Or(o.Agents, 1)
 	o.Odds = cmp.Or(o.Odds, 3)
-	o.Timeout, o.Within = cmp.Or(o.Timeout, time.Second), cmp.Or(o.Within, 2*time.Minute)
+	o.Timeout, o.Within = cmp.Or(o.Timeout, time.Second), cmp.Or(o.Within, 5*time.Minute)
+	o.Calm = cmp.Or(o.Calm, 90*time.Second)
 	if o.System == nil {
 		o.Faults = cmp.Or(o.Faults, 40)
 	}
@@ -209,7 +214,7 @@ func (h *soakRun) choose() soakFault {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.requests++
-	if h.left == 0 || h.rand.IntN(h.o.Odds) > 0 {
+	if !h.stormy() || h.rand.IntN(h.o.Odds) > 0 {
 		return soakNone
 	}
 	f := soakFaults[h.rand.IntN(len(soakFaults))]
@@ -217,6 +222,9 @@ func (h *soakRun) choose() soakFault {
 	h.seen[string(f)]++
 	return f
 }
+
+// stormy reports whether faults may still happen. The caller holds mu.
+func (h *soakRun) stormy() bool { return h.left > 0 && time.Since(h.story.Begin) < h.o.Calm }
 
 // moment returns when the next kill out of the blue comes; false when none is left.
 func (h *soakRun) moment() (time.Duration, bool) {
@@ -226,14 +234,14 @@ func (h *soakRun) moment() (time.Duration, bool) {
 	if h.o.System == nil {
 		longest = time.Second
 	}
-	return time.Duration(h.rand.Int64N(int64(longest))), h.left > 0
+	return time.Duration(h.rand.Int64N(int64(longest))), h.stormy()
 }
 
 // spend takes a kill out of the blue from what is left.
 func (h *soakRun) spend() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.left == 0 {
+	if !h.stormy() {
 		return false
 	}
 	h.left--

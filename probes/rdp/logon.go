@@ -54,6 +54,9 @@ func (h NTHash) String() string { return h.hash.String() }
 // Format prints a mask whatever the verb.
 func (h NTHash) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, h.String()) }
 
+// Ready reports whether Logon can be called: there is a challenge that is not answered yet.
+func (c *Conn) Ready() bool { return c.passed == StageNTLM }
+
 // Asked reports whether the account was named to the server: from then on, silence too may have counted as a wrong password.
 func (c *Conn) Asked() bool { return c.session != nil && c.session.asked }
 

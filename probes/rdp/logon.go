@@ -29,11 +29,15 @@ type Account struct {
 }
 
 // NTHash is the NT hash of a password ([MS-NLMP] 3.3.1): all that a log-on needs, and as good as the password. It prints as a
-// mask, whatever the verb.
-type NTHash struct{ hash ntlm.Hash }
+// mask, whatever the verb; the pointer keeps it out of what fmt makes of structs that hold one in a field of their own, where
+// no method is called. The zero value is a hash of zeros, which no password is known to have.
+type NTHash struct{ hash *ntlm.Hash }
 
 // HashOf returns the NT hash of a password.
-func HashOf(password string) NTHash { return NTHash{ntlm.NewHash(password)} }
+func HashOf(password string) NTHash {
+	hash := ntlm.NewHash(password)
+	return NTHash{&hash}
+}
 
 // ParseNTHash reads an NT hash of 32 hexadecimal digits. The error does not repeat it.
 func ParseNTHash(text string) (h NTHash, err error) {
@@ -41,15 +45,25 @@ func ParseNTHash(text string) (h NTHash, err error) {
 	if err != nil || len(b) != len(h.hash) {
 		return NTHash{}, errors.New("an nt hash has 32 hexadecimal digits")
 	}
-	copy(h.hash[:], b)
-	return h, nil
+	hash := ntlm.Hash(b)
+	return NTHash{&hash}, nil
 }
 
 // Bytes returns a copy of the hash, to derive something from it.
-func (h NTHash) Bytes() []byte { return append([]byte(nil), h.hash[:]...) }
+func (h NTHash) Bytes() []byte {
+	hash := h.value()
+	return hash[:]
+}
+
+func (h NTHash) value() ntlm.Hash {
+	if h.hash == nil {
+		return ntlm.Hash{}
+	}
+	return *h.hash
+}
 
 // String returns a mask.
-func (h NTHash) String() string { return h.hash.String() }
+func (NTHash) String() string { return ntlm.Hash{}.String() }
 
 // Format prints a mask whatever the verb.
 func (h NTHash) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, h.String()) }
@@ -96,7 +110,7 @@ func (c *Conn) logon(ctx context.Context, a Account) error {
 	if err := s.challenge.Usable(); err != nil {
 		return violationIn(StageLogon, "%s", err)
 	}
-	message, session, err := s.challenge.Authenticate(ntlm.Account{User: a.User, Domain: a.Domain, Hash: a.Hash.hash}, s.negotiate, ntlm.Options{
+	message, session, err := s.challenge.Authenticate(ntlm.Account{User: a.User, Domain: a.Domain, Hash: a.Hash.value()}, s.negotiate, ntlm.Options{
 		ChannelBinding: channelBinding(cert), Target: s.o.Target, Now: time.Now(), Random: rand.Reader,
 	})
 	if err != nil {

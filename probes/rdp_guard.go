@@ -45,9 +45,15 @@ var turns, proven sync.Map
 func (g guard) turn(ctx context.Context) (end func(), ok bool) {
 	token, _ := turns.LoadOrStore(g.key, make(chan struct{}, 1))
 	turn := token.(chan struct{})
+	end = func() { <-turn }
+	select {
+	case turn <- struct{}{}: // also when ctx is done: what it says then is not that others were in the way
+		return end, true
+	default:
+	}
 	select {
 	case turn <- struct{}{}:
-		return func() { <-turn }, true
+		return end, true
 	case <-ctx.Done():
 		return nil, false
 	}

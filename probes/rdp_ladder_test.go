@@ -332,7 +332,7 @@ func TestRDPServerThatTakesTheLogonAndIsSilent(t *testing.T) {
 	s := rdptest.Start(t, o)
 	// An account that never proved good rests, and what the challenge shows does not hide that the log-on hung.
 	p := logonProbe(s.Address, `SILENT\new`, "p")
-	wantRDP(t, runRDP(t, p, rdpSilence), probes.Down, probes.Timeout, "takes the log-on and does not answer (hung")
+	wantRDP(t, runRDP(t, p, 3*rdpSilence), probes.Down, probes.Timeout, "takes the log-on and does not answer (hung")
 	wantRDP(t, runRDP(t, p, rdpPatience), probes.Unknown, probes.Auth, "was not answered: tried again after", "account=is off")
 	// One that did is tried again: the silence is the server's.
 	p.User = `SILENT\proven`
@@ -340,7 +340,7 @@ func TestRDPServerThatTakesTheLogonAndIsSilent(t *testing.T) {
 	wantRDP(t, runRDP(t, p, rdpPatience), probes.Up, probes.None, "")
 	p.Address = s.Address
 	for range 2 {
-		wantRDP(t, runRDP(t, p, rdpSilence), probes.Down, probes.Timeout, "takes the log-on and does not answer")
+		wantRDP(t, runRDP(t, p, 3*rdpSilence), probes.Down, probes.Timeout, "takes the log-on and does not answer")
 	}
 }
 

@@ -111,6 +111,9 @@ func (p *RDP) logon(ctx context.Context, rec *Recorder, conn *rdp.Conn) Result {
 		return p.waited(ctx, rec)
 	}
 	defer end()
+	if ctx.Err() != nil {
+		return rec.Fail(ctx, ctx.Err(), Protocol)
+	}
 	tries, held := g.begin(time.Now())
 	if held != nil {
 		rec.Fact(FactAccount, "log-on with "+p.who()+" is off: "+held.why)

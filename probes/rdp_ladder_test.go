@@ -442,7 +442,7 @@ func TestRDPResultsHoldNoSecret(t *testing.T) {
 			}
 			p.Validate()
 			all := strings.ToLower(string(text) + fmt.Sprintf("%+v %#v %v", r, &p, p))
-			bytes := fmt.Sprint(rdp.HashOf(password).Bytes())
+			bytes := fmt.Sprintf("%d", rdp.HashOf(password).Bytes())
 			for _, s := range []string{password, hash, hash[:12], bytes[1:12]} {
 				if strings.Contains(all, strings.ToLower(s)) {
 					t.Errorf("%s: %q is in %s", name, s, all)
@@ -526,7 +526,7 @@ func TestRDPContractToTheChallengeAndTheLogon(t *testing.T) {
 	mangle := func(at rdptest.Stage, f func([]byte) []byte) rdptest.Options {
 		return rdptest.Options{Mangle: map[rdptest.Stage]func([]byte) []byte{at: f}}
 	}
-	huge := func(b []byte) []byte { return append([]byte{0x30, 0x83, 0xff, 0xff, 0xff}, make([]byte, 1<<20)...) }
+	huge := func([]byte) []byte { return append([]byte{0x30, 0x83, 0xff, 0xff, 0xff}, make([]byte, 1<<20)...) }
 	for _, depth := range []string{"challenge", "logon"} {
 		t.Run(depth, func(t *testing.T) {
 			probetest.Run(t, probetest.Case{

@@ -285,7 +285,7 @@ func TestNothingPrintsTheSecret(t *testing.T) {
 	_, bad := rdp.ParseNTHash(password)
 	type holder struct{ account rdp.Account }
 	text := fmt.Sprintf("%v %+v %#v %x %v %+v %v %v %#v", account, account, account, account, err, err, bad, holder{account}, holder{account})
-	for _, secret := range []string{password, hex.EncodeToString(hash.Bytes()), fmt.Sprint(hash.Bytes())[1:12]} {
+	for _, secret := range []string{password, hex.EncodeToString(hash.Bytes()), fmt.Sprintf("%d", hash.Bytes())[1:12]} {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(secret)) {
 			t.Errorf("%q is in %s", secret, text)
 		}

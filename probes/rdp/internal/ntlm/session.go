@@ -6,6 +6,7 @@ import (
 	"crypto/rc4" //nolint:gosec // [MS-NLMP] has no other
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // SignatureLength is the length of a signature, which stands before what it signs.
@@ -41,7 +42,7 @@ func NewSession(exported []byte, exchanged, client bool) *Session {
 func newDirection(exported []byte, way string, exchanged bool) direction {
 	derive := func(use string) [16]byte {
 		magic := "session key to " + way + " " + use + " key magic constant\x00"
-		return md5.Sum(append(exported[:len(exported):len(exported)], magic...))
+		return md5.Sum(append(slices.Clip(exported), magic...))
 	}
 	d := direction{signing: derive("signing"), sealing: derive("sealing"), exchanged: exchanged}
 	d.cipher = stream(d.sealing[:])

@@ -59,9 +59,9 @@ type RDP struct {
 	target, name string // what Validate made of Address and ServerName
 	gateway      *url.URL
 	roots        *x509.CertPool
-	account      rdp.Account            // of depth logon
-	latch        Latch                  // nil: the process'
-	key          func() (string, error) // of the account's guard; costly at its first call
+	account      rdp.Account // of depth logon
+	latch        Latch       // nil: the process'
+	key          string      // of the account's guard
 }
 
 func init() {
@@ -177,9 +177,6 @@ func withPort(address, port string) string {
 
 // Probe climbs once.
 func (p *RDP) Probe(ctx context.Context) Result {
-	if p.Depth == depthLogon && p.key != nil {
-		_, _ = p.key() // costly once: not in the time that the target is measured by
-	}
 	rec := NewRecorder(ctx)
 	if p.target == "" && p.gateway == nil {
 		return rec.Finish(Unknown, Internal, "the rdp probe was not validated")

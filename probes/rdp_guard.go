@@ -25,7 +25,7 @@ const (
 	// doubtTries is how many such attempts there may be.
 	doubtTries = 2
 	// digestRounds makes the digest of a secret in a key expensive to reverse.
-	digestRounds = 50_000
+	digestRounds = 10_000
 )
 
 // guardKey returns the key of an account under a scope, which is the host for accounts of its own.

@@ -209,3 +209,11 @@ func TestLatches(t *testing.T) {
 		t.Error("a key that is none is recorded")
 	}
 }
+
+func BenchmarkGuardKey(b *testing.B) {
+	for b.Loop() {
+		if _, err := guardKey("probe", "ACME", "", []byte("s")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -453,12 +454,12 @@ func TestRDPResultsHoldNoSecret(t *testing.T) {
 }
 
 func TestRDPGateway(t *testing.T) {
-	var answer http.HandlerFunc
+	var answer atomic.Pointer[http.HandlerFunc]
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "RDG_OUT_DATA" || r.URL.Path != "/remoteDesktopGateway/" || r.Header.Get("Rdg-Connection-Id") == "" || r.Header.Get("Authorization") != "" {
 			t.Errorf("asked %s %s %v", r.Method, r.URL, r.Header)
 		}
-		answer(w, r)
+		(*answer.Load())(w, r)
 	}))
 	t.Cleanup(server.Close)
 	ca := writePEM(t, "ca", "CERTIFICATE", server.Certificate().Raw)
@@ -488,7 +489,7 @@ func TestRDPGateway(t *testing.T) {
 		"drops":       {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, probes.RDP{CAFile: ca}, probes.Down, probes.Reset, "gateway: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer = c.answer
+			answer.Store(&c.answer)
 			c.probe.Gateway = server.URL
 			limit := rdpPatience
 			if name == "hangs" {
@@ -501,7 +502,8 @@ func TestRDPGateway(t *testing.T) {
 			}
 		})
 	}
-	answer = says(401, "Negotiate")
+	last := says(401, "Negotiate")
+	answer.Store(&last)
 	r := runRDP(t, probes.RDP{Address: rdptest.Start(t, rdptest.Options{}).Address, Gateway: server.URL, CAFile: ca}, rdpPatience)
 	wantRDP(t, r, probes.Up, probes.None, "", "gateway=401 Unauthorized, offers Negotiate", "host=FAKE")
 	if got := phaseNames(r); got != "gateway connect x224 tls ntlm" {

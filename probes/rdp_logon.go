@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/config/field"
@@ -59,13 +58,17 @@ func (p *RDP) checkAccount(faults *field.Errors) {
 	default:
 		p.account.Hash = rdp.HashOf(p.Password.Reveal())
 	}
-	account, scope := p.account, ""
-	if account.Domain == "" && !strings.Contains(account.User, "@") {
+	if len(*faults) > 0 {
+		return
+	}
+	scope := ""
+	if p.account.Domain == "" && !strings.Contains(p.account.User, "@") {
 		scope = p.target // an account of a domain is the same whatever the host
 	}
-	p.key = sync.OnceValues(func() (string, error) {
-		return guardKey(account.User, account.Domain, scope, account.Hash.Bytes())
-	})
+	var err error
+	if p.key, err = guardKey(p.account.User, p.account.Domain, scope, p.account.Hash.Bytes()); err != nil {
+		faults.Add("password", "cannot be guarded against a lock-out: %s", clause(err))
+	}
 }
 
 // firstOf returns the word after the first condition that holds, or the last word.
@@ -91,21 +94,16 @@ func (p *RDP) who() string {
 func (p *RDP) SetLatch(l Latch) { p.latch = l }
 
 // guard returns the account's guard.
-func (p *RDP) guard() (guard, error) {
-	key, err := p.key()
-	latch := p.latch
-	if latch == nil {
-		latch = processLatch
+func (p *RDP) guard() guard {
+	if p.latch == nil {
+		return guard{processLatch, p.key}
 	}
-	return guard{latch, key}, err
+	return guard{p.latch, p.key}
 }
 
 // logon is the last stage: the account is named, unless it was refused before.
 func (p *RDP) logon(ctx context.Context, rec *Recorder, conn *rdp.Conn) Result {
-	g, err := p.guard()
-	if err != nil {
-		return rec.Finish(Unknown, Internal, "the log-on cannot be guarded against a lock-out: %s", clause(err))
-	}
+	g := p.guard()
 	end, ok := g.turn(ctx)
 	if !ok {
 		return p.waited(ctx, rec)
@@ -124,7 +122,7 @@ func (p *RDP) logon(ctx context.Context, rec *Recorder, conn *rdp.Conn) Result {
 		return rec.Up()
 	}
 	rec.Begin(PhaseLogon)
-	err = conn.Logon(ctx, p.account)
+	err := conn.Logon(ctx, p.account)
 	rec.End()
 	return p.judgeLogon(ctx, rec, conn, g, tries, err)
 }

@@ -118,11 +118,11 @@ func TestRDPHangsAtEveryStageAreTimeoutsOfThatStage(t *testing.T) {
 		t.Fatalf("a whole log-on has %d bytes", whole)
 	}
 	stuck := map[string]int{}
-	for _, limit := range []int64{0, 5, 18, 19, 100, 19 + (whole-19)/2, whole - 600, whole - 350, whole - 200, whole - 120, whole - 60, whole - 1} {
+	for _, limit := range []int64{0, 5, 19, 100, 19 + (whole-19)/2, whole - 350, whole - 120, whole - 1} {
 		relay.SetLimit(limit)
 		began := time.Now()
-		r := runRDP(t, p, 2*rdpSilence)
-		if took := time.Since(began); took > 2*rdpSilence+time.Second {
+		r := runRDP(t, p, 4*rdpSilence)
+		if took := time.Since(began); took > 4*rdpSilence+time.Second {
 			t.Errorf("limit %d: took %s", limit, took)
 		}
 		wantRDP(t, r, probes.Down, probes.Timeout, "(hung")

@@ -32,6 +32,10 @@ type Latch interface {
 // remembers for the life of the process.
 type UsesLatch interface{ SetLatch(Latch) }
 
+// ResetsLatch is a UsesLatch whose latch an operator can reset: what is recorded of the account that the probe uses now is
+// forgotten, and it is tried again. It may be called at any time after SetLatch.
+type ResetsLatch interface{ ResetLatch() error }
+
 // MemoryLatch is a Latch for the life of the process. The zero value is ready.
 type MemoryLatch struct {
 	mu      sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -126,6 +127,11 @@ func (g guard) begin(now time.Time) (tries int, held *hold) {
 // clear takes the record of the attempt away: the answer said nothing against the account. Should that fail, the account
 // rests for a while.
 func (g guard) clear() { _ = g.latch.Latch(g.key+"-try", "") }
+
+// reset forgets what is recorded of the account.
+func (g guard) reset() error {
+	return errors.Join(g.latch.Latch(g.key, ""), g.latch.Latch(g.key+"-try", ""))
+}
 
 // accepted ends an attempt with which the account proved good.
 func (g guard) accepted() {

@@ -93,6 +93,14 @@ func (p *RDP) who() string {
 // SetLatch makes the probe remember refusals in l. It is called before the first run.
 func (p *RDP) SetLatch(l Latch) { p.latch = l }
 
+// ResetLatch forgets that the account was refused; the next run tries it again.
+func (p *RDP) ResetLatch() error {
+	if p.Depth != depthLogon {
+		return nil
+	}
+	return p.guard().reset()
+}
+
 // guard returns the account's guard.
 func (p *RDP) guard() guard {
 	if p.latch == nil {

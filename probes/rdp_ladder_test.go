@@ -196,7 +196,7 @@ func TestRDPEntraIsAskedWhereItIsRequired(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limit := rdpPatience
 			if c.reason == probes.Timeout {
-				limit = rdpSilence
+				limit = 3 * rdpSilence // the stages before take their time on a loaded machine
 			}
 			wantRDP(t, runRDP(t, probes.RDP{Address: rdptest.Start(t, c.o).Address, Entra: c.entra}, limit), probes.Down, c.reason, c.detail)
 		})
@@ -219,7 +219,7 @@ func TestRDPAuthenticationServiceThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limit := rdpPatience
 			if c.reason == probes.Timeout {
-				limit = rdpSilence
+				limit = 3 * rdpSilence // the stages before take their time on a loaded machine
 			}
 			wantRDP(t, runRDP(t, probes.RDP{Address: rdptest.Start(t, c.o).Address}, limit), probes.Down, c.reason, c.detail)
 		})
@@ -266,7 +266,7 @@ func TestRDPGateway(t *testing.T) {
 			c.probe.Gateway = server.URL
 			limit := rdpPatience
 			if name == "hangs" {
-				limit = rdpSilence
+				limit = 3 * rdpSilence // the stages before take their time on a loaded machine
 			}
 			r := runRDP(t, c.probe, limit)
 			wantRDP(t, r, c.outcome, c.reason, c.detail)

@@ -82,11 +82,15 @@ func (r Reason) IsFunctional() bool { return r == Auth || r == Functional }
 
 // The names of phases, in the order in which they happen. A kind uses those that it has.
 const (
+	PhaseGateway   = "gateway" // of rdp: the whole question to a Remote Desktop Gateway
 	PhaseDNS       = "dns"
 	PhaseConnect   = "connect"
 	PhaseTLS       = "tls"
 	PhaseX224      = "x224"
-	PhaseRTT       = "rtt" // of icmp: the average round trip, not the time of the run
+	PhaseNTLM      = "ntlm"  // of rdp: the NTLM challenge
+	PhaseEntra     = "entra" // of rdp: the whole second connection, for Entra authentication
+	PhaseLogon     = "logon" // of rdp: from the account's response to the server's proof
+	PhaseRTT       = "rtt"   // of icmp: the average round trip, not the time of the run
 	PhaseFirstByte = "first_byte"
 	PhaseTransfer  = "transfer"
 	PhaseTotal     = "total" // never in Result.Phases: it is Result.Duration
@@ -118,7 +122,7 @@ type Fact struct {
 const (
 	MaxDetail = 400 // bytes of Result.Detail
 	MaxFact   = 600 // bytes of a Fact's value
-	MaxFacts  = 12  // facts of a result
+	MaxFacts  = 16  // facts of a result
 )
 
 // Result is one run of a probe. Results are values: once delivered they are not changed.

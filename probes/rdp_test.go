@@ -17,44 +17,6 @@ import (
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
-// Runs against servers that stay silent take all of rdpSilence; others may take long on a loaded machine, and do not.
-const (
-	rdpPatience = 20 * time.Second
-	rdpSilence  = 400 * time.Millisecond
-)
-
-func runRDP(t *testing.T, p probes.RDP, limit time.Duration) probes.Result {
-	t.Helper()
-	if faults := p.Validate(); len(faults) > 0 {
-		t.Fatalf("not valid: %v", faults)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	return p.Probe(ctx)
-}
-
-// wantRDP compares what a person sees of a result; detail is a part of it, facts are "name=part of the value".
-func wantRDP(t *testing.T, r probes.Result, outcome probes.Outcome, reason probes.Reason, detail string, facts ...string) {
-	t.Helper()
-	if r.Outcome != outcome || r.Reason != reason || !strings.Contains(r.Detail, detail) || (detail == "" && r.Detail != "") {
-		t.Errorf("got %v %q %q, want %v %q %q", r.Outcome, r.Reason, r.Detail, outcome, reason, detail)
-	}
-	for _, f := range facts {
-		name, value, _ := strings.Cut(f, "=")
-		if got := fact(r, name); !strings.Contains(got, value) {
-			t.Errorf("fact %s is %q, want %q in it", name, got, value)
-		}
-	}
-}
-
-func phaseNames(r probes.Result) string {
-	var names []string
-	for _, p := range r.Phases {
-		names = append(names, p.Name)
-	}
-	return strings.Join(names, " ")
-}
-
 func TestRDPOnHealthyServersIsUpAndSaysWhatItSaw(t *testing.T) {
 	ecdsa := servers.SelfSigned(t, servers.CertOptions{ECDSA: true})
 	for name, c := range map[string]struct {
@@ -84,8 +46,8 @@ func TestRDPOnHealthyServersIsUpAndSaysWhatItSaw(t *testing.T) {
 		},
 		"freerdp, nla": {
 			func() string { return servers.StartShadow(t, servers.ShadowOptions{}).Address },
-			[]string{"security=nla", "tls_version=TLS 1.3"},
-			"connect x224 tls",
+			[]string{"security=nla, credssp 6", "tls_version=TLS 1.3"},
+			"connect x224 tls ntlm",
 		},
 		"freerdp, tls, ecdsa": {
 			func() string {
@@ -106,7 +68,7 @@ func TestRDPOnHealthyServersIsUpAndSaysWhatItSaw(t *testing.T) {
 			if got := phaseNames(r); got != c.phases {
 				t.Errorf("phases %q, want %q", got, c.phases)
 			}
-			if withTLS := strings.HasSuffix(c.phases, "tls"); withTLS != (r.Certificate != nil) {
+			if withTLS := strings.Contains(c.phases, "tls"); withTLS != (r.Certificate != nil) {
 				t.Errorf("certificate %+v", r.Certificate)
 			}
 		})
@@ -376,38 +338,4 @@ func TestRDPCancelledRunIsUnknown(t *testing.T) {
 func TestRDPPortIs3389UnlessGiven(t *testing.T) {
 	r := runRDP(t, probes.RDP{Address: "127.33.89.1"}, rdpPatience) // an address of this host that nobody listens on
 	wantRDP(t, r, probes.Down, probes.Refused, "127.33.89.1:3389 refuses the connection")
-}
-
-func TestRDPValidate(t *testing.T) {
-	for name, c := range map[string]struct {
-		probe probes.RDP
-		want  string // path of the one fault and a part of it; "" for none
-	}{
-		"name":                    {probes.RDP{Address: "host.example"}, ""},
-		"name and port":           {probes.RDP{Address: "host.example:3390"}, ""},
-		"ipv4":                    {probes.RDP{Address: "192.0.2.1"}, ""},
-		"ipv6":                    {probes.RDP{Address: "2001:db8::1"}, ""},
-		"ipv6 in brackets":        {probes.RDP{Address: "[2001:db8::1]"}, ""},
-		"ipv6 with port":          {probes.RDP{Address: "[2001:db8::1]:3389"}, ""},
-		"url":                     {probes.RDP{Address: "rdp://host.example"}, "address: "},
-		"no host":                 {probes.RDP{Address: ":3389"}, "address: has no host"},
-		"challenge":               {probes.RDP{Address: "h", Depth: "challenge"}, "depth: challenge is not supported (tls is the deepest: challenge and logon are not in this version)"},
-		"logon":                   {probes.RDP{Address: "h", Depth: "logon"}, "depth: logon is not supported"},
-		"depth":                   {probes.RDP{Address: "h", Depth: "deep"}, "depth: is no depth"},
-		"policy":                  {probes.RDP{Address: "h", Certificate: "yes"}, "certificate: is no certificate policy"},
-		"ignored threshold":       {probes.RDP{Address: "h", Certificate: "ignore", ExpiresWithin: time.Hour}, "expires_within: has no effect"},
-		"negative threshold":      {probes.RDP{Address: "h", ExpiresWithin: -time.Hour}, "expires_within: is negative"},
-		"authority without check": {probes.RDP{Address: "h", CAFile: "rdp_test.go"}, "ca_file: has no effect"},
-		"authority missing":       {probes.RDP{Address: "h", Certificate: "verify", CAFile: "nowhere.pem"}, "ca_file: "},
-	} {
-		t.Run(name, func(t *testing.T) {
-			faults := c.probe.Validate()
-			if c.want == "" && len(faults) > 0 {
-				t.Errorf("got %v, want none", faults)
-			}
-			if c.want != "" && (len(faults) == 0 || !strings.HasPrefix(faults[0].Error(), c.want)) {
-				t.Errorf("got %v, want %q", faults, c.want)
-			}
-		})
-	}
 }

@@ -15,7 +15,8 @@ type Conn struct {
 	raw     net.Conn
 	tls     *tls.Conn
 	confirm Confirm
-	passed  Stage // the last stage that succeeded; "" before any
+	session *session // from Challenge on
+	passed  Stage    // the last stage that succeeded; "" before any
 }
 
 // NewConn returns a Conn on the TCP connection raw, which it owns from now on.
@@ -26,7 +27,7 @@ func (c *Conn) Close() error { return c.raw.Close() }
 
 // TLS returns the TLS connection once StartTLS has succeeded, nil before. It is closed by Close.
 func (c *Conn) TLS() *tls.Conn {
-	if c.passed != StageTLS {
+	if c.passed == "" || c.passed == StageX224 {
 		return nil
 	}
 	return c.tls

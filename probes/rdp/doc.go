@@ -9,12 +9,21 @@
 //	       Connection Confirm ([MS-RDPBCGR] 2.2.1.1, 2.2.1.2)   security protocols
 //	tls    TLS handshake on the same connection                 certificate and key are usable
 //	       ([MS-RDPBCGR] 5.4.5.1)
+//	ntlm   CredSSP with an NTLM NEGOTIATE -> CHALLENGE          the authentication service answers; no account is named
+//	       ([MS-CSSP] 3.1.5, [MS-NLMP] 2.2.1.1, 2.2.1.2)
+//	logon  AUTHENTICATE with pubKeyAuth -> the server's         the account is accepted, and nobody stands between
+//	       pubKeyAuth ([MS-NLMP] 3.3.2, [MS-CSSP] 3.1.5)
+//	entra  after RDSAAD or RDSTLS was selected, what the server the part of the server answers that such a log-on needs
+//	       says first ([MS-RDPBCGR] 2.2.17, 2.2.18)
+//
+// The ladder ends there: the credentials themselves (TSCredentials) are never sent, so no session is opened.
 //
 // A frozen server still passes tcp, since the kernel completes connections by itself: only x224 tells it from a good one.
 //
-// A Conn climbs the stages in order: NewConn around the TCP connection, Negotiate for x224, StartTLS for tls. After StartTLS
-// the Conn's TLS method returns the connection on which the protocol that Negotiate selected goes on, for
-// ProtocolHybrid that is CredSSP ([MS-CSSP] 3.1.5).
+// A Conn climbs the stages in order: NewConn around the TCP connection, Negotiate, StartTLS, and then, as Negotiate selected,
+// Challenge and Logon (ProtocolHybrid, ProtocolHybridEx) or Greeting (ProtocolRDSAAD, ProtocolRDSTLS).
+//
+// Package rdptest is a server for tests. Accounts hold the NT hash of a password only, and nothing here prints it.
 //
 // Every read is bounded, by length and by the context's deadline; nothing that the server says is trusted.
 package rdp

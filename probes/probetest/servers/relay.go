@@ -17,10 +17,11 @@ type Relay struct {
 	listener net.Listener
 	open     sync.WaitGroup
 
-	mu    sync.Mutex
-	limit int64
-	delay time.Duration
-	conns map[net.Conn]struct{} // nil once closed
+	mu        sync.Mutex
+	limit     int64
+	delay     time.Duration
+	forwarded int64
+	conns     map[net.Conn]struct{} // nil once closed
 }
 
 // Unlimited makes a relay forward everything.
@@ -42,6 +43,30 @@ func (r *Relay) SetLimit(limit int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.limit = limit
+}
+
+// Forwarded returns how many bytes of the target were forwarded in the connection that was the last to forward any.
+func (r *Relay) Forwarded() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forwarded
+}
+
+// counter counts what is written to a connection.
+type counter struct {
+	io.Writer
+	relay *Relay
+	n     int64
+}
+
+// Write writes, and notes how much was written to this connection so far.
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.n += int64(n)
+	c.relay.mu.Lock()
+	defer c.relay.mu.Unlock()
+	c.relay.forwarded = c.n
+	return n, err
 }
 
 // SetDelay sets how long connections made from now on wait before they reach the target.
@@ -82,13 +107,14 @@ func (r *Relay) forward(client net.Conn) {
 	limit := r.limit
 	r.mu.Unlock()
 	r.open.Go(func() {
+		to := &counter{Writer: client, relay: r}
 		if limit >= 0 {
-			if n, _ := io.CopyN(client, server, limit); n == limit {
+			if n, _ := io.CopyN(to, server, limit); n == limit {
 				_, _ = io.Copy(io.Discard, server) // the server must not notice
 				return
 			}
 		} else {
-			_, _ = io.Copy(client, server)
+			_, _ = io.Copy(to, server)
 		}
 		_ = client.Close()
 	})

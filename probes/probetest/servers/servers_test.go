@@ -107,6 +107,10 @@ func TestEveryServerStartsStopsAndStartsAgainAndLeavesNothingBehind(t *testing.T
 			return n.Process, address(n.HTTP[0])
 		},
 		"xrdp": func(t *testing.T) (*Process, string) { s := StartXrdp(t, XrdpOptions{}); return s.Process, s.Address },
+		"weston": func(t *testing.T) (*Process, string) {
+			s := StartWeston(t, WestonOptions{})
+			return s.Process, s.Address
+		},
 		"shadow": func(t *testing.T) (*Process, string) {
 			s := StartShadow(t, ShadowOptions{})
 			return s.Process, s.Address
@@ -206,6 +210,9 @@ func TestRelayForwardsOnlyTheFirstBytesOfTheServer(t *testing.T) {
 		got, err := io.ReadAll(conn)
 		if string(got) != "HTTP/1.1 200 OK"[:limit] || !os.IsTimeout(err) {
 			t.Errorf("limit %d: %q %v, want that many bytes and then silence", limit, got, err)
+		}
+		if n := relay.Forwarded(); limit > 0 && n != limit {
+			t.Errorf("forwarded %d bytes, want %d", n, limit)
 		}
 	}
 }

@@ -1,0 +1,176 @@
+package probes
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// guard keeps an account from being locked out by the probe. Before the account is named, that it will be is recorded; only
+// an answer takes the record away. So a refusal is never repeated, a crash in mid-attempt is remembered, and an attempt that
+// ended without a word, which may have counted as a wrong password, is repeated once and an hour later.
+type guard struct {
+	latch Latch
+	key   string
+}
+
+const (
+	// doubtHold is how long an account rests after an attempt of which nobody knows whether it counted.
+	doubtHold = time.Hour
+	// doubtTries is how many such attempts there may be.
+	doubtTries = 2
+	// digestRounds makes the digest of a secret in a key expensive to reverse.
+	digestRounds = 10_000
+)
+
+// guardKey returns the key of an account under a scope, which is the host for accounts of its own.
+func guardKey(user, domain, scope string, secret []byte) (string, error) {
+	salt := strings.Join([]string{"firstcall rdp", strings.ToUpper(user), strings.ToUpper(domain), strings.ToLower(scope)}, "\x00")
+	sum, err := pbkdf2.Key(sha256.New, string(secret), []byte(salt), digestRounds, 16)
+	if err != nil {
+		return "", err
+	}
+	return "rdp-" + hex.EncodeToString(sum), nil
+}
+
+// turns lets one log-on of an account at a time pass, and proven holds the keys that were accepted since the process began.
+var turns, proven sync.Map
+
+// turn waits until no other log-on of the account is under way and returns what ends its own turn; false when ctx is done first.
+func (g guard) turn(ctx context.Context) (end func(), ok bool) {
+	token, _ := turns.LoadOrStore(g.key, make(chan struct{}, 1))
+	turn := token.(chan struct{})
+	end = func() { <-turn }
+	select {
+	case turn <- struct{}{}: // also when ctx is done: what it says then is not that others were in the way
+		return end, true
+	default:
+	}
+	select {
+	case turn <- struct{}{}:
+		return end, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// hold is why an account must not be named now. Silent is set when that is because of a server that did not answer.
+type hold struct {
+	why    string
+	silent bool
+}
+
+// doubt is a record of an attempt without an answer.
+type doubt struct {
+	tries int
+	how   string // open, closed or silent
+	at    time.Time
+}
+
+const (
+	doubtOpen   = "open" // under way, or the process ended meanwhile
+	doubtClosed = "closed"
+	doubtSilent = "silent"
+)
+
+func (d doubt) String() string {
+	return fmt.Sprintf("%d %s %s", d.tries, d.how, d.at.UTC().Format(time.RFC3339))
+}
+
+// doubt reads the record. One that cannot be read counts as the last that is allowed.
+func (g guard) doubt(now time.Time) (d doubt, ok bool) {
+	text, ok := g.latch.Latched(g.key + "-try")
+	if !ok {
+		return doubt{}, false
+	}
+	var at string
+	_, err := fmt.Sscanf(text, "%d %s %s", &d.tries, &d.how, &at)
+	if err == nil {
+		d.at, err = time.Parse(time.RFC3339, at)
+	}
+	if err != nil {
+		return doubt{tries: 1, how: doubtOpen, at: now}, true
+	}
+	return d, true
+}
+
+// begin records an attempt, or says why there must be none. It is called within a turn.
+func (g guard) begin(now time.Time) (tries int, held *hold) {
+	if reason, ok := g.latch.Latched(g.key); ok {
+		return 0, &hold{why: reason + "; it is not tried again until its secret changes or an operator resets it"}
+	}
+	d, before := g.doubt(now)
+	if rest := doubtHold - now.Sub(d.at); before && rest > 0 && rest < 2*doubtHold {
+		how := map[string]string{doubtSilent: "was not answered", doubtClosed: "ended without an answer"}[d.how]
+		if how == "" {
+			how = "was interrupted"
+		}
+		return 0, &hold{fmt.Sprintf("the last log-on, at %s, %s: tried again after %s", clockText(d.at), how, clockText(d.at.Add(doubtHold))), d.how == doubtSilent}
+	}
+	if before && d.tries >= doubtTries && d.how != doubtSilent {
+		g.refused(fmt.Sprintf("%d log-ons ended without an answer, the last at %s", d.tries, clockText(d.at)))
+		return g.begin(now)
+	}
+	tries = d.tries + 1
+	if err := g.latch.Latch(g.key+"-try", doubt{tries, doubtOpen, now}.String()); err != nil {
+		return 0, &hold{why: "a refusal could not be remembered, so it is not tried: " + clause(err)}
+	}
+	return tries, nil
+}
+
+// clear takes the record of the attempt away: the answer said nothing against the account. Should that fail, the account
+// rests for a while.
+func (g guard) clear() { _ = g.latch.Latch(g.key+"-try", "") }
+
+// reset forgets what is recorded of the account.
+func (g guard) reset() error {
+	return errors.Join(g.latch.Latch(g.key, ""), g.latch.Latch(g.key+"-try", ""))
+}
+
+// accepted ends an attempt with which the account proved good.
+func (g guard) accepted() {
+	proven.Store(g.key, true)
+	g.clear()
+}
+
+// refused ends an attempt with a refusal. Should it not be recorded, that of the attempt stays.
+func (g guard) refused(reason string) {
+	proven.Delete(g.key)
+	if g.latch.Latch(g.key, Printable(reason, MaxDetail/2)) == nil {
+		g.clear()
+	}
+}
+
+// interrupted ends an attempt that the agent itself broke off. Its record stays unless the account was accepted before.
+func (g guard) interrupted() {
+	if _, ok := proven.Load(g.key); ok {
+		g.clear()
+	}
+}
+
+// doubtful ends an attempt of which nobody knows how it was judged, and reports whether it was the last. A server that is
+// silent counts nothing against an account that was accepted before.
+func (g guard) doubtful(tries int, silent bool, now time.Time) (last bool) {
+	how := doubtClosed
+	if silent {
+		how = doubtSilent
+		if _, ok := proven.Load(g.key); ok {
+			g.clear()
+			return false
+		}
+	}
+	if !silent && tries >= doubtTries {
+		g.refused(fmt.Sprintf("%d log-ons ended without an answer, the last at %s", tries, clockText(now)))
+		return true
+	}
+	_ = g.latch.Latch(g.key+"-try", doubt{tries, how, now}.String())
+	return false
+}
+
+func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

@@ -1,0 +1,219 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func newGuard(t *testing.T) guard {
+	t.Helper()
+	key := strings.ToLower(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return -1
+	}, t.Name()))
+	return guard{new(MemoryLatch), key[:min(len(key), 40)]}
+}
+
+var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// tries begins an attempt that must be allowed, or must not.
+func tries(t *testing.T, g guard, now time.Time, allowed bool) int {
+	t.Helper()
+	n, held := g.begin(now)
+	if (held == nil) != allowed {
+		t.Fatalf("at %s: held %+v, want allowed %v", now.Format("15:04"), held, allowed)
+	}
+	return n
+}
+
+func TestGuardLetsAGoodAccountPassAgainAndAgain(t *testing.T) {
+	g := newGuard(t)
+	for range 5 {
+		tries(t, g, noon, true)
+		g.accepted()
+	}
+	if n := len(g.latch.(*MemoryLatch).reasons); n != 0 {
+		t.Errorf("%d records stay", n)
+	}
+}
+
+func TestGuardRefusedIsForGoodUntilReset(t *testing.T) {
+	g := newGuard(t)
+	tries(t, g, noon, true)
+	g.refused("refused: wrong")
+	tries(t, g, noon.AddDate(1, 0, 0), false)
+	if err := g.latch.Latch(g.key, ""); err != nil { // the operator
+		t.Fatal(err)
+	}
+	tries(t, g, noon, true)
+}
+
+// A process that dies between naming the account and the answer has it rest, and not for ever.
+func TestGuardRemembersAnAttemptInWhichTheProcessDied(t *testing.T) {
+	g := newGuard(t)
+	tries(t, g, noon, true)
+	tries(t, g, noon.Add(59*time.Minute), false)
+	if n := tries(t, g, noon.Add(61*time.Minute), true); n != 2 {
+		t.Errorf("attempt %d", n)
+	}
+	tries(t, g, noon.Add(3*time.Hour), false) // the second one died too
+	if reason, ok := g.latch.Latched(g.key); !ok || !strings.Contains(reason, "2 log-ons ended without an answer") {
+		t.Errorf("latched %q, %v", reason, ok)
+	}
+}
+
+func TestGuardAllowsOneMoreAttemptAfterAnUnclearEnd(t *testing.T) {
+	g := newGuard(t)
+	n := tries(t, g, noon, true)
+	if g.doubtful(n, false, noon) {
+		t.Error("the first is the last")
+	}
+	tries(t, g, noon.Add(time.Minute), false)
+	n = tries(t, g, noon.Add(2*time.Hour), true)
+	if !g.doubtful(n, false, noon.Add(2*time.Hour)) {
+		t.Error("the second is not the last")
+	}
+	tries(t, g, noon.Add(100*time.Hour), false)
+}
+
+func TestGuardForgetsAnUnclearEndOnceTheAccountIsAccepted(t *testing.T) {
+	g := newGuard(t)
+	for i := range 4 {
+		now := noon.Add(time.Duration(i) * 2 * time.Hour)
+		if g.doubtful(tries(t, g, now, true), false, now) {
+			t.Error("latched")
+		}
+		tries(t, g, now.Add(90*time.Minute), true)
+		g.accepted()
+	}
+}
+
+func TestGuardSilenceNeverLatchesAndRestsOnlyAnUnprovenAccount(t *testing.T) {
+	g := newGuard(t)
+	for i := range 4 {
+		now := noon.Add(time.Duration(i) * 2 * time.Hour)
+		g.doubtful(tries(t, g, now, true), true, now)
+		if _, held := g.begin(now); held == nil || !held.silent {
+			t.Errorf("held %+v", held)
+		}
+	}
+	tries(t, g, noon.Add(24*time.Hour), true)
+	g.accepted()
+	for range 4 {
+		g.doubtful(tries(t, g, noon, true), true, noon)
+	}
+	tries(t, g, noon, true)
+	g.interrupted()
+	tries(t, g, noon, true)
+}
+
+// A clock that was far ahead when the record was made does not keep the account for ever.
+func TestGuardRecordOfTheFutureEnds(t *testing.T) {
+	g := newGuard(t)
+	tries(t, g, noon.AddDate(5, 0, 0), true)
+	tries(t, g, noon, true)
+}
+
+func TestGuardRecordThatCannotBeReadHolds(t *testing.T) {
+	g := newGuard(t)
+	if err := g.latch.Latch(g.key+"-try", "what is this"); err != nil {
+		t.Fatal(err)
+	}
+	tries(t, g, noon, false)
+}
+
+type brokenLatch struct{ MemoryLatch }
+
+func (*brokenLatch) Latch(string, string) error { return errors.New("disk full") }
+
+func TestGuardTriesNothingThatItCannotRemember(t *testing.T) {
+	g := newGuard(t)
+	g.latch = new(brokenLatch)
+	tries(t, g, noon, false)
+}
+
+func TestGuardTurnsEndWithTheContext(t *testing.T) {
+	g := newGuard(t)
+	end, ok := g.turn(t.Context())
+	if !ok {
+		t.Fatal("no first turn")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok := g.turn(ctx); ok {
+		t.Error("two turns at once")
+	}
+	end()
+	if end, ok = g.turn(t.Context()); !ok {
+		t.Fatal("no turn after the first")
+	}
+	end()
+}
+
+func TestGuardKeysDependOnAccountAndSecret(t *testing.T) {
+	seen := map[string]string{}
+	for _, c := range [][4]string{{"probe", "ACME", "", "s"}, {"probe", "ACME", "", "t"}, {"probe", "OTHER", "", "s"}, {"probe", "", "h1", "s"}, {"probe", "", "h2", "s"}} {
+		key, err := guardKey(c[0], c[1], c[2], []byte(c[3]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, twice := seen[key]; twice {
+			t.Errorf("%v has the key of %s", c, before)
+		}
+		seen[key] = strings.Join(c[:], " ")
+		if _, err := FileLatch(t.TempDir()).path(key + "-try"); err != nil {
+			t.Error(err)
+		}
+	}
+	upper, err := guardKey("PROBE", "acme", "", []byte("s"))
+	if err != nil || seen[upper] == "" {
+		t.Errorf("letters' case makes another account: %v", err)
+	}
+}
+
+// TestLatches states what every Latch must do; a store's is held to the same.
+func TestLatches(t *testing.T) {
+	for name, l := range map[string]Latch{"memory": new(MemoryLatch), "file": FileLatch(t.TempDir() + "/new")} {
+		t.Run(name, func(t *testing.T) {
+			step := func(key, reason, want string, latched bool) {
+				t.Helper()
+				if err := l.Latch(key, reason); err != nil {
+					t.Fatal(err)
+				}
+				if got, ok := l.Latched(key); got != want || ok != latched {
+					t.Errorf("%q, %v; want %q, %v", got, ok, want, latched)
+				}
+			}
+			if reason, ok := l.Latched("rdp-1"); ok {
+				t.Errorf("latched %q at the beginning", reason)
+			}
+			step("rdp-1", "first", "first", true)
+			step("rdp-1", "second", "second", true)
+			step("rdp-2", "other", "other", true)
+			step("rdp-1", "", "", false)
+			step("rdp-1", "", "", false)
+			if _, ok := l.Latched("rdp-2"); !ok {
+				t.Error("the other one is gone")
+			}
+		})
+	}
+	if _, ok := FileLatch(t.TempDir()).Latched("../etc/passwd"); !ok {
+		t.Error("a key that is none is not latched")
+	}
+	if err := FileLatch(t.TempDir()).Latch("a/b", "x"); err == nil {
+		t.Error("a key that is none is recorded")
+	}
+}
+
+func BenchmarkGuardKey(b *testing.B) {
+	for b.Loop() {
+		if _, err := guardKey("probe", "ACME", "", []byte("s")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

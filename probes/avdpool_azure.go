@@ -204,7 +204,9 @@ type boundedBody struct {
 
 type tooLongError struct{}
 
-func (tooLongError) Error() string { return fmt.Sprintf("the answer is longer than %d KiB", maxAnswer>>10) }
+func (tooLongError) Error() string {
+	return fmt.Sprintf("the answer is longer than %d KiB", maxAnswer>>10)
+}
 
 func (b *boundedBody) Read(into []byte) (int, error) {
 	if b.left <= 0 {

@@ -99,7 +99,11 @@ func status(code int, body string) http.HandlerFunc {
 	}
 }
 
-func hangs(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// hangs never answers, not even a caller who gives up.
+func hangs(_ http.ResponseWriter, r *http.Request) {
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler)
+}
 
 func TestAVDContract(t *testing.T) {
 	everything := func(t *testing.T, address string) probes.Probe { return avdProbe(t, address, "", nil) }

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/pem"
 	"net/url"
 	"regexp"
@@ -140,8 +141,10 @@ func (p *AVDPool) checkCredential(faults *field.Errors) {
 	}
 	if block, _ := pem.Decode([]byte(p.Certificate.Reveal())); block == nil {
 		faults.AddHint("certificate", "convert a .pfx with openssl pkcs12 -nodes", "is not in PEM form")
-	} else if _, _, err := azidentity.ParseCertificates([]byte(p.Certificate.Reveal()), nil); err != nil {
+	} else if _, key, err := azidentity.ParseCertificates([]byte(p.Certificate.Reveal()), nil); err != nil {
 		faults.AddHint("certificate", "it must hold the certificate and its private key, not encrypted", "cannot be used")
+	} else if _, ok := key.(*rsa.PrivateKey); !ok {
+		faults.AddHint("certificate", "entra takes RSA keys", "has a key that is not RSA")
 	}
 }
 

@@ -57,7 +57,11 @@ func (a *azure) say(path, body string) { a.set(path, status(200, body)) }
 
 // token grants a token as RFC 7523 section 2.2 has it: to an assertion.
 func (a *azure) token(w http.ResponseWriter, r *http.Request) {
-	if r.PostFormValue("client_id") != application || r.PostFormValue("client_assertion") == "" || r.PostFormValue("grant_type") != "client_credentials" {
+	if r.PostFormValue("client_assertion") == "" {
+		status(http.StatusUnauthorized, `{"error":"invalid_client"}`)(w, r)
+		return
+	}
+	if r.PostFormValue("client_id") != application || r.PostFormValue("grant_type") != "client_credentials" {
 		a.fault("a token is asked for with %v", r.PostForm)
 	}
 	_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":%q}`, bearer)

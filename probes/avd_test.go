@@ -160,7 +160,7 @@ func TestAVDVerdicts(t *testing.T) {
 		"page of a proxy":    {health(status(200, "<html><title>Blocked</title>")), probes.Unknown, probes.Local, `broker (rdbroker.wvd.microsoft.com): what answers is not the health of the service (its title is "Blocked"): a proxy may answer`},
 		"json of another":    {health(status(200, `{"ok":true}`)), probes.Unknown, probes.Local, "what answers is not the health"},
 		"health not found":   {health(status(404, "")), probes.Unknown, probes.Local, "status 404 where the health of the service is expected"},
-		"redirect":           {health(http.RedirectHandler("https://example.com/", 302).ServeHTTP), probes.Unknown, probes.Local, "status 302 where the health"},
+		"redirect":           {health(http.RedirectHandler("https://example.com/", http.StatusFound).ServeHTTP), probes.Unknown, probes.Local, "status 302 where the health"},
 		"no such tenant":     {at("login", "", status(400, `{"error":"invalid_tenant","error_description":"AADSTS90002"}`)), probes.Degraded, probes.Functional, "sign-in (login.microsoftonline.com): microsoft entra knows no such tenant (400 invalid_tenant): check tenant_id"},
 		"sign-in of another": {at("login", "", status(200, "<title>Wifi</title>")), probes.Unknown, probes.Local, `what answers is not microsoft's sign-in (its title is "Wifi")`},
 		"mute and down": {func(w http.ResponseWriter, r *http.Request) bool {

@@ -285,6 +285,7 @@ func (p *AVDPool) get(ctx context.Context, path, query string, into any) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return runtime.NewResponseError(response)
 	}

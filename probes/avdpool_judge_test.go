@@ -40,66 +40,72 @@ func updated(ago time.Duration) func(*poolHost) {
 	return func(h *poolHost) { h.updating = noon.Add(-ago) }
 }
 
-// TestJudgePool is the table of docs/probes-avd.md.
+// What a pool may be, besides its hosts.
+func starts(p *hostPool)   { p.starts = true }
+func rests(p *hostPool)    { p.plan, p.planText = planRests, "scaling plan sp" }
+func unread(p *hostPool)   { p.plan = planUnread }
+func personal(p *hostPool) { p.personal, p.limit = true, 0 }
+func due(p *hostPool) {
+	p.plan, p.planText = planDue, "the scaling plan sp wants hosts running since 07:00 CET"
+}
+
+func forbidden(p *hostPool) { p.readPower = &azcore.ResponseError{StatusCode: http.StatusForbidden} }
+
+var good = hostIs(hostAvailable, with(4))
+
+// poolTable is that of docs/probes-avd.md.
+var poolTable = map[string]struct {
+	hosts   []poolHost
+	edit    []func(*hostPool)
+	outcome Outcome
+	reason  Reason
+	detail  string
+}{
+	"all serve":                   {[]poolHost{good, good}, nil, Up, None, ""},
+	"one is left":                 {[]poolHost{good, hostIs(hostUnavailable)}, nil, Degraded, Capacity, "1 of 2 session hosts cannot serve: sh-1 Unavailable; 1 take new sessions"},
+	"needs assistance":            {[]poolHost{hostIs(hostNeedsAssistance, failing("MonitoringAgentCheck"))}, nil, Up, None, ""},
+	"agents upgrade":              {[]poolHost{hostIs(hostUpgrading), hostIs(hostUpgradeFailed)}, nil, Up, None, ""},
+	"one drained":                 {[]poolHost{good, hostIs(hostAvailable, drained)}, nil, Up, None, ""},
+	"a drained one is broken":     {[]poolHost{good, hostIs(hostUnavailable, drained)}, nil, Up, None, ""},
+	"all drained":                 {[]poolHost{hostIs(hostAvailable, drained), hostIs(hostAvailable, drained)}, nil, Down, Status, "none of 2 session hosts takes a new session: 2 in drain mode"},
+	"no hosts":                    {nil, nil, Down, Status, "the host pool has no session hosts: nobody can log on"},
+	"no hosts, by plan":           {nil, []func(*hostPool){rests}, Degraded, Capacity, "its scaling plan may create them"},
+	"no hosts, plan not readable": {nil, []func(*hostPool){unread}, Unknown, Auth, "may not read whether a scaling plan creates them"},
+	"all lost":                    {[]poolHost{hostIs(hostUnavailable), hostIs(hostNoHeartbeat), hostIs(hostDisconnected), hostIs(hostShutdown, on)}, nil, Down, Status, "none of 4 session hosts takes a new session: 4 unhealthy; sh-1 Unavailable, sh-1 NoHeartbeat, sh-1 Disconnected and 1 more"},
+	"fatal check":                 {[]poolHost{hostIs("DomainTrustRelationshipLost", failing("AppAttachHealthCheck"), failing("DomainTrustCheck"))}, nil, Down, Status, "sh-1 DomainTrustRelationshipLost (DomainTrustCheck failed, AppAttachHealthCheck failed)"},
+	"fatal check, starts":         {[]poolHost{hostIs("SxSStackListenerNotReady")}, []func(*hostPool){starts}, Down, Status, "sh-1 SxSStackListenerNotReady"},
+	"deaf but available":          {[]poolHost{hostIs(hostAvailable, deaf), hostIs(hostAvailable, deaf)}, nil, Down, Status, "2 unhealthy; sh-1 Available (no heartbeat for 3 days)"},
+	"one deaf":                    {[]poolHost{good, hostIs(hostAvailable, deaf)}, nil, Degraded, Capacity, "sh-1 Available (no heartbeat for 3 days)"},
+	"heartbeat from the future":   {[]poolHost{hostIs(hostAvailable, func(h *poolHost) { h.heartbeat = noon.Add(time.Hour) })}, nil, Up, None, ""},
+	"heartbeat not told":          {[]poolHost{hostIs(hostAvailable, func(h *poolHost) { h.heartbeat = time.Time{} })}, nil, Up, None, ""},
+	"full":                        {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostAvailable, with(11))}, nil, Down, Status, "none of 2 session hosts takes a new session: 2 full"},
+	"full, one drained":           {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostAvailable, drained)}, nil, Down, Status, "1 full, 1 in drain mode"},
+	"full, one starts":            {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostShutdown)}, []func(*hostPool){starts}, Up, None, ""},
+	"full, plan may start one":    {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostShutdown)}, []func(*hostPool){rests}, Degraded, Capacity, "every running session host is full (1 full, 1 off); the scaling plan has 1 session host off that it may start"},
+	"full, other may be off":      {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostUnavailable)}, []func(*hostPool){starts}, Unknown, Local, "no session host answers (1 full, 1 silent)"},
+	"off, nothing starts it":      {[]poolHost{hostIs(hostShutdown), hostIs(hostUnavailable, off)}, nil, Down, Status, "none of 2 session hosts takes a new session: 2 off"},
+	"off, start on connect":       {[]poolHost{hostIs(hostShutdown), hostIs(hostUnavailable, off)}, []func(*hostPool){starts}, Up, None, ""},
+	"off by plan":                 {[]poolHost{hostIs(hostShutdown), hostIs(hostAvailable, drained)}, []func(*hostPool){rests}, Up, None, ""},
+	"off by plan, one broken":     {[]poolHost{hostIs(hostShutdown), hostIs(hostUnavailable, on)}, []func(*hostPool){rests}, Down, Status, "1 off, 1 unhealthy; sh-1 Unavailable (its machine runs)"},
+	"off at the plan's peak":      {[]poolHost{hostIs(hostShutdown)}, []func(*hostPool){due}, Down, Status, "1 off; the scaling plan sp wants hosts running since 07:00 CET"},
+	"off, peak, start on connect": {[]poolHost{hostIs(hostShutdown)}, []func(*hostPool){due, starts}, Up, None, ""},
+	"off, plan not readable":      {[]poolHost{hostIs(hostShutdown)}, []func(*hostPool){unread}, Unknown, Auth, "may not read whether a scaling plan wants that"},
+	"silent, power not asked":     {[]poolHost{hostIs(hostUnavailable)}, []func(*hostPool){starts}, Unknown, Local, "the state of their machines could not be read"},
+	"silent, power forbidden":     {[]poolHost{hostIs(hostUnavailable)}, []func(*hostPool){starts, forbidden}, Unknown, Auth, "give it Microsoft.Compute/virtualMachines/instanceView/read"},
+	"silent, machine runs":        {[]poolHost{hostIs(hostUnavailable, on)}, []func(*hostPool){starts}, Down, Status, "sh-1 Unavailable (its machine runs)"},
+	"silent beside a good one":    {[]poolHost{good, hostIs(hostUnavailable)}, []func(*hostPool){rests}, Up, None, ""},
+	"new status":                  {[]poolHost{hostIs("Meditating")}, nil, Unknown, Internal, "azure reports a status that this version does not know: sh-1 Meditating"},
+	"new status beside good":      {[]poolHost{good, hostIs("Meditating")}, nil, Up, None, ""},
+	"no status":                   {[]poolHost{hostIs("")}, nil, Unknown, Internal, "sh-1 no status"},
+	"all update":                  {[]poolHost{hostIs(hostUnavailable, updated(time.Minute))}, nil, Degraded, Capacity, "no session host takes sessions while agents are updated (1 being updated)"},
+	"update is stuck":             {[]poolHost{hostIs(hostUnavailable, updated(3*time.Hour))}, nil, Down, Status, "1 unhealthy"},
+	"personal":                    {[]poolHost{hostIs(hostAvailable, with(99))}, []func(*hostPool){personal}, Up, None, ""},
+	"personal, one lost":          {[]poolHost{good, hostIs(hostUnavailable)}, []func(*hostPool){personal}, Degraded, Capacity, "1 of 2 session hosts cannot serve"},
+	"no session limit":            {[]poolHost{hostIs(hostAvailable, with(500))}, []func(*hostPool){func(p *hostPool) { p.limit = 0 }}, Up, None, ""},
+}
+
 func TestJudgePool(t *testing.T) {
-	starts := func(p *hostPool) { p.starts = true }
-	rests := func(p *hostPool) { p.plan, p.planText = planRests, "scaling plan sp" }
-	due := func(p *hostPool) {
-		p.plan, p.planText = planDue, "the scaling plan sp wants hosts running since 07:00 CET"
-	}
-	unread := func(p *hostPool) { p.plan = planUnread }
-	personal := func(p *hostPool) { p.personal, p.limit = true, 0 }
-	forbidden := func(p *hostPool) { p.readPower = &azcore.ResponseError{StatusCode: http.StatusForbidden} }
-	good := hostIs(hostAvailable, with(4))
-	for name, c := range map[string]struct {
-		hosts   []poolHost
-		edit    []func(*hostPool)
-		outcome Outcome
-		reason  Reason
-		detail  string
-	}{
-		"all serve":                   {[]poolHost{good, good}, nil, Up, None, ""},
-		"one is left":                 {[]poolHost{good, hostIs(hostUnavailable)}, nil, Degraded, Capacity, "1 of 2 session hosts cannot serve: sh-1 Unavailable; 1 take new sessions"},
-		"needs assistance":            {[]poolHost{hostIs(hostNeedsAssistance, failing("MonitoringAgentCheck"))}, nil, Up, None, ""},
-		"agents upgrade":              {[]poolHost{hostIs(hostUpgrading), hostIs(hostUpgradeFailed)}, nil, Up, None, ""},
-		"one drained":                 {[]poolHost{good, hostIs(hostAvailable, drained)}, nil, Up, None, ""},
-		"a drained one is broken":     {[]poolHost{good, hostIs(hostUnavailable, drained)}, nil, Up, None, ""},
-		"all drained":                 {[]poolHost{hostIs(hostAvailable, drained), hostIs(hostAvailable, drained)}, nil, Down, Status, "none of 2 session hosts takes a new session: 2 in drain mode"},
-		"no hosts":                    {nil, nil, Down, Status, "the host pool has no session hosts: nobody can log on"},
-		"no hosts, by plan":           {nil, []func(*hostPool){rests}, Degraded, Capacity, "its scaling plan may create them"},
-		"no hosts, plan not readable": {nil, []func(*hostPool){unread}, Unknown, Auth, "may not read whether a scaling plan creates them"},
-		"all lost":                    {[]poolHost{hostIs(hostUnavailable), hostIs(hostNoHeartbeat), hostIs(hostDisconnected), hostIs(hostShutdown, on)}, nil, Down, Status, "none of 4 session hosts takes a new session: 4 unhealthy; sh-1 Unavailable, sh-1 NoHeartbeat, sh-1 Disconnected and 1 more"},
-		"fatal check":                 {[]poolHost{hostIs("DomainTrustRelationshipLost", failing("AppAttachHealthCheck"), failing("DomainTrustCheck"))}, nil, Down, Status, "sh-1 DomainTrustRelationshipLost (DomainTrustCheck failed, AppAttachHealthCheck failed)"},
-		"fatal check, starts":         {[]poolHost{hostIs("SxSStackListenerNotReady")}, []func(*hostPool){starts}, Down, Status, "sh-1 SxSStackListenerNotReady"},
-		"deaf but available":          {[]poolHost{hostIs(hostAvailable, deaf), hostIs(hostAvailable, deaf)}, nil, Down, Status, "2 unhealthy; sh-1 Available (no heartbeat for 3 days)"},
-		"one deaf":                    {[]poolHost{good, hostIs(hostAvailable, deaf)}, nil, Degraded, Capacity, "sh-1 Available (no heartbeat for 3 days)"},
-		"heartbeat from the future":   {[]poolHost{hostIs(hostAvailable, func(h *poolHost) { h.heartbeat = noon.Add(time.Hour) })}, nil, Up, None, ""},
-		"heartbeat not told":          {[]poolHost{hostIs(hostAvailable, func(h *poolHost) { h.heartbeat = time.Time{} })}, nil, Up, None, ""},
-		"full":                        {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostAvailable, with(11))}, nil, Down, Status, "none of 2 session hosts takes a new session: 2 full"},
-		"full, one drained":           {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostAvailable, drained)}, nil, Down, Status, "1 full, 1 in drain mode"},
-		"full, one starts":            {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostShutdown)}, []func(*hostPool){starts}, Up, None, ""},
-		"full, plan may start one":    {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostShutdown)}, []func(*hostPool){rests}, Degraded, Capacity, "every running session host is full (1 full, 1 off); the scaling plan has 1 session host off that it may start"},
-		"full, other may be off":      {[]poolHost{hostIs(hostAvailable, with(10)), hostIs(hostUnavailable)}, []func(*hostPool){starts}, Unknown, Local, "no session host answers (1 full, 1 silent)"},
-		"off, nothing starts it":      {[]poolHost{hostIs(hostShutdown), hostIs(hostUnavailable, off)}, nil, Down, Status, "none of 2 session hosts takes a new session: 2 off"},
-		"off, start on connect":       {[]poolHost{hostIs(hostShutdown), hostIs(hostUnavailable, off)}, []func(*hostPool){starts}, Up, None, ""},
-		"off by plan":                 {[]poolHost{hostIs(hostShutdown), hostIs(hostAvailable, drained)}, []func(*hostPool){rests}, Up, None, ""},
-		"off by plan, one broken":     {[]poolHost{hostIs(hostShutdown), hostIs(hostUnavailable, on)}, []func(*hostPool){rests}, Down, Status, "1 off, 1 unhealthy; sh-1 Unavailable (its machine runs)"},
-		"off at the plan's peak":      {[]poolHost{hostIs(hostShutdown)}, []func(*hostPool){due}, Down, Status, "1 off; the scaling plan sp wants hosts running since 07:00 CET"},
-		"off, peak, start on connect": {[]poolHost{hostIs(hostShutdown)}, []func(*hostPool){due, starts}, Up, None, ""},
-		"off, plan not readable":      {[]poolHost{hostIs(hostShutdown)}, []func(*hostPool){unread}, Unknown, Auth, "may not read whether a scaling plan wants that"},
-		"silent, power not asked":     {[]poolHost{hostIs(hostUnavailable)}, []func(*hostPool){starts}, Unknown, Local, "the state of their machines could not be read"},
-		"silent, power forbidden":     {[]poolHost{hostIs(hostUnavailable)}, []func(*hostPool){starts, forbidden}, Unknown, Auth, "give it Microsoft.Compute/virtualMachines/instanceView/read"},
-		"silent, machine runs":        {[]poolHost{hostIs(hostUnavailable, on)}, []func(*hostPool){starts}, Down, Status, "sh-1 Unavailable (its machine runs)"},
-		"silent beside a good one":    {[]poolHost{good, hostIs(hostUnavailable)}, []func(*hostPool){rests}, Up, None, ""},
-		"new status":                  {[]poolHost{hostIs("Meditating")}, nil, Unknown, Internal, "azure reports a status that this version does not know: sh-1 Meditating"},
-		"new status beside good":      {[]poolHost{good, hostIs("Meditating")}, nil, Up, None, ""},
-		"no status":                   {[]poolHost{hostIs("")}, nil, Unknown, Internal, "sh-1 no status"},
-		"all update":                  {[]poolHost{hostIs(hostUnavailable, updated(time.Minute))}, nil, Degraded, Capacity, "no session host takes sessions while agents are updated (1 being updated)"},
-		"update is stuck":             {[]poolHost{hostIs(hostUnavailable, updated(3*time.Hour))}, nil, Down, Status, "1 unhealthy"},
-		"personal":                    {[]poolHost{hostIs(hostAvailable, with(99))}, []func(*hostPool){personal}, Up, None, ""},
-		"personal, one lost":          {[]poolHost{good, hostIs(hostUnavailable)}, []func(*hostPool){personal}, Degraded, Capacity, "1 of 2 session hosts cannot serve"},
-		"no session limit":            {[]poolHost{hostIs(hostAvailable, with(500))}, []func(*hostPool){func(p *hostPool) { p.limit = 0 }}, Up, None, ""},
-	} {
+	for name, c := range poolTable {
 		t.Run(name, func(t *testing.T) {
 			p := &hostPool{now: noon, within: 30 * time.Minute, limit: 10, hosts: c.hosts}
 			for _, e := range c.edit {

@@ -111,6 +111,7 @@ func hostOf(h *avd.SessionHost) poolHost {
 		host.updating = value(p.LastUpdateTime)
 	case avd.UpdateStateFailed:
 		host.update = Printable(value(p.UpdateErrorMessage), 100)
+	default:
 	}
 	for _, check := range p.SessionHostHealthCheckResults {
 		if check == nil || value(check.HealthCheckResult) != avd.HealthCheckResultHealthCheckFailed || len(host.failed) == 8 {

@@ -236,37 +236,42 @@ func fails(code int, word string) http.HandlerFunc {
 	}
 }
 
+// entra makes Entra answer so when it is asked for a token.
+func entra(code int, body string) func(*azure) {
+	return func(a *azure) { a.set("/acme.example/oauth2/v2.0/token", status(code, body)) }
+}
+
+// get makes Azure Resource Manager fail so when it is asked for the pool.
+func get(code int, word string) func(*azure) {
+	return func(a *azure) { a.set(poolPath, fails(code, word)) }
+}
+
 // TestAVDPoolFaults states what every fault between the agent and the pool means.
 func TestAVDPoolFaults(t *testing.T) {
-	const token = "/acme.example/oauth2/v2.0/token"
-	entra := func(code int, body string) func(*azure) {
-		return func(a *azure) { a.set(token, status(code, body)) }
-	}
-	get := func(code int, word string) func(*azure) {
-		return func(a *azure) { a.set(poolPath, fails(code, word)) }
-	}
 	for name, c := range map[string]struct {
 		change  func(*azure)
 		outcome probes.Outcome
 		reason  probes.Reason
 		detail  string
 	}{
-		"entra refuses":     {entra(401, `{"error":"invalid_client","error_description":"AADSTS700213: No matching federated identity record found. Trace ID: 5 Correlation ID: 6"}`), probes.Unknown, probes.Auth, "microsoft entra refuses the probe's identity (workload-identity, client " + application + "): status 401, AADSTS700213: No matching federated identity record found; check client_id, tenant_id and the federated"},
-		"entra refuses, -":  {entra(400, `no json`), probes.Unknown, probes.Auth, "status 400; check client_id"},
-		"entra is down":     {entra(503, ``), probes.Unknown, probes.Local, "microsoft entra answers 503 and gives no token"},
-		"entra throttles":   {entra(429, ``), probes.Unknown, probes.Local, "microsoft entra throttles the probe's identity"},
-		"entra sends html":  {entra(200, `<html>`), probes.Unknown, probes.Local, "microsoft entra"},
-		"401":               {get(401, "InvalidAuthenticationTokenTenant"), probes.Unknown, probes.Auth, "azure resource manager does not accept the token of the probe's identity (workload-identity, client " + application + ") (401 InvalidAuthenticationTokenTenant): check tenant_id and cloud"},
-		"403":               {get(403, "AuthorizationFailed"), probes.Unknown, probes.Auth, "lacks the right to read host pool hp-acme (403 AuthorizationFailed): assign it the role of docs/probes-avd.md on resource group rg-acme"},
-		"pool is gone":      {get(404, "ResourceNotFound"), probes.Down, probes.Status, "azure has no host pool hp-acme in resource group rg-acme (ResourceNotFound): it was deleted or moved, or the configuration names another"},
-		"group is gone":     {get(404, "ResourceGroupNotFound"), probes.Down, probes.Status, "azure has no host pool hp-acme"},
-		"subscription":      {get(404, "SubscriptionNotFound"), probes.Unknown, probes.Auth, "does not see subscription " + subscription},
-		"404 of another":    {func(a *azure) { a.set(poolPath, status(404, "<html>")) }, probes.Unknown, probes.Auth, "does not see subscription"},
-		"throttled":         {get(429, "TooManyRequests"), probes.Unknown, probes.Local, "azure resource manager throttles the probe's identity (workload-identity, client " + application + ") (429) and asks to wait 17s"},
-		"500":               {get(500, "InternalServerError"), probes.Unknown, probes.Local, "azure resource manager answers 500 InternalServerError: the pool's state is not known"},
-		"503":               {get(503, "ServiceUnavailable"), probes.Unknown, probes.Local, "answers 503 ServiceUnavailable"},
-		"409":               {get(409, "Conflict"), probes.Unknown, probes.Internal, "azure resource manager answers 409 Conflict to a read of host pool hp-acme"},
-		"redirect":          {func(a *azure) { a.set(poolPath, http.RedirectHandler("https://evil.example/", 307).ServeHTTP) }, probes.Unknown, probes.Internal, "azure resource manager answers 307"},
+		"entra refuses":    {entra(401, `{"error":"invalid_client","error_description":"AADSTS700213: No matching federated identity record found. Trace ID: 5 Correlation ID: 6"}`), probes.Unknown, probes.Auth, "microsoft entra refuses the probe's identity (workload-identity, client " + application + "): status 401, AADSTS700213: No matching federated identity record found; check client_id, tenant_id and the federated"},
+		"entra refuses, -": {entra(400, `no json`), probes.Unknown, probes.Auth, "status 400; check client_id"},
+		"entra is down":    {entra(503, ``), probes.Unknown, probes.Local, "microsoft entra answers 503 and gives no token"},
+		"entra throttles":  {entra(429, ``), probes.Unknown, probes.Local, "microsoft entra throttles the probe's identity"},
+		"entra sends html": {entra(200, `<html>`), probes.Unknown, probes.Local, "microsoft entra"},
+		"401":              {get(401, "InvalidAuthenticationTokenTenant"), probes.Unknown, probes.Auth, "azure resource manager does not accept the token of the probe's identity (workload-identity, client " + application + ") (401 InvalidAuthenticationTokenTenant): check tenant_id and cloud"},
+		"403":              {get(403, "AuthorizationFailed"), probes.Unknown, probes.Auth, "lacks the right to read host pool hp-acme (403 AuthorizationFailed): assign it the role of docs/probes-avd.md on resource group rg-acme"},
+		"pool is gone":     {get(404, "ResourceNotFound"), probes.Down, probes.Status, "azure has no host pool hp-acme in resource group rg-acme (ResourceNotFound): it was deleted or moved, or the configuration names another"},
+		"group is gone":    {get(404, "ResourceGroupNotFound"), probes.Down, probes.Status, "azure has no host pool hp-acme"},
+		"subscription":     {get(404, "SubscriptionNotFound"), probes.Unknown, probes.Auth, "does not see subscription " + subscription},
+		"404 of another":   {func(a *azure) { a.set(poolPath, status(404, "<html>")) }, probes.Unknown, probes.Auth, "does not see subscription"},
+		"throttled":        {get(429, "TooManyRequests"), probes.Unknown, probes.Local, "azure resource manager throttles the probe's identity (workload-identity, client " + application + ") (429) and asks to wait 17s"},
+		"500":              {get(500, "InternalServerError"), probes.Unknown, probes.Local, "azure resource manager answers 500 InternalServerError: the pool's state is not known"},
+		"503":              {get(503, "ServiceUnavailable"), probes.Unknown, probes.Local, "answers 503 ServiceUnavailable"},
+		"409":              {get(409, "Conflict"), probes.Unknown, probes.Internal, "azure resource manager answers 409 Conflict to a read of host pool hp-acme"},
+		"redirect": {func(a *azure) {
+			a.set(poolPath, http.RedirectHandler("https://evil.example/", http.StatusTemporaryRedirect).ServeHTTP)
+		}, probes.Unknown, probes.Internal, "azure resource manager answers 307"},
 		"html":              {func(a *azure) { a.say(poolPath, "<html><title>Proxy</title>") }, probes.Unknown, probes.Local, "check for a proxy in the way"},
 		"hosts, 403":        {func(a *azure) { a.set(poolPath+"/sessionHosts", fails(403, "AuthorizationFailed")) }, probes.Unknown, probes.Auth, "lacks the right"},
 		"hosts, 500":        {func(a *azure) { a.set(poolPath+"/sessionHosts", fails(500, "X")) }, probes.Unknown, probes.Local, "answers 500"},

@@ -52,7 +52,8 @@ type judge struct {
 
 	mu     sync.Mutex
 	engine Engine
-	wake   time.Time // when the engine wants a Tick at the latest
+	off    map[string]string // what was last said of an account of a probe that was refused, by probe
+	wake   time.Time         // when the engine wants a Tick at the latest
 	view   engine.View
 	viewed time.Duration // monotonic time at which view was made; -1: it is out of date
 }
@@ -137,9 +138,32 @@ func (j *judge) one(m measured) {
 	r.Lagging = m.lagging
 	m.job.series.ObserveResult(&r)
 	m.job.recent.add(&r)
+	j.account(&r)
 	j.writer.result(r)
 	j.follow(j.engine.Observe(r))
 	j.any.Store(true)
+}
+
+// account tells the log, once, that an account of a probe's own was refused: that is its owner's to mend, and no incident.
+func (j *judge) account(r *probes.Result) {
+	said := ""
+	for _, f := range r.Facts {
+		if f.Name == probes.FactAccount {
+			said = f.Value
+		}
+	}
+	switch before := j.off[r.Probe]; {
+	case said == before:
+	case said == "":
+		delete(j.off, r.Probe)
+		j.writer.log.Info("the probe's account is used again", "probe", r.Probe)
+	default:
+		if j.off == nil {
+			j.off = map[string]string{}
+		}
+		j.off[r.Probe] = said
+		j.writer.log.Warn("the probe's own account is refused and is not tried again: its owner must mend it", "probe", r.Probe, "account", said)
+	}
 }
 
 // follow passes on what follows from an input. The caller holds mu.

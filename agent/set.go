@@ -39,6 +39,7 @@ type set struct {
 // its job, and so its place in the schedule and its recent results.
 func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	s := &set{config: c, byID: map[string]*job{}, loaded: a.clock.Now()}
+	c.UseLatches()
 	// Witnesses, which come last in the configuration, run first: whether the agent sees should be known before a target fails.
 	all := c.AllProbes()
 	targets := len(all) - len(c.Witnesses)
@@ -49,7 +50,7 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	}
 	s.setup = engine.Setup{
 		Solution: c.Solution(), Readings: c.Policy, Windows: c.Windows(), Level: c.Level(),
-		Detection: c.Detection, Limits: c.Limits(), Thresholds: c.Thresholds(), Zone: c.Tenant.Zone, Holiday: c.Tenant.Holiday,
+		Detection: c.Detection, Limits: c.Limits(), Thresholds: c.Thresholds(), Zone: c.Tenant.Zone, Holiday: c.Tenant.Holiday, Untimed: c.Untimed(),
 	}
 	if err := a.buildDesks(s); err != nil {
 		return nil, err

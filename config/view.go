@@ -2,7 +2,9 @@ package config
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident/detect"
@@ -38,6 +40,31 @@ func (c *Config) Windows() []policy.Window {
 		windows[i] = policy.Window{Name: m.Name, Schedule: m.Cron, Duration: m.Duration, Components: slices.Clone(m.Components)}
 	}
 	return windows
+}
+
+// Untimed returns the probes whose run times say nothing of their targets, by id.
+func (c *Config) Untimed() map[string]bool {
+	all := map[string]bool{}
+	for _, p := range c.AllProbes() {
+		if k, ok := probes.Lookup(p.Kind); ok && k.Untimed {
+			all[p.ID] = true
+		}
+	}
+	return all
+}
+
+// UseLatches gives every probe that logs on its memory of refused accounts: files in the directory latches beside the store, so
+// that no account is tried again after a restart.
+func (c *Config) UseLatches() {
+	path, ok := strings.CutPrefix(c.Store.URL, "sqlite:")
+	if !ok {
+		return
+	}
+	for _, p := range c.AllProbes() {
+		if u, ok := p.Probe.(probes.UsesLatch); ok {
+			u.SetLatch(probes.FileLatch(filepath.Join(filepath.Dir(path), "latches")))
+		}
+	}
 }
 
 // Level returns the service level.

@@ -92,7 +92,7 @@ func (p *HTTP) Validate() field.Errors {
 	p.checkTarget(&faults)
 	p.checkRequest(&faults)
 	p.checkAnswers(&faults)
-	proxy := p.checkProxy(&faults)
+	proxy := checkProxy(&faults, p.Proxy)
 	pool := loadPool(&faults, "ca_file", p.CAFile)
 	if (p.CertFile == "") != (p.KeyFile == "") {
 		faults.Add("key_file", "cert_file and key_file go together")
@@ -213,11 +213,12 @@ func (p *HTTP) checkAnswers(faults *field.Errors) {
 	}
 }
 
-func (p *HTTP) checkProxy(faults *field.Errors) *url.URL {
-	if p.Proxy.IsZero() {
+// checkProxy returns the address of a proxy; nil when none is given, or a faulty one.
+func checkProxy(faults *field.Errors, proxy secret.Value) *url.URL {
+	if proxy.IsZero() {
 		return nil
 	}
-	u, err := url.Parse(p.Proxy.Reveal())
+	u, err := url.Parse(proxy.Reveal())
 	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		faults.AddHint("proxy", "write http://host:port or https://host:port", "is not the address of a proxy")
 		return nil

@@ -25,11 +25,7 @@ func (p *HTTP) Probe(ctx context.Context) Result {
 		return rec.Finish(Unknown, Internal, "the http probe was not validated")
 	}
 	rec.Mask(p.masked...)
-	ctx = httptrace.WithClientTrace(runContext{ctx, rec}, &httptrace.ClientTrace{
-		TLSHandshakeStart:    func() { rec.Begin(PhaseTLS) },
-		GotConn:              func(info httptrace.GotConnInfo) { rec.connected(info.Conn) },
-		GotFirstResponseByte: func() { rec.Begin(PhaseTransfer) },
-	})
+	ctx = rec.traced(ctx)
 	step := hop{url: p.target, method: p.Method, body: p.Body.Reveal(), trusted: true}
 	for {
 		response, err := p.roundTrip(ctx, step)
@@ -48,6 +44,15 @@ func (p *HTTP) Probe(ctx context.Context) Result {
 		_ = response.Body.Close()
 		step = *next
 	}
+}
+
+// traced returns a context whose HTTP requests, made through dialForRun, leave their phases in r.
+func (r *Recorder) traced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(runContext{ctx, r}, &httptrace.ClientTrace{
+		TLSHandshakeStart:    func() { r.Begin(PhaseTLS) },
+		GotConn:              func(info httptrace.GotConnInfo) { r.connected(info.Conn) },
+		GotFirstResponseByte: func() { r.Begin(PhaseTransfer) },
+	})
 }
 
 // hop is one request of a run.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,5 +41,7 @@ func serve(scheme string) {
 	fmt.Println(server.URL)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
+
+var quiet = log.New(io.Discard, "", 0)
 
 func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }

@@ -173,6 +173,10 @@ type Kind struct {
 	Evidence bool         // its role is evidence unless configured otherwise or alone in its instance
 	Phases   []string     // the phases it may report
 	Numbers  []NumberKind // the numbers it may report, at most MaxNumbers
+
+	// Untimed is set for a kind that asks about its target elsewhere, as at a control plane: how long that takes says nothing
+	// about the target, so no baseline is learnt of it and slowness is never found.
+	Untimed bool
 }
 
 var kinds = map[string]Kind{}

@@ -19,7 +19,7 @@ func newGuard(t *testing.T) guard {
 	return guard{new(MemoryLatch), key[:min(len(key), 40)]}
 }
 
-var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+var midday = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 // tries begins an attempt that must be allowed, or must not.
 func tries(t *testing.T, g guard, now time.Time, allowed bool) int {
@@ -34,7 +34,7 @@ func tries(t *testing.T, g guard, now time.Time, allowed bool) int {
 func TestGuardLetsAGoodAccountPassAgainAndAgain(t *testing.T) {
 	g := newGuard(t)
 	for range 5 {
-		tries(t, g, noon, true)
+		tries(t, g, midday, true)
 		g.accepted()
 	}
 	if n := len(g.latch.(*MemoryLatch).reasons); n != 0 {
@@ -44,24 +44,24 @@ func TestGuardLetsAGoodAccountPassAgainAndAgain(t *testing.T) {
 
 func TestGuardRefusedIsForGoodUntilReset(t *testing.T) {
 	g := newGuard(t)
-	tries(t, g, noon, true)
+	tries(t, g, midday, true)
 	g.refused("refused: wrong")
-	tries(t, g, noon.AddDate(1, 0, 0), false)
+	tries(t, g, midday.AddDate(1, 0, 0), false)
 	if err := g.latch.Latch(g.key, ""); err != nil { // the operator
 		t.Fatal(err)
 	}
-	tries(t, g, noon, true)
+	tries(t, g, midday, true)
 }
 
 // A process that dies between naming the account and the answer has it rest, and not for ever.
 func TestGuardRemembersAnAttemptInWhichTheProcessDied(t *testing.T) {
 	g := newGuard(t)
-	tries(t, g, noon, true)
-	tries(t, g, noon.Add(59*time.Minute), false)
-	if n := tries(t, g, noon.Add(61*time.Minute), true); n != 2 {
+	tries(t, g, midday, true)
+	tries(t, g, midday.Add(59*time.Minute), false)
+	if n := tries(t, g, midday.Add(61*time.Minute), true); n != 2 {
 		t.Errorf("attempt %d", n)
 	}
-	tries(t, g, noon.Add(3*time.Hour), false) // the second one died too
+	tries(t, g, midday.Add(3*time.Hour), false) // the second one died too
 	if reason, ok := g.latch.Latched(g.key); !ok || !strings.Contains(reason, "2 log-ons ended without an answer") {
 		t.Errorf("latched %q, %v", reason, ok)
 	}
@@ -69,22 +69,22 @@ func TestGuardRemembersAnAttemptInWhichTheProcessDied(t *testing.T) {
 
 func TestGuardAllowsOneMoreAttemptAfterAnUnclearEnd(t *testing.T) {
 	g := newGuard(t)
-	n := tries(t, g, noon, true)
-	if g.doubtful(n, false, noon) {
+	n := tries(t, g, midday, true)
+	if g.doubtful(n, false, midday) {
 		t.Error("the first is the last")
 	}
-	tries(t, g, noon.Add(time.Minute), false)
-	n = tries(t, g, noon.Add(2*time.Hour), true)
-	if !g.doubtful(n, false, noon.Add(2*time.Hour)) {
+	tries(t, g, midday.Add(time.Minute), false)
+	n = tries(t, g, midday.Add(2*time.Hour), true)
+	if !g.doubtful(n, false, midday.Add(2*time.Hour)) {
 		t.Error("the second is not the last")
 	}
-	tries(t, g, noon.Add(100*time.Hour), false)
+	tries(t, g, midday.Add(100*time.Hour), false)
 }
 
 func TestGuardForgetsAnUnclearEndOnceTheAccountIsAccepted(t *testing.T) {
 	g := newGuard(t)
 	for i := range 4 {
-		now := noon.Add(time.Duration(i) * 2 * time.Hour)
+		now := midday.Add(time.Duration(i) * 2 * time.Hour)
 		if g.doubtful(tries(t, g, now, true), false, now) {
 			t.Error("latched")
 		}
@@ -96,27 +96,27 @@ func TestGuardForgetsAnUnclearEndOnceTheAccountIsAccepted(t *testing.T) {
 func TestGuardSilenceNeverLatchesAndRestsOnlyAnUnprovenAccount(t *testing.T) {
 	g := newGuard(t)
 	for i := range 4 {
-		now := noon.Add(time.Duration(i) * 2 * time.Hour)
+		now := midday.Add(time.Duration(i) * 2 * time.Hour)
 		g.doubtful(tries(t, g, now, true), true, now)
 		if _, held := g.begin(now); held == nil || !held.silent {
 			t.Errorf("held %+v", held)
 		}
 	}
-	tries(t, g, noon.Add(24*time.Hour), true)
+	tries(t, g, midday.Add(24*time.Hour), true)
 	g.accepted()
 	for range 4 {
-		g.doubtful(tries(t, g, noon, true), true, noon)
+		g.doubtful(tries(t, g, midday, true), true, midday)
 	}
-	tries(t, g, noon, true)
+	tries(t, g, midday, true)
 	g.interrupted()
-	tries(t, g, noon, true)
+	tries(t, g, midday, true)
 }
 
 // A clock that was far ahead when the record was made does not keep the account for ever.
 func TestGuardRecordOfTheFutureEnds(t *testing.T) {
 	g := newGuard(t)
-	tries(t, g, noon.AddDate(5, 0, 0), true)
-	tries(t, g, noon, true)
+	tries(t, g, midday.AddDate(5, 0, 0), true)
+	tries(t, g, midday, true)
 }
 
 func TestGuardRecordThatCannotBeReadHolds(t *testing.T) {
@@ -124,7 +124,7 @@ func TestGuardRecordThatCannotBeReadHolds(t *testing.T) {
 	if err := g.latch.Latch(g.key+"-try", "what is this"); err != nil {
 		t.Fatal(err)
 	}
-	tries(t, g, noon, false)
+	tries(t, g, midday, false)
 }
 
 type brokenLatch struct{ MemoryLatch }
@@ -134,7 +134,7 @@ func (*brokenLatch) Latch(string, string) error { return errors.New("disk full")
 func TestGuardTriesNothingThatItCannotRemember(t *testing.T) {
 	g := newGuard(t)
 	g.latch = new(brokenLatch)
-	tries(t, g, noon, false)
+	tries(t, g, midday, false)
 }
 
 func TestGuardTurnsEndWithTheContext(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 func newProbe() *cobra.Command {
 	var file, output string
+	var again bool
 	cmd := &cobra.Command{
 		Use: "probe NAME", Short: "Run one configured probe once, as a Nagios plugin does",
 		Long: "Runs one configured probe once and prints its result in the Nagios plugin form: one line with the state, what was\n" +
@@ -39,6 +40,12 @@ func newProbe() *cobra.Command {
 			if err != nil {
 				return nagiosFault(cmd, err)
 			}
+			c.UseLatches()
+			if again {
+				if err := resetAccount(p); err != nil {
+					return nagiosFault(cmd, err)
+				}
+			}
 			r := runOnce(cmd.Context(), p)
 			if output == "json" {
 				err = printJSON(cmd.OutOrStdout(), r)
@@ -53,6 +60,7 @@ func newProbe() *cobra.Command {
 	}
 	addConfigFlag(cmd, &file)
 	cmd.Flags().StringVarP(&output, "output", "o", "nagios", "`FORM` of the result: nagios, json")
+	cmd.Flags().BoolVar(&again, "try-account-again", false, "log on again with an account that was refused before")
 	complete(cmd, "output", "nagios", "json")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return nagiosFault(cmd, wrongFlag(cmd, err)) })
 	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -63,6 +71,15 @@ func newProbe() *cobra.Command {
 		return ids(c.AllProbes()), cobra.ShellCompDirectiveNoFileComp
 	}
 	return cmd
+}
+
+// resetAccount lets a probe's account, which was refused, be tried again, by the running agent too.
+func resetAccount(p *config.Probe) error {
+	r, ok := p.Probe.(probes.ResetsLatch)
+	if !ok {
+		return usage("--try-account-again: probe %s has no account of its own", p.ID)
+	}
+	return r.ResetLatch()
 }
 
 // runOnce makes one run and judges it by the probe's limits: of what the agent judges over several runs, one is all that there is.

@@ -45,7 +45,7 @@ func newRunner(c *config.Config, o Options) *runner {
 		report: &Report{File: c.File, Tenant: c.Tenant.ID, Zone: c.Tenant.Zone, Probe: o.Series, Incidents: []Incident{}}, series: o.Series,
 		setup: engine.Setup{
 			Solution: c.Solution(), Readings: c.Policy, Windows: c.Windows(), Level: c.Level(),
-			Detection: c.Detection, Limits: c.Limits(), Zone: c.Tenant.Zone,
+			Detection: c.Detection, Limits: c.Limits(), Zone: c.Tenant.Zone, Untimed: c.Untimed(),
 		},
 		probes: map[string]*watched{}, byID: map[string]int{}, ongoing: map[string]*Span{},
 	}

@@ -64,4 +64,4 @@ func (l *latency) closePhases() []int16 {
 }
 
 // maxPhases bounds what is kept of a probe.
-const maxPhases = 6
+const maxPhases = 8

@@ -31,6 +31,7 @@ type Setup struct {
 	Zone       *time.Location                // of maintenance windows and of the hours of baselines; nil: UTC
 	Holiday    func(time.Time) bool          // whether a local day is one of rest although no weekend; nil: none is
 	Baselines  map[string][]byte             // as saved, by probe id
+	Untimed    map[string]bool               // by probe id: how long a run takes says nothing of the target, and is never slow
 }
 
 // Engine judges one solution. It is not safe for concurrent use.

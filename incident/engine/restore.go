@@ -129,7 +129,7 @@ func (e *Engine) addProbe(id string, c *component, instance int) *probe {
 	p := &probe{id: id, component: c, instance: instance}
 	p.detector = detect.New(detect.Setup{
 		Probe: id, Settings: e.set.Detection, Limits: e.set.Limits[id], Numbers: e.set.Thresholds[id], State: e.s.Detectors[id], Baseline: e.set.Baselines[id],
-		Calendar: detect.Calendar{Zone: e.set.Zone, Holiday: e.set.Holiday}, Unlearnt: c == nil,
+		Calendar: detect.Calendar{Zone: e.set.Zone, Holiday: e.set.Holiday}, Unlearnt: c == nil || e.set.Untimed[id],
 	})
 	if f := p.detector.Finding(incident.Regression); f != nil {
 		p.fast = f.Quiet

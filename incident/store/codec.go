@@ -39,10 +39,11 @@ const (
 // phaseNames are stored as their index; any other name as 0 and itself. Only ever append.
 var phaseNames = [...]string{
 	"", probes.PhaseDNS, probes.PhaseConnect, probes.PhaseTLS, probes.PhaseX224, probes.PhaseFirstByte, probes.PhaseTransfer, probes.PhaseRTT,
+	probes.PhaseGateway, probes.PhaseNTLM, probes.PhaseEntra, probes.PhaseLogon,
 }
 
 // numberNames are stored as their index; any other name as 0 and itself. Only ever append.
-var numberNames = [...]string{"", probes.CertificateDays}
+var numberNames = [...]string{"", probes.CertificateDays, probes.ClockSkew}
 
 // extra is what only results that are not up keep.
 type extra struct {

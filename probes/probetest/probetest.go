@@ -22,6 +22,7 @@ type Case struct {
 	Kind      string     // the registered name
 	Good      Target     // answers as expected: every run is Up
 	Silent    Target     // takes what it is sent and never answers: every run is Down, Timeout
+	Unproven  bool       // silence proves nothing, as that of a control plane does: every run of Silent is Unknown, Local
 	Scenarios []Scenario // broken and hostile targets; see Peers
 }
 
@@ -54,7 +55,7 @@ func Run(t *testing.T, c Case) {
 	t.Run("registered", func(t *testing.T) { registered(t, kind) })
 	t.Run("good", func(t *testing.T) { good(t, kind, c.Good) })
 	t.Run("good at once", func(t *testing.T) { together(t, kind, c.Good) })
-	t.Run("deadline", func(t *testing.T) { deadline(t, kind, c.Silent) })
+	t.Run("deadline", func(t *testing.T) { deadline(t, kind, c) })
 	t.Run("cancel", func(t *testing.T) { cancelled(t, kind, c.Silent, 50*time.Millisecond) })
 	t.Run("cancelled before", func(t *testing.T) { cancelled(t, kind, c.Silent, 0) })
 	for _, s := range c.Scenarios {
@@ -99,9 +100,9 @@ func together(t *testing.T, kind probes.Kind, target Target) {
 	all.Wait()
 }
 
-func deadline(t *testing.T, kind probes.Kind, target Target) {
+func deadline(t *testing.T, kind probes.Kind, c Case) {
 	noLeak(t)
-	p := target(t)
+	p := c.Silent(t)
 	const limit = 400 * time.Millisecond
 	late := lateness(limit)
 	began := time.Now()
@@ -110,8 +111,12 @@ func deadline(t *testing.T, kind probes.Kind, target Target) {
 	if over := took - limit; over > margin+late() {
 		t.Errorf("ended %s after its deadline", over)
 	}
-	if r.Outcome != probes.Down || r.Reason != probes.Timeout {
-		t.Errorf("a silent target is %s, %s (%s), want down, timeout", r.Outcome, r.Reason, r.Detail)
+	outcome, reason := probes.Down, probes.Timeout
+	if c.Unproven {
+		outcome, reason = probes.Unknown, probes.Local
+	}
+	if r.Outcome != outcome || r.Reason != reason {
+		t.Errorf("a silent target is %s, %s (%s), want %s, %s", r.Outcome, r.Reason, r.Detail, outcome, reason)
 	}
 }
 

@@ -172,7 +172,7 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 		"unknown key":           good + "webb: {}",
 		"unknown nested key":    good + "web: { listn: x }",
 		"unknown kind":          strings.Replace(good, "kind: tcp", "kind: tpc", 1),
-		"later kind":            strings.Replace(good, "kind: tcp", "kind: avd", 1),
+		"later kind":            strings.Replace(good, "kind: tcp", "kind: arm", 1),
 		"no kind":               strings.Replace(good, "kind: tcp, ", "", 1),
 		"missing key of a kind": strings.Replace(good, "address", "expect", 1),
 		"key of another kind":   strings.Replace(good, "kind: tcp", "kind: tcp, url: x", 1),

@@ -1,0 +1,41 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// loopback dials what to makes of an address, and refuses to leave this machine.
+func loopback(to func(address string) string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		target := to(address)
+		host, _, err := net.SplitHostPort(target)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			return nil, fmt.Errorf("a test tried to leave this machine: to %s (%s)", address, target)
+		}
+		return dialForRun(ctx, network, target)
+	}
+}
+
+// DialTo makes the probe's connections lead to loopback addresses; it is called after Validate.
+func (p *AVD) DialTo(to func(address string) string) {
+	for _, d := range p.asked {
+		d.http.here.DialContext = loopback(to)
+	}
+}
+
+// DialTo makes the probe's connections lead to loopback addresses; it is called after Validate.
+func (p *AVDPool) DialTo(to func(address string) string) { p.azure.dial = loopback(to) }
+
+// Fake replaces identity and network by the SDK's fakes; it is called after Validate.
+func (p *AVDPool) Fake(credential azcore.TokenCredential, transport policy.Transporter) {
+	p.azure.identity.build = func() (azcore.TokenCredential, error) { return credential, nil }
+	p.azure.transport = transport
+}
+
+// ParseGateway finds the gateway in the text of an .rdp file.
+var ParseGateway = parseGateway

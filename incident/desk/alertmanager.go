@@ -146,7 +146,12 @@ func (d *alertmanager) Open(ctx context.Context, f Fields) (Case, error) {
 	if f.Key == "" || len(f.Key) > incident.MaxKey {
 		return Case{}, d.fail("open", f.Key, errEmptyKey)
 	}
-	if err := d.post(ctx, d.firing(f, "")); err != nil {
+	now := d.now().UTC()
+	at, err := d.post(ctx, d.firing(f, "", clocks{now, now}))
+	if err == nil && at.later.Sub(now) > d.keepAlive { // taken as one that has ended, or soon will
+		_, err = d.post(ctx, d.firing(f, "", at))
+	}
+	if err != nil {
 		return Case{}, d.fail("open", f.Key, err)
 	}
 	return d.shown(f.Key, f.Priority), nil
@@ -154,7 +159,7 @@ func (d *alertmanager) Open(ctx context.Context, f Fields) (Case, error) {
 
 // Find returns the alerts with that key that have not ended; one that has is known no more.
 func (d *alertmanager) Find(ctx context.Context, key string) ([]Case, error) {
-	alerts, err := d.active(ctx, key)
+	alerts, _, err := d.active(ctx, key)
 	if err != nil || len(alerts) == 0 {
 		return nil, d.fail("find", key, err)
 	}
@@ -181,7 +186,7 @@ func (d *alertmanager) Update(ctx context.Context, ref string, f Fields, notes [
 		return d.fail("update", ref, errEmptyKey)
 	}
 	f.Key = ref
-	before, err := d.active(ctx, ref)
+	before, at, err := d.active(ctx, ref)
 	if err != nil {
 		return d.fail("update", ref, unsure(err))
 	}
@@ -189,16 +194,17 @@ func (d *alertmanager) Update(ctx context.Context, ref string, f Fields, notes [
 	if len(notes) > 0 {
 		newest = notes[len(notes)-1].Text
 	}
-	fresh := d.firing(f, newest)
+	fresh := d.firing(f, newest, at)
 	alerts := []alert{fresh}
 	for _, b := range before {
 		if !maps.Equal(b.Labels, fresh.Labels) {
-			alerts = append(alerts, d.ended(b, ""))
+			alerts = append(alerts, d.ended(b, "", at))
 		} else if newest == "" && b.Annotations["note"] != "" {
 			alerts[0].Annotations["note"] = cut(b.Annotations["note"], maxAnnotation)
 		}
 	}
-	return d.fail("update", ref, d.post(ctx, alerts...))
+	_, err = d.post(ctx, alerts...)
+	return d.fail("update", ref, err)
 }
 
 func (d *alertmanager) Resolve(ctx context.Context, ref string, f Fields, note string) error {
@@ -220,26 +226,27 @@ func (d *alertmanager) end(ctx context.Context, verb, ref string, f *Fields, not
 	if ref == "" {
 		return d.fail(verb, ref, errEmptyKey)
 	}
-	active, err := d.active(ctx, ref)
+	active, at, err := d.active(ctx, ref)
 	if err != nil {
 		return d.fail(verb, ref, unsure(err))
 	}
 	var alerts []alert
 	for _, a := range active {
-		alerts = append(alerts, d.ended(a, note))
+		alerts = append(alerts, d.ended(a, note, at))
 	}
 	if len(alerts) == 0 && f != nil {
 		f.Key = ref
-		alerts = append(alerts, d.ended(d.firing(*f, ""), note))
+		alerts = append(alerts, d.ended(d.firing(*f, "", at), note, at))
 	}
 	if len(alerts) == 0 {
 		return nil
 	}
-	return d.fail(verb, ref, d.post(ctx, alerts...))
+	_, err = d.post(ctx, alerts...)
+	return d.fail(verb, ref, err)
 }
 
 // firing returns the alert for the fields.
-func (d *alertmanager) firing(f Fields, note string) alert {
+func (d *alertmanager) firing(f Fields, note string, at clocks) alert {
 	p := min(max(f.Priority, incident.P1), incident.P4)
 	priority, _ := p.MarshalText()
 	labels := map[string]string{
@@ -252,10 +259,9 @@ func (d *alertmanager) firing(f Fields, note string) alert {
 	if note != "" {
 		annotations["note"] = cut(note, maxAnnotation)
 	}
-	now := d.now().UTC()
-	a := alert{Labels: labels, Annotations: annotations, StartsAt: f.Incident.Started.UTC(), EndsAt: now.Add(3 * d.keepAlive)}
-	if a.StartsAt.IsZero() || a.StartsAt.After(now) {
-		a.StartsAt = now
+	a := alert{Labels: labels, Annotations: annotations, StartsAt: f.Incident.Started.UTC(), EndsAt: at.later.Add(3 * d.keepAlive)}
+	if a.StartsAt.IsZero() || a.StartsAt.After(at.earlier) {
+		a.StartsAt = at.earlier
 	}
 	if d.external != "" {
 		a.GeneratorURL = d.external + "/incidents/" + url.PathEscape(f.Incident.ID)
@@ -264,8 +270,8 @@ func (d *alertmanager) firing(f Fields, note string) alert {
 }
 
 // ended returns the alert as it is posted to end it.
-func (d *alertmanager) ended(a alert, note string) alert {
-	a.EndsAt = d.now().UTC()
+func (d *alertmanager) ended(a alert, note string, at clocks) alert {
+	a.EndsAt = at.earlier
 	if a.StartsAt.After(a.EndsAt) {
 		a.StartsAt = a.EndsAt
 	}
@@ -279,42 +285,64 @@ func (d *alertmanager) ended(a alert, note string) alert {
 	return a
 }
 
-// post sends alerts. An answer with anything in it is none of Alertmanager's.
-func (d *alertmanager) post(ctx context.Context, alerts ...alert) error {
+// post sends alerts and returns when they were taken. An answer with anything in it is none of Alertmanager's.
+func (d *alertmanager) post(ctx context.Context, alerts ...alert) (clocks, error) {
 	body, err := json.Marshal(alerts)
 	if err != nil {
-		return err
+		return clocks{}, err
 	}
 	address := d.address + "/api/v2/alerts"
-	answer, err := d.link.post(ctx, address, body, http.Header{"Content-Type": {"application/json"}})
+	answer, err := d.link.write(ctx, http.MethodPost, address, body, http.Header{"Content-Type": {"application/json"}})
 	if err != nil {
-		return err
+		return clocks{}, err
 	}
-	if len(bytes.TrimSpace(answer)) > 0 {
-		return d.link.failure([]error{ErrUnknownOutcome}, "%s answered %q, which is not Alertmanager's answer to an alert: check the desk's url",
-			secret.RedactURL(address), d.link.excerpt(answer))
+	if len(bytes.TrimSpace(answer.body)) > 0 {
+		return clocks{}, d.link.failure([]error{ErrUnknownOutcome}, "%s answered %q, which is not Alertmanager's answer to an alert: check the desk's url",
+			secret.RedactURL(address), d.link.excerpt(answer.body))
 	}
-	return nil
+	return readClocks(d.now(), answer.header), nil
 }
 
-// active returns the alerts with the key that have not ended, silenced and inhibited ones too.
-func (d *alertmanager) active(ctx context.Context, key string) ([]alert, error) {
+// active returns the alerts with the key that have not ended, silenced and inhibited ones too, and when they were read.
+func (d *alertmanager) active(ctx context.Context, key string) ([]alert, clocks, error) {
 	if key == "" || len(key) > incident.MaxKey || strings.ContainsAny(key, "\"\\\n") {
-		return nil, errEmptyKey
+		return nil, clocks{}, errEmptyKey
 	}
 	address := d.address + "/api/v2/alerts?" + url.Values{"filter": {keyLabel + `="` + key + `"`}}.Encode()
-	raw, err := d.link.get(ctx, address)
+	answer, err := d.link.fetch(ctx, address)
 	if err != nil {
-		return nil, err
+		return nil, clocks{}, err
 	}
 	var all []alert
-	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, d.link.failure(nil, "%s answered no list of alerts but %q: check the desk's url", secret.RedactURL(address), d.link.excerpt(raw))
+	if err := json.Unmarshal(answer.body, &all); err != nil {
+		return nil, clocks{}, d.link.failure(nil, "%s answered no list of alerts but %q: check the desk's url",
+			secret.RedactURL(address), d.link.excerpt(answer.body))
 	}
-	now := d.now()
+	at := readClocks(d.now(), answer.header)
 	return slices.DeleteFunc(all, func(a alert) bool { // never trust a search
-		return a.Labels[keyLabel] != key || a.Labels["alertname"] != alertName || a.Labels["tenant"] != d.tenant || !a.EndsAt.After(now)
-	}), nil
+		return a.Labels[keyLabel] != key || a.Labels["alertname"] != alertName || a.Labels["tenant"] != d.tenant || !a.EndsAt.After(at.earlier)
+	}), at, nil
+}
+
+// clocks is one instant by the agent's clock and by Alertmanager's, in order. Alertmanager judges by its own whether an alert has
+// ended, and keeps the later of two ends unless the new one has passed: so an alert ends at the earlier, and lasts from the later.
+type clocks struct{ earlier, later time.Time }
+
+// maxSkew is how far apart the clocks may be; what says more is no clock.
+const maxSkew = 24 * time.Hour
+
+// readClocks returns the instant of an answer that arrived now.
+func readClocks(now time.Time, header http.Header) clocks {
+	at := clocks{now.UTC(), now.UTC()}
+	date, err := http.ParseTime(header.Get("Date")) // whole seconds, never after the time itself
+	switch {
+	case err != nil || date.Sub(now).Abs() > maxSkew:
+	case date.Before(now):
+		at.earlier = date.UTC()
+	default:
+		at.later = date.UTC()
+	}
+	return at
 }
 
 // shown returns the case with that key.

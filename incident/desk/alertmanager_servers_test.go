@@ -139,6 +139,20 @@ func (a *alerting) told(key, priority string) string {
 	return strings.Join(list, " ")
 }
 
+// firing returns how many notifications receivers got in which an alert with that key fires.
+func (a *alerting) firing(key string) (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, notice := range a.notices {
+		for _, one := range notice.Alerts {
+			if one.Labels["firstcall_key"] == key && one.Status == "firing" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // await fails the test unless receivers hear that in time.
 func (a *alerting) await(key, priority, want string) {
 	a.t.Helper()
@@ -233,6 +247,16 @@ func TestAlertmanagerIsKilledMeanwhile(t *testing.T) {
 	if list := system.active(f.Key); len(list) != 1 {
 		t.Fatalf("active: %v", list)
 	}
+	if err := d.Resolve(t.Context(), f.Key, f, "good again"); err != nil {
+		t.Fatal(err)
+	}
+	system.await(f.Key, "p2", "firing resolved")
+	if n := system.firing(f.Key); n > 2 {
+		t.Errorf("receivers heard %d times that it fires, with one restart", n)
+	}
+	if err := d.Update(t.Context(), f.Key, f, nil); err != nil {
+		t.Fatal(err)
+	}
 	system.Kill()
 	system.Start()
 	if err := d.Resolve(t.Context(), f.Key, f, "good again"); err != nil { // of an alert that it does not know
@@ -240,5 +264,64 @@ func TestAlertmanagerIsKilledMeanwhile(t *testing.T) {
 	}
 	if list := system.active(f.Key); len(list) != 0 {
 		t.Errorf("active in the end: %v", list)
+	}
+}
+
+// Alertmanager judges by its own clock whether an alert has ended, and the agent's may be another.
+func TestAlertmanagerWithAnotherClock(t *testing.T) {
+	for _, ahead := range []time.Duration{300 * time.Millisecond, 5 * time.Second, -5 * time.Second, 10 * time.Minute, -10 * time.Minute} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			system := startAlerting(t)
+			a := &desk.Alertmanager{URL: system.URL, KeepAlive: 30 * time.Second}
+			d, err := a.Build(desk.Env{Name: "alerts", Tenant: "acme", Now: func() time.Time { return time.Now().Add(ahead) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := alertFields(incident.P3)
+			f.Incident.Started = f.Incident.Started.Add(ahead)
+			if _, err := d.Open(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+			system.await(f.Key, "p3", "firing")
+			f.Priority = incident.P1
+			if err := d.Update(t.Context(), f.Key, f, nil); err != nil {
+				t.Fatal(err)
+			}
+			if list := system.active(f.Key); len(list) != 1 || list[0]["priority"] != "p1" {
+				t.Fatalf("after the raise: %v", list)
+			}
+			system.await(f.Key, "p3", "firing resolved")
+			system.await(f.Key, "p1", "firing")
+			if c, err := d.Get(t.Context(), f.Key); err != nil || c.Priority != incident.P1 {
+				t.Errorf("read back: %+v, %v", c, err)
+			}
+			if err := d.Resolve(t.Context(), f.Key, f, "answers again"); err != nil {
+				t.Fatal(err)
+			}
+			if list := system.active(f.Key); len(list) != 0 {
+				t.Errorf("after the end: %v", list)
+			}
+			system.await(f.Key, "p1", "firing resolved")
+		})
+	}
+}
+
+// Two agents that judge an incident differently leave one alert as soon as one of them keeps it alive.
+func TestAlertmanagerOpenedAtTwoPriorities(t *testing.T) {
+	system := startAlerting(t)
+	f := alertFields(incident.P3)
+	var d desk.Desk
+	for _, p := range []incident.Priority{incident.P3, incident.P1} {
+		d, f.Priority = configured(t, "alertmanager", system.YAML(system.URL)), p
+		if _, err := d.Open(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Update(t.Context(), f.Key, f, nil); err != nil {
+		t.Fatal(err)
+	}
+	if list := system.active(f.Key); len(list) != 1 || list[0]["priority"] != "p1" {
+		t.Errorf("active: %v", list)
 	}
 }

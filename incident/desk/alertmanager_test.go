@@ -2,9 +2,12 @@ package desk_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
@@ -45,13 +48,8 @@ func TestAlertmanagerBelievesItsOwnAlertsOnly(t *testing.T) {
 		"another tenant": {map[string]string{"tenant": "other"}, "2999-01-01T00:00:00Z", 0},
 		"another alert":  {map[string]string{"alertname": "Watchdog"}, "2999-01-01T00:00:00Z", 0},
 	} {
-		labels := map[string]string{}
-		for k, v := range own["labels"].(map[string]string) {
-			labels[k] = v
-		}
-		for k, v := range c.change {
-			labels[k] = v
-		}
+		labels := maps.Clone(own["labels"].(map[string]string))
+		maps.Copy(labels, c.change)
 		body, err := json.Marshal([]any{map[string]any{"labels": labels, "endsAt": c.ends}})
 		if err != nil {
 			t.Fatal(err)
@@ -65,5 +63,50 @@ func TestAlertmanagerBelievesItsOwnAlertsOnly(t *testing.T) {
 		if got := (*asked)[0].url; got != `/api/v2/alerts?filter=firstcall_key%3D%22fc-k%22` {
 			t.Errorf("asked for %s", got)
 		}
+	}
+}
+
+// A post lasts for three times keep_alive, and an end has passed, by whichever clock is asked.
+func TestAlertmanagerPostsTimesThatHoldByBothClocks(t *testing.T) {
+	agent := time.Date(2026, 3, 2, 12, 0, 0, 500e6, time.UTC)
+	for _, c := range []struct{ name, date, ends, ended string }{
+		{"no clock", "", "2026-03-02T12:03:00.5Z", "2026-03-02T12:00:00.5Z"},
+		{"no date", "noon", "2026-03-02T12:03:00.5Z", "2026-03-02T12:00:00.5Z"},
+		{"same time", "Mon, 02 Mar 2026 12:00:00 GMT", "2026-03-02T12:03:00.5Z", "2026-03-02T12:00:00Z"},
+		{"agent is ahead", "Mon, 02 Mar 2026 11:50:00 GMT", "2026-03-02T12:03:00.5Z", "2026-03-02T11:50:00Z"},
+		{"agent is behind", "Mon, 02 Mar 2026 12:10:00 GMT", "2026-03-02T12:13:00Z", "2026-03-02T12:00:00.5Z"},
+		{"years apart", "Wed, 02 Mar 2050 12:10:00 GMT", "2026-03-02T12:03:00.5Z", "2026-03-02T12:00:00.5Z"},
+	} {
+		var posted []struct{ StartsAt, EndsAt string }
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Date"] = nil
+			if c.date != "" {
+				w.Header().Set("Date", c.date)
+			}
+			if r.Method == http.MethodGet {
+				_, _ = w.Write([]byte("[]"))
+				return
+			}
+			posted = nil
+			if err := json.NewDecoder(r.Body).Decode(&posted); err != nil || len(posted) != 1 {
+				t.Errorf("%s: posted %+v, %v", c.name, posted, err)
+			}
+		}))
+		d, err := (&desk.Alertmanager{URL: server.URL, KeepAlive: time.Minute}).Build(desk.Env{Name: "alerts", Tenant: "acme", Now: func() time.Time { return agent }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := desk.Fields{Key: "fc-k", Incident: incident.Incident{Started: agent.Add(-time.Hour)}}
+		_, err = d.Open(t.Context(), f)
+		if err != nil || len(posted) != 1 || posted[0].EndsAt != c.ends || posted[0].StartsAt != "2026-03-02T11:00:00.5Z" {
+			t.Errorf("%s: opened with %+v, want the end %s, %v", c.name, posted, c.ends, err)
+		}
+		if err := d.Update(t.Context(), f.Key, f, nil); err != nil || len(posted) != 1 || posted[0].EndsAt != c.ends {
+			t.Errorf("%s: kept alive with %+v, want the end %s, %v", c.name, posted, c.ends, err)
+		}
+		if err := d.Resolve(t.Context(), f.Key, f, ""); err != nil || len(posted) != 1 || posted[0].EndsAt != c.ended {
+			t.Errorf("%s: ended with %+v, want the end %s, %v", c.name, posted, c.ended, err)
+		}
+		server.Close()
 	}
 }

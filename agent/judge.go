@@ -152,9 +152,9 @@ func (j *judge) account(r *probes.Result) {
 			said = f.Value
 		}
 	}
-	switch before := j.off[r.Probe]; {
-	case said == before:
-	case said == "":
+	switch said {
+	case j.off[r.Probe]:
+	case "":
 		delete(j.off, r.Probe)
 		j.writer.log.Info("the probe's account is used again", "probe", r.Probe)
 	default:

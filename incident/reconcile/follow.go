@@ -28,7 +28,7 @@ func (j *job) read(ctx context.Context) error {
 	var events []incident.Event
 	if j.can.Transitions && !first {
 		people, err := j.transitions(ctx)
-		if err != nil && !(j.can.ReadBack && errors.Is(err, incident.ErrNotFound)) { // get says so again
+		if err != nil && (!j.can.ReadBack || !errors.Is(err, incident.ErrNotFound)) { // get says so again
 			return err
 		}
 		for _, t := range people {

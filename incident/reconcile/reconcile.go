@@ -256,10 +256,12 @@ func (r *Reconciler) loop(ctx context.Context, wake <-chan struct{}, round func(
 	for ctx.Err() == nil {
 		began := time.Now()
 		round(ctx)
-		timer.Reset(min(time.Since(began), longestRest))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
+		if rest := min(time.Since(began), longestRest); rest > 0 {
+			timer.Reset(rest)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
 		}
 		if r.idle.Load() {
 			timer.Reset(idleTick)

@@ -110,7 +110,11 @@ func (d *decoder) recipient(c *Config, n *Notifier, to, path string) {
 			n.Recipients = append(n.Recipients, Recipient{Contact: incident.Contact{Phone: to}})
 			return
 		}
-		d.check(false, path, d.suggest(to, append(slices.Clone(roles), centre)), "%s is neither a contact nor a telephone number", quote(to))
+		hint := "write customer, functional, on_call, operations_centre or a telephone number such as +45 33 36 63 00"
+		if near, ok := nearest(to, append(slices.Clone(roles), centre)); ok {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		d.check(false, path, hint, "%s is neither a contact nor a telephone number", quote(to))
 	case named:
 		d.check(n.Kind != mailKind || contact.Email != "", path, "give tenant.contacts."+to+" an email", "%s has no e-mail address", to)
 		n.Recipients = append(n.Recipients, Recipient{Role: to, Contact: contact})

@@ -107,6 +107,11 @@ func exampleStory(kind incident.NoticeKind) story {
 		acked()
 	case incident.NoticeHeld:
 		s.theCase.Holds = []incident.Hold{{From: noon, Reason: "Which server may be restarted?", Actor: "Jens Hansen"}}
+	case incident.NoticeMoved:
+		s.theCase.Number, s.notice.Text = "SOC-4711", "case FC-2026-000123 at mailbox goes on as case SOC-4711 at soc, which answers again"
+	case incident.NoticeReaction:
+		s.notice.Text = "80 % of the reaction time has passed and nobody has taken case FC-2026-000123 at soc: the reaction is due 2026-11-23 13:00:00 CET " +
+			"(2026-11-23 12:00:00 UTC), in 12 min; call the Operations Centre, +45 33 36 63 00"
 	case incident.NoticeResolved:
 		s.theCase.Holds = []incident.Hold{{From: noon.Add(20 * time.Minute), To: noon.Add(40 * time.Minute), Reason: "Which server may be restarted?", Actor: "Jens Hansen"}}
 		s.incident.Ended, s.incident.Closed, s.incident.Resolution = noon.Add(72*time.Minute), noon.Add(73*time.Minute), incident.Recovered
@@ -148,7 +153,7 @@ func acceptedStory(by string) story {
 
 var everyKind = []incident.NoticeKind{
 	incident.NoticeOpened, incident.NoticeRaised, incident.NoticeLowered, incident.NoticeStatus,
-	incident.NoticeAcknowledged, incident.NoticeHeld, incident.NoticeResumed, incident.NoticeResolved,
+	incident.NoticeAcknowledged, incident.NoticeHeld, incident.NoticeResumed, incident.NoticeMoved, incident.NoticeResolved,
 }
 
 func TestMails(t *testing.T) {
@@ -194,6 +199,11 @@ func TestMails(t *testing.T) {
 		s.theCase = incident.Case{}
 		write(t, "en/on-call", "da", s, toOnCall)
 	})
+	for _, kind := range []incident.NoticeKind{incident.NoticeReaction, incident.NoticeMoved} {
+		t.Run(string(kind)+", on call", func(t *testing.T) {
+			write(t, "en/"+string(kind)+"-on-call", "da", exampleStory(kind), toOnCall)
+		})
+	}
 	t.Run("slow, on call", func(t *testing.T) {
 		s := slowStory(incident.NoticeOpened)
 		s.theCase = incident.Case{}

@@ -139,6 +139,7 @@ type Result struct {
 	Facts       []Fact        `json:"facts,omitempty"`
 	Recheck     bool          `json:"recheck,omitempty"` // a quick re-probe, not a scheduled run
 	Lagging     bool          `json:"lagging,omitempty"` // taken while the agent itself was late: never used against the target
+	Attachments []Attachment  `json:"-"`                 // files; they are kept for an incident, not with the result
 }
 
 // End returns the instant at which the run ended.

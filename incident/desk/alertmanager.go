@@ -139,7 +139,7 @@ type alert struct {
 }
 
 func (d *alertmanager) Capabilities() Capabilities {
-	return Capabilities{DedupeOnCreate: true, KeepAlive: d.keepAlive}
+	return Capabilities{DedupeOnCreate: true, Reopens: true, KeepAlive: d.keepAlive}
 }
 
 func (d *alertmanager) Open(ctx context.Context, f Fields) (Case, error) {

@@ -63,6 +63,7 @@ type Capabilities struct {
 	ReadBack       bool          // Get returns state and priority as the desk holds them
 	Transitions    bool          // people work in this desk, and Transitions tells what they did
 	MailsCustomer  bool          // the desk itself mails the customer: the agent's own customer mails are not sent
+	Reopens        bool          // an Update that comes to a resolved case opens another one: none is sent when the case is about to be resolved
 	KeepAlive      time.Duration // the desk ends a case of which it hears nothing for longer: Update is repeated within it; 0: it does not
 }
 

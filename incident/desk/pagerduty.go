@@ -129,9 +129,9 @@ type pagerduty struct {
 
 func (d *pagerduty) Capabilities() Capabilities {
 	if d.rest == nil {
-		return Capabilities{DedupeOnCreate: true}
+		return Capabilities{DedupeOnCreate: true, Reopens: true}
 	}
-	return Capabilities{DedupeOnCreate: true, Find: true, Lag: d.config.Lag, ReadBack: true, Transitions: true}
+	return Capabilities{DedupeOnCreate: true, Find: true, Lag: d.config.Lag, ReadBack: true, Transitions: true, Reopens: true}
 }
 
 // pagerdutyEvent is what is sent. Its JSON names are the API's.

@@ -222,7 +222,7 @@ func TestPagerDutyRefusals(t *testing.T) {
 			t.Errorf("without a token: %v", err)
 		}
 	}
-	if can := alone.Capabilities(); can != (desk.Capabilities{DedupeOnCreate: true}) {
+	if can := alone.Capabilities(); can != (desk.Capabilities{DedupeOnCreate: true, Reopens: true}) {
 		t.Errorf("capabilities %+v", can)
 	}
 	if steps, err := alone.Transitions(t.Context(), "fc-one", time.Time{}); err != nil || steps != nil {

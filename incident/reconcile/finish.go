@@ -36,7 +36,7 @@ func forCustomer(k incident.EventKind) bool {
 
 // update tells the desk what it has not heard yet, in place.
 func (j *job) update(ctx context.Context) error {
-	if over(j.c.State) && !j.i.Open() {
+	if !j.i.Open() && (over(j.c.State) || j.can.Reopens && j.endsNow()) {
 		return nil
 	}
 	fresh, err := j.r.o.Store.Timeline(ctx, j.i.ID, j.c.Noted)

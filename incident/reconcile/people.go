@@ -156,8 +156,7 @@ func (j *job) keepAlive(ctx context.Context) error {
 // where people want to. What is part of another incident, or is watched no more, ends at once.
 func (j *job) end(ctx context.Context) error {
 	rules, now := j.Rules, j.r.o.Now()
-	part := j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed
-	if part || over(j.c.State) || !rules.Leave && rules.ResolveAfter <= 0 {
+	if over(j.c.State) || j.endsNow() {
 		return j.resolve(ctx)
 	}
 	if err := j.noteGood(ctx); err != nil {
@@ -172,6 +171,12 @@ func (j *job) end(ctx context.Context) error {
 		return errWait
 	}
 	return j.resolve(ctx)
+}
+
+// endsNow reports whether the case of an ended incident is resolved as soon as that can be.
+func (j *job) endsNow() bool {
+	part := j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed
+	return part || !j.Rules.Leave && j.Rules.ResolveAfter <= 0
 }
 
 // noteGood tells the case, once, that the fault has gone.

@@ -237,6 +237,42 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
+// What comes to a resolved alert opens another one, and another agent may have resolved it in this very moment: what is about to be
+// resolved is told nothing more.
+func TestDeskThatReopensIsNotUpdatedAtTheEnd(t *testing.T) {
+	for name, row := range map[string]struct {
+		rules   Rules
+		updates int
+	}{
+		"ends at once": {Rules{}, 0}, "ends after a while": {Rules{ResolveAfter: 10 * time.Minute}, 2}, "people end it": {Rules{Leave: true}, 2},
+	} {
+		virtual(t, name, func(w *world) {
+			w.soc.can.Reopens, w.o.Desks[0].Rules = true, row.rules
+			i := w.outage("web-client", incident.P3)
+			w.run()
+			w.wait(time.Minute)
+			away := true
+			w.soc.faults = func(string, int) fault {
+				if away {
+					return fail
+				}
+				return fine
+			}
+			before := w.soc.updates
+			i = w.raise(i, incident.P2)
+			w.wait(time.Second)
+			w.recover(i)
+			w.wait(time.Minute)
+			away = false
+			w.wait(time.Hour)
+			if got := w.soc.updates - before; got != row.updates {
+				w.t.Errorf("%d updates after the end, want %d", got, row.updates)
+			}
+			w.stop()
+		})
+	}
+}
+
 // A desk that says that something changed is read at once, and not only at the next poll.
 func TestDeskSaysThatSomethingChanged(t *testing.T) {
 	virtual(t, "poke", func(w *world) {

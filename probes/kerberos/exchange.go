@@ -59,7 +59,7 @@ type Exchange struct {
 	Open    bool   // the KDC gave a ticket without pre-authentication
 	Asked   bool   // the account's secret was used: from then on silence too may have counted as a wrong password
 
-	account Account
+	account *Account // a pointer, as what follows: fmt calls no method of a field that is not exported
 	now     func() time.Time
 	hints   []hint
 	request messages.ASReq  // the last
@@ -86,7 +86,7 @@ func ask(ctx context.Context, kdcs []string, account Account, now func() time.Ti
 		return nil, ErrFIPS
 	}
 	for i, kdc := range kdcs {
-		x := &Exchange{KDC: kdc, account: account, now: now}
+		x := &Exchange{KDC: kdc, account: &account, now: now}
 		share, cancel := x.share(ctx, len(kdcs)-i)
 		err := x.begin(share)
 		cancel()

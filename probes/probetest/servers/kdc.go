@@ -67,6 +67,7 @@ func (k *KDC) configure(t testing.TB) {
  dns_lookup_kdc = false
  dns_lookup_realm = false
  rdns = false
+ allow_rc4 = true
 [realms]
  %[1]s = {
   kdc = %[2]s

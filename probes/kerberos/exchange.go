@@ -61,6 +61,7 @@ type Exchange struct {
 
 	account *Account // a pointer, as what follows: fmt calls no method of a field that is not exported
 	now     func() time.Time
+	send    func(ctx context.Context, message []byte) (answer, error) // for tests; nil: roundTrip
 	hints   []hint
 	request messages.ASReq  // the last
 	given   *messages.ASRep // not verified yet
@@ -182,7 +183,11 @@ func (x *Exchange) askAS(ctx context.Context, padata types.PADataSequence) error
 
 // converse sends a message and decodes the answer; a KRB-ERROR is a *denied.
 func (x *Exchange) converse(ctx context.Context, message []byte) (reply, error) {
-	a, err := x.roundTrip(ctx, message)
+	send := x.roundTrip
+	if x.send != nil {
+		send = x.send
+	}
+	a, err := send(ctx, message)
 	if err != nil {
 		return reply{}, err
 	}

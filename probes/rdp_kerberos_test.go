@@ -313,12 +313,14 @@ func TestRDPKerberosFaults(t *testing.T) {
 		change func(p *probes.RDP)
 		want   string // "": valid
 	}{
-		"full":          {func(*probes.RDP) {}, ""},
-		"with kdcs":     {func(p *probes.RDP) { p.Kerberos.KDC = []string{"dc01.example.test", "10.0.0.1:1088", "[::1]:88"} }, ""},
-		"any depth":     {func(p *probes.RDP) { p.Depth = "x224" }, ""},
-		"upn":           {func(p *probes.RDP) { p.User = "probe@example.test" }, ""},
-		"address":       {func(p *probes.RDP) { p.Address, p.Kerberos.Service = "10.0.0.1", "TERMSRV/host" }, ""},
-		"no realm":      {func(p *probes.RDP) { *p = probes.RDP{Address: p.Address, Kerberos: probes.RDPKerberos{KDC: []string{"dc"}}} }, "kerberos.realm: is required"},
+		"full":      {func(*probes.RDP) {}, ""},
+		"with kdcs": {func(p *probes.RDP) { p.Kerberos.KDC = []string{"dc01.example.test", "10.0.0.1:1088", "[::1]:88"} }, ""},
+		"any depth": {func(p *probes.RDP) { p.Depth = "x224" }, ""},
+		"upn":       {func(p *probes.RDP) { p.User = "probe@example.test" }, ""},
+		"address":   {func(p *probes.RDP) { p.Address, p.Kerberos.Service = "10.0.0.1", "TERMSRV/host" }, ""},
+		"no realm": {func(p *probes.RDP) {
+			*p = probes.RDP{Address: p.Address, Kerberos: probes.RDPKerberos{KDC: []string{"dc"}}}
+		}, "kerberos.realm: is required"},
 		"realm":         {func(p *probes.RDP) { p.Kerberos.Realm = "EXAMPLE TEST" }, "kerberos.realm: is no realm"},
 		"kdc":           {func(p *probes.RDP) { p.Kerberos.KDC = []string{"dc01", "a:b:c"} }, "kerberos.kdc[1]"},
 		"many kdcs":     {func(p *probes.RDP) { p.Kerberos.KDC = strings.Split(strings.Repeat("dc01,", 9)+"dc", ",") }, "kerberos.kdc: has more than 8"},

@@ -113,11 +113,10 @@ func (k *KDC) serve(conn net.Conn) {
 		return
 	}
 	step, answer := k.answer(message)
-	switch step {
-	case k.o.Silent:
+	if step == k.o.Silent {
 		_, _ = io.Copy(io.Discard, conn) // until the client gives up
-		return
-	case k.o.Closes:
+	}
+	if step == k.o.Silent || step == k.o.Closes {
 		return
 	}
 	_, _ = conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(answer))), answer...))

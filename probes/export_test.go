@@ -39,3 +39,6 @@ func (p *AVDPool) Fake(credential azcore.TokenCredential, transport policy.Trans
 
 // ParseGateway finds the gateway in the text of an .rdp file.
 var ParseGateway = parseGateway
+
+// SetResolver makes the probe look controllers up with r.
+func (p *RDP) SetResolver(r *net.Resolver) { p.resolver = r }

@@ -100,6 +100,14 @@ type Limiter interface {
 	OwnLimit(number string) (limit float64, key string)
 }
 
+// number returns the value noted so far under name; 0 when there is none.
+func (r *Recorder) number(name string) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, _ := r.result.Number(name)
+	return n.Value
+}
+
 // Number notes a measured quantity; the name must be one that the kind declares. A name that is already there gets the new
 // value. Infinities, and what exceeds MaxNumbers, are left out.
 func (r *Recorder) Number(name string, value float64) { r.NumberOf(name, value, "") }

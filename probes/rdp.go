@@ -44,11 +44,12 @@ type RDP struct {
 	Depth         string        `yaml:"depth" default:"challenge" doc:"Last stage that is climbed: tcp connects, x224 also wants an answer to the negotiation, tls also a TLS handshake, challenge also an answer of the authentication service, which needs no account, logon also that it accepts an account. No session is opened."`
 	Host          string        `yaml:"host" doc:"Name, NetBIOS or DNS, that the host must say it has; any unless given. Another host behind the address is down, content."`
 	Domain        string        `yaml:"domain" doc:"Domain, NetBIOS or DNS name, that the host must be a member of, and that user is of unless it names another; any unless given. A host that fell out of it is down, content."`
-	User          string        `yaml:"user" doc:"With depth: logon, who logs on: name, DOMAIN\\name, name@domain, or .\\name for an account of the host's own. Use an account of its own, with no rights."`
+	User          string        `yaml:"user" doc:"With depth: logon or kerberos, who logs on: name, DOMAIN\\name, name@domain, or .\\name for an account of the host's own. Use an account of its own, with no rights."`
 	Password      secret.Value  `yaml:"password" doc:"Its password. It is never sent, and after one refusal the account is not tried again until the secret changes or an operator resets it."`
 	NTHash        secret.Value  `yaml:"nt_hash" doc:"The NT hash of the password, 32 hexadecimal digits, in place of password."`
 	SPNEGO        bool          `yaml:"spnego" doc:"Wrap the authentication in SPNEGO, as Windows' own client does; only for servers that take nothing else."`
 	MaxClockSkew  time.Duration `yaml:"max_clock_skew" default:"4m" doc:"Clocks of host and agent that differ by more are a passed threshold (priority 4), as with limits: { clock_skew_seconds: 240 }; Kerberos fails at 5 minutes. 0 turns it off."`
+	Kerberos      RDPKerberos   `yaml:"kerberos" doc:"Asks the domain's KDC for the account's ticket and for one of the host's service, after the challenge and before depth: logon; off unless realm is set."`
 	Entra         string        `yaml:"entra" default:"auto" enum:"auto,require,off" doc:"Whether a second connection asks for Entra authentication, which needs no account either: auto does where the first negotiation is refused, require always does and is down without."`
 	Gateway       string        `yaml:"gateway" doc:"Address of a Remote Desktop Gateway, https://host, that must ask for authentication (401) before anything else is tried."`
 	ServerName    string        `yaml:"server_name" doc:"Name that is asked for in TLS and, with certificate: verify, that the certificate must be for; the host of address unless given."`
@@ -59,9 +60,12 @@ type RDP struct {
 	target, name string // what Validate made of Address and ServerName
 	gateway      *url.URL
 	roots        *x509.CertPool
-	account      rdp.Account // of depth logon
-	latch        Latch       // nil: the process'
-	key          string      // of the account's guard
+	account      rdp.Account   // of depth logon and of kerberos
+	kdcs         []string      // with their ports; none: DNS knows
+	service      string        // the service principal
+	resolver     *net.Resolver // for tests; nil: kdcResolver
+	latch        Latch         // nil: the process'
+	key          string        // of the account's guard
 }
 
 func init() {
@@ -69,7 +73,7 @@ func init() {
 		Name:   "rdp",
 		Doc:    "Climbs the ladder of a Remote Desktop log-on: TCP, X.224 negotiation, TLS and certificate, NTLM challenge, and with an account the log-on itself, without a session. A listener that accepts and stays silent is down.",
 		New:    func() Probe { return new(RDP) },
-		Phases: []string{PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseLogon},
+		Phases: []string{PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseKerberos, PhaseLogon},
 		Numbers: []NumberKind{certificateDays, {
 			Name: ClockSkew, Doc: "Seconds by which the clocks of the host and of the agent differ, in either direction.", Unit: "s",
 		}},
@@ -90,6 +94,7 @@ func (p *RDP) Validate() field.Errors {
 	}
 	p.checkWords(&faults)
 	p.checkGateway(&faults)
+	p.checkKerberos(&faults)
 	p.checkAccount(&faults)
 	if p.ExpiresWithin < 0 {
 		faults.Add("expires_within", "is negative")
@@ -198,13 +203,23 @@ func (p *RDP) Probe(ctx context.Context) Result {
 	defer func() { _ = conn.Close() }()
 	rec.Fact("address", raw.RemoteAddr().String())
 	if p.Depth == depthTCP {
-		return rec.Up()
+		return p.named(ctx, rec, conn)
 	}
 	if r, ended := p.negotiate(ctx, rec, conn); ended {
 		return r
 	}
 	if p.Entra == entraRequire {
 		if r, ended := p.askEntra(ctx, rec); ended {
+			return r
+		}
+	}
+	return p.named(ctx, rec, conn)
+}
+
+// named are the stages that name an account, each where it is asked for.
+func (p *RDP) named(ctx context.Context, rec *Recorder, conn *rdp.Conn) Result {
+	if p.Kerberos.Realm != "" {
+		if r, ended := p.tickets(ctx, rec, conn); ended {
 			return r
 		}
 	}

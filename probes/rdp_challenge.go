@@ -67,12 +67,18 @@ func (p *RDP) clock(rec *Recorder, told rdp.Challenge) {
 		return
 	}
 	skew := told.Time.Sub(told.Received.Add(-told.RoundTrip / 2))
-	text := skew.Abs().Round(10*time.Millisecond).String() + " behind this agent's"
-	if skew > 0 {
-		text = skew.Abs().Round(10*time.Millisecond).String() + " ahead of this agent's"
-	}
+	text := apart(skew)
 	rec.Fact("clock", text)
 	rec.NumberOf(ClockSkew, skew.Abs().Seconds(), "the host's clock, which is "+text)
+}
+
+// apart says by how much a clock is ahead of this agent's, or behind.
+func apart(skew time.Duration) string {
+	text := skew.Abs().Round(10 * time.Millisecond).String()
+	if skew > 0 {
+		return text + " ahead of this agent's"
+	}
+	return text + " behind this agent's"
 }
 
 // isHost reports whether the server is the one that is expected: by its DNS name where that is asked for, else by its first

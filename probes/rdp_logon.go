@@ -23,12 +23,13 @@ const maxUser = 256
 // checkAccount checks the keys of the log-on and prepares the account. No secret is kept but the hash.
 func (p *RDP) checkAccount(faults *field.Errors) {
 	given := p.User != "" || !p.Password.IsZero() || !p.NTHash.IsZero()
-	if p.Depth != depthLogon {
+	if !p.names() {
 		if given {
 			faults.AddHint(firstOf(p.User != "", "user", !p.Password.IsZero(), "password", "nt_hash"), "use depth: logon", "has no effect at this depth")
 		}
 		return
 	}
+	wants := firstOf(p.Depth == depthLogon, "depth: logon", false, "", "kerberos")
 	p.account.User, p.account.Domain = p.User, p.Domain
 	switch domain, user, found := strings.Cut(p.User, `\`); {
 	case found && domain == ".":
@@ -37,10 +38,12 @@ func (p *RDP) checkAccount(faults *field.Errors) {
 		p.account.User, p.account.Domain = user, domain
 	case strings.Contains(p.User, "@"):
 		p.account.Domain = ""
+	case p.Domain == "":
+		p.account.Domain = p.Kerberos.Realm
 	}
 	switch {
 	case p.account.User == "":
-		faults.AddHint("user", "name an account of its own, with no rights but to log on", "depth: logon needs a user")
+		faults.AddHint("user", "name an account of its own, with no rights but to log on", "%s needs a user", wants)
 	case len(p.User) > maxUser || strings.ContainsAny(p.account.User, `\/"[]:|<>+=;,?*`) || strings.ContainsFunc(p.User, func(r rune) bool { return r < ' ' }):
 		faults.AddHint("user", `write name, DOMAIN\name, .\name or name@domain`, "is no user name")
 	case slices.Contains(wellKnown, strings.ToLower(p.account.User)):
@@ -48,7 +51,7 @@ func (p *RDP) checkAccount(faults *field.Errors) {
 	}
 	switch {
 	case p.Password.IsZero() == p.NTHash.IsZero():
-		faults.AddHint("password", "one of password and nt_hash", "depth: logon needs one secret")
+		faults.AddHint("password", "one of password and nt_hash", "%s needs one secret", wants)
 	case p.Password.IsZero():
 		hash, err := rdp.ParseNTHash(p.NTHash.Reveal())
 		if err != nil {
@@ -70,6 +73,9 @@ func (p *RDP) checkAccount(faults *field.Errors) {
 		faults.Add("password", "cannot be guarded against a lock-out: %s", clause(err))
 	}
 }
+
+// names reports whether a stage is asked for that names an account.
+func (p *RDP) names() bool { return p.Depth == depthLogon || p.Kerberos.Realm != "" }
 
 // firstOf returns the word after the first condition that holds, or the last word.
 func firstOf(a bool, ifA string, b bool, ifB, otherwise string) string {
@@ -95,7 +101,7 @@ func (p *RDP) SetLatch(l Latch) { p.latch = l }
 
 // ResetLatch forgets that the account was refused; the next run tries it again.
 func (p *RDP) ResetLatch() error {
-	if p.Depth != depthLogon {
+	if !p.names() {
 		return nil
 	}
 	return p.guard().reset()
@@ -170,7 +176,7 @@ func (p *RDP) judgeLogon(ctx context.Context, rec *Recorder, conn *rdp.Conn, g g
 		g.doubtful(tries, true, now)
 		return rec.Finish(Down, Timeout, "the authentication service takes the log-on and does not answer (hung, or its domain controller is)")
 	}
-	return p.doubted(rec, g, tries, now, err)
+	return p.doubted(rec, g, tries, now, unclear(err))
 }
 
 // notAsked judges a log-on that failed before the account was named.
@@ -193,16 +199,22 @@ func (p *RDP) refused(rec *Recorder, g guard, now time.Time, why string) Result 
 	return rec.Finish(Unknown, Auth, "%s", detail)
 }
 
-// doubted ends a run of which nobody knows how the account was judged.
-func (p *RDP) doubted(rec *Recorder, g guard, tries int, now time.Time, err error) Result {
-	how := "the server ends the connection without an answer, as old servers do to refuse"
+// unclear says how a log-on ended of which nobody knows how the account was judged.
+func unclear(err error) string {
 	if status, ok := errors.AsType[*rdp.StatusError](err); ok {
-		how = status.Error()
-	} else if violation, ok := errors.AsType[*rdp.ProtocolError](err); ok {
-		how = violation.Error()
-	} else if errors.Is(err, rdp.ErrNotProven) {
-		how = rdp.ErrNotProven.Error()
+		return status.Error()
 	}
+	if violation, ok := errors.AsType[*rdp.ProtocolError](err); ok {
+		return violation.Error()
+	}
+	if errors.Is(err, rdp.ErrNotProven) {
+		return rdp.ErrNotProven.Error()
+	}
+	return "the server ends the connection without an answer, as old servers do to refuse"
+}
+
+// doubted ends a run of which nobody knows how the account was judged, and how it ended.
+func (p *RDP) doubted(rec *Recorder, g guard, tries int, now time.Time, how string) Result {
 	then := "it is tried once more after " + clockText(now.Add(doubtHold))
 	if g.doubtful(tries, false, now) {
 		then = "it is not tried again until its secret changes or an operator resets it"

@@ -87,10 +87,11 @@ const (
 	PhaseConnect   = "connect"
 	PhaseTLS       = "tls"
 	PhaseX224      = "x224"
-	PhaseNTLM      = "ntlm"  // of rdp: the NTLM challenge
-	PhaseEntra     = "entra" // of rdp: the whole second connection, for Entra authentication
-	PhaseLogon     = "logon" // of rdp: from the account's response to the server's proof
-	PhaseRTT       = "rtt"   // of icmp: the average round trip, not the time of the run
+	PhaseNTLM      = "ntlm"   // of rdp: the NTLM challenge
+	PhaseEntra     = "entra"  // of rdp: the whole second connection, for Entra authentication
+	PhaseLogon     = "logon"  // of rdp: from the account's response to the server's proof; of perfion: the whole question for a token
+	PhaseRTT       = "rtt"    // of icmp: the average round trip, not the time of the run
+	PhaseServer    = "server" // of perfion: what the server says that it worked; PhaseFirstByte is then the rest of the wait
 	PhaseFirstByte = "first_byte"
 	PhaseTransfer  = "transfer"
 	PhaseTotal     = "total" // never in Result.Phases: it is Result.Duration

@@ -112,14 +112,15 @@ func (v perfionVerdict) settle(version *perfionAnswer, second perfionVerdict) pe
 		return second
 	}
 	how := "; the same question again: " + shortVerdict(second)
+	answers := version != nil && version.alive() && version.verdict().doubt == certain
 	switch {
 	case version == nil:
-	case version.alive():
+	case answers:
 		how += "; getversion answers: the application runs, what it stands on may not"
 	default:
 		how += "; getversion fails as well: " + shortVerdict(version.verdict())
 	}
-	if v.doubt == ofQuestion && second.doubt == ofQuestion && version != nil && version.alive() {
+	if v.doubt == ofQuestion && second.doubt == ofQuestion && answers {
 		return perfionVerdict{outcome: Degraded, reason: Functional, text: v.text + ", twice, while getversion answers: check query"}
 	}
 	return perfionVerdict{outcome: Down, reason: Status, text: v.text + how}

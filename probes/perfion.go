@@ -153,7 +153,7 @@ func (p *Perfion) checkQuery(faults *field.Errors) {
 
 // checkQueryXML wants well-formed XML with the root Query.
 func checkQueryXML(query string) error {
-	decoder := xml.NewDecoder(strings.NewReader(query))
+	decoder := newXMLReader([]byte(query))
 	root, err := firstElement(decoder)
 	if err == nil && root.Name.Local != "Query" {
 		return errors.New("its root is <" + Printable(root.Name.Local, 60) + ">, not <Query>")

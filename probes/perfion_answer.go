@@ -2,12 +2,10 @@ package probes
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -40,6 +38,7 @@ type perfionAnswer struct {
 // Bounds on what is looked at.
 const (
 	maxNesting   = 200
+	maxTag       = 16 << 10
 	maxComplaint = 400
 	maxToken     = 16 << 10
 )
@@ -49,6 +48,42 @@ const (
 	soap11 = "http://schemas.xmlsoap.org/soap/envelope/"
 	soap12 = "http://www.w3.org/2003/05/soap-envelope"
 )
+
+var errTag = fmt.Errorf("holds a tag longer than %d bytes", maxTag)
+
+// xmlReader is an xml.Decoder that bounds the length of a tag, since it holds all attributes of one in memory.
+type xmlReader struct {
+	*xml.Decoder
+	data      []byte
+	at, token int // the next byte, and that of the token
+}
+
+func newXMLReader(data []byte) *xmlReader {
+	r := &xmlReader{data: data}
+	r.Decoder = xml.NewDecoder(r)
+	return r
+}
+
+// Token returns the next token.
+func (r *xmlReader) Token() (xml.Token, error) {
+	r.token = int(r.InputOffset())
+	return r.Decoder.Token()
+}
+
+// ReadByte is how the decoder reads.
+func (r *xmlReader) ReadByte() (byte, error) {
+	if r.at >= len(r.data) {
+		return 0, io.EOF
+	}
+	if r.at-r.token > maxTag && r.data[r.token] == '<' && !bytes.HasPrefix(r.data[r.token:], []byte("<![CDATA[")) {
+		return 0, errTag
+	}
+	r.at++
+	return r.data[r.at-1], nil
+}
+
+// Read is there because the decoder asks for it; it reads by bytes.
+func (r *xmlReader) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 
 var errNesting = fmt.Errorf("is nested deeper than %d levels", maxNesting)
 
@@ -119,21 +154,19 @@ func (e *envelope) client() bool {
 // read goes through the envelope once. Of a body that was cut, what is there counts.
 func (e *envelope) read(body []byte, cut bool) error {
 	e.text = map[string]*bytes.Buffer{}
-	var in io.Reader = bytes.NewReader(body)
 	if cut { // the text before the cut is handed out when an element begins
-		end := len(body)
 		if i := bytes.LastIndexByte(body, '&'); i >= 0 && bytes.IndexByte(body[i:], ';') < 0 {
-			end = i
+			body = body[:i]
 		}
-		in = io.MultiReader(bytes.NewReader(body[:end]), strings.NewReader("<"))
+		body = append(body[:len(body):len(body)], '<')
 	}
-	decoder := xml.NewDecoder(in)
+	decoder := newXMLReader(body)
 	for {
 		token, err := decoder.Token()
 		switch {
 		case err == io.EOF && e.rooted:
 			return nil
-		case err != nil && cut && e.found:
+		case err != nil && cut && e.found && !errors.Is(err, errNesting) && !errors.Is(err, errTag):
 			return nil
 		case err == io.EOF:
 			return io.ErrUnexpectedEOF
@@ -211,7 +244,7 @@ func (a *perfionAnswer) readData(text []byte) {
 		a.complaint = complaint(bytes.NewBuffer(text))
 		return
 	}
-	decoder := xml.NewDecoder(bytes.NewReader(text))
+	decoder := newXMLReader(text)
 	decoder.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is text already, whatever it says
 	root, err := firstElement(decoder)
 	if err == nil && root.Name.Local != "Data" {
@@ -230,7 +263,7 @@ func (a *perfionAnswer) readData(text []byte) {
 		}
 		err = a.countChildren(decoder)
 	}
-	if err != nil && (!a.cut || !a.data || errors.Is(err, errNesting)) {
+	if err != nil && (!a.cut || !a.data || errors.Is(err, errNesting) || errors.Is(err, errTag)) {
 		a.data, a.wrong = false, "holds a result that is no proper xml: "+clause(err)
 	}
 }
@@ -242,7 +275,7 @@ func (a *perfionAnswer) timed(span string) {
 }
 
 // firstElement skips what comes before the root.
-func firstElement(decoder *xml.Decoder) (xml.StartElement, error) {
+func firstElement(decoder *xmlReader) (xml.StartElement, error) {
 	for {
 		token, err := decoder.Token()
 		if err != nil {
@@ -258,7 +291,7 @@ func firstElement(decoder *xml.Decoder) (xml.StartElement, error) {
 }
 
 // countChildren goes through the rest of Data: one child holds the definitions of features, the others are items.
-func (a *perfionAnswer) countChildren(decoder *xml.Decoder) error {
+func (a *perfionAnswer) countChildren(decoder *xmlReader) error {
 	depth, defining := 1, false
 	for depth > 0 {
 		token, err := decoder.Token()
@@ -290,7 +323,7 @@ func (a *perfionAnswer) countChildren(decoder *xml.Decoder) error {
 }
 
 // readOther judges XML with another root: the application's way to say that something is wrong, or what nobody knows.
-func (a *perfionAnswer) readOther(decoder *xml.Decoder, root xml.StartElement) {
+func (a *perfionAnswer) readOther(decoder *xmlReader, root xml.StartElement) {
 	name := strings.ToLower(root.Name.Local)
 	says := strings.Contains(name, "error") || strings.Contains(name, "exception") || strings.Contains(name, "fault") || name == "response" || name == "message"
 	var words bytes.Buffer
@@ -333,143 +366,3 @@ func complaint(texts ...*bytes.Buffer) string {
 	return ""
 }
 
-// readJSON takes a JSON answer apart: data, a token, or the application's complaint.
-func (a *perfionAnswer) readJSON(body []byte) {
-	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
-	decoder.UseNumber()
-	var said bytes.Buffer
-	w := jsonWalk{decoder: decoder, see: func(place string, token json.Token) { a.see(&said, place, token) }}
-	err := w.value("", 0)
-	if err == nil {
-		if _, more := decoder.Token(); more != io.EOF {
-			err = errors.New("something follows it")
-		}
-	}
-	a.complaint = complaint(&said)
-	switch {
-	case a.complaint != "":
-		a.data = false
-	case err != nil && (!a.cut || !a.data || errors.Is(err, errNesting)):
-		a.data, a.wrong = false, "is no proper json: "+clause(err)
-	case !a.data && a.token == "":
-		a.wrong = "is json without data"
-	}
-}
-
-// see notes what stands at a place of a JSON answer.
-func (a *perfionAnswer) see(said *bytes.Buffer, place string, token json.Token) {
-	text, _ := token.(string)
-	number, _ := token.(json.Number)
-	delim, _ := token.(json.Delim)
-	switch place {
-	case "data":
-		a.data = a.data || delim != 0
-	case "data.items[]", "data[]":
-		a.rows++
-	case "data.features[]":
-		a.features++
-	case "data.totalexecutiontime":
-		a.timed(text)
-	case "data.totalcount", "totalcount":
-		a.totalCount = Printable(text+number.String(), 20)
-	case "access_token":
-		if len(text) <= maxToken {
-			a.token = text
-		}
-	case "expires_in":
-		if n, err := strconv.ParseInt(text+number.String(), 10, 32); err == nil {
-			a.lifetime = max(time.Duration(n)*time.Second, time.Nanosecond) // none is over at once
-		}
-	case "message", "message[]", "exceptionmessage", "error", "error[]", "error_description":
-		if text != "" && said.Len() < 4*maxComplaint {
-			said.WriteString(text[:min(len(text), maxComplaint)] + " ")
-		}
-	}
-}
-
-// jsonWalk goes through one JSON value without building it.
-type jsonWalk struct {
-	decoder *json.Decoder
-	see     func(place string, token json.Token) // has every scalar and every beginning; the place of what lies deep is ""
-}
-
-const deepPlace = 4 // levels whose places are told
-
-// value reads one value at a place: keys in lower case, joined by dots, [] for the entries of a list.
-func (w *jsonWalk) value(place string, depth int) error {
-	if depth > maxNesting {
-		return errNesting
-	}
-	token, err := w.decoder.Token()
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return err
-	}
-	if depth == 0 && token != json.Delim('{') {
-		return errors.New("it is no object")
-	}
-	if depth < deepPlace {
-		w.see(place, token)
-	}
-	delim, nested := token.(json.Delim)
-	for nested && w.decoder.More() {
-		inner := place + "[]"
-		if delim == '{' {
-			key, err := w.decoder.Token()
-			if err != nil {
-				return err
-			}
-			inner = place + "." + strings.ToLower(fmt.Sprint(key))
-			if place == "" {
-				inner = inner[1:]
-			}
-		}
-		if depth+1 >= deepPlace {
-			inner = ""
-		}
-		if err := w.value(inner, depth+1); err != nil {
-			return err
-		}
-	}
-	if nested {
-		_, err = w.decoder.Token()
-	}
-	return err
-}
-
-// parseTimeSpan reads a .NET TimeSpan in its constant form, [d.]hh:mm:ss[.fffffff], which is not negative.
-func parseTimeSpan(text string) (time.Duration, bool) {
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
-		return 0, false
-	}
-	day, hour, found := strings.Cut(parts[0], ".")
-	if !found {
-		day, hour = "0", parts[0]
-	}
-	second, fraction, _ := strings.Cut(parts[2], ".")
-	if len(fraction) > 7 {
-		return 0, false
-	}
-	var total time.Duration
-	for _, field := range []struct {
-		text string
-		most int
-		unit time.Duration
-	}{
-		{day, 10_000, 24 * time.Hour},
-		{hour, 23, time.Hour},
-		{parts[1], 59, time.Minute},
-		{second, 59, time.Second},
-		{(fraction + "0000000")[:7], 9_999_999, 100 * time.Nanosecond},
-	} {
-		n, err := strconv.ParseUint(field.text, 10, 32)
-		if err != nil || n > uint64(field.most) {
-			return 0, false
-		}
-		total += time.Duration(n) * field.unit
-	}
-	return total, true
-}

@@ -282,6 +282,11 @@ func (s *perfionRun) fetchToken(ctx context.Context) (token string, v perfionVer
 	case answer != nil && answer.status == http.StatusBadRequest && !answer.html: // so OAuth 2.0 refuses (RFC 6749 section 5.2)
 		v.refused, v.reason = true, Auth
 	}
+	if answer != nil {
+		s.rec.Fact("status", answer.line)
+		s.rec.Fact("server", answer.software)
+		s.rec.Fact("title", answer.title)
+	}
 	v.text = fmt.Sprintf("log-on at %s: %s", s.probe.TokenPath, v.text)
 	return "", v
 }

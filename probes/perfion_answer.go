@@ -14,6 +14,7 @@ import (
 type perfionAnswer struct {
 	status   int    // of HTTP
 	line     string // the status with its words
+	software string // that the server says it is
 	location string // where it redirects to, fit to print
 	html     bool   // it is a page
 	title    string // of the page

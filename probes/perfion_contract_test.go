@@ -200,7 +200,11 @@ func TestPerfionTLS(t *testing.T) {
 				t.Errorf("limit %v by %q", limit, key)
 			}
 			p = perfionProbe(t, url, func(p *probes.Perfion) { p.User, p.Password = "probe", secret.New("Test") })
-			want(t, checked(t, p), probes.Down, probes.BadCertificate, "not trusted")
+			r = checked(t, p)
+			want(t, r, probes.Down, probes.BadCertificate, "not trusted")
+			if r.Certificate == nil {
+				t.Error("the certificate that is not trusted is not noted")
+			}
 		})
 	}
 }

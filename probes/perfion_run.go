@@ -244,6 +244,9 @@ func (s *perfionRun) aside(ctx context.Context, q question) (*perfionAnswer, per
 	}
 	answer, ended := s.exchange(ctx, rec, q, header)
 	if ended != nil {
+		if ended.Certificate != nil {
+			s.rec.noteCertificate(ended.Certificate)
+		}
 		return nil, perfionVerdict{outcome: ended.Outcome, reason: ended.Reason, text: ended.Detail}
 	}
 	return answer, answer.verdict()
@@ -286,7 +289,7 @@ func (s *perfionRun) exchange(ctx context.Context, rec *Recorder, q question, he
 // read takes an answer to q apart.
 func read(response *http.Response, body []byte, more bool, q question) *perfionAnswer {
 	kind := strings.ToLower(response.Header.Get("Content-Type"))
-	a := &perfionAnswer{status: response.StatusCode, line: statusText(response), cut: more, html: isHTML(body)}
+	a := &perfionAnswer{status: response.StatusCode, line: statusText(response), software: response.Header.Get("Server"), cut: more, html: isHTML(body)}
 	if to := response.Header.Get("Location"); to != "" {
 		a.location = "another place"
 		if u, err := response.Request.URL.Parse(to); err == nil {

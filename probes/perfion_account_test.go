@@ -133,7 +133,7 @@ func TestPerfionMeasuresWithoutARefusedAccount(t *testing.T) {
 			want(t, checked(t, p), probes.Unknown, probes.Auth, "")
 			for _, c := range []verdictCase{
 				{"", perfiontest.Page(503, "Service Unavailable"), probes.Down, probes.Status, "status 503"},
-				{"", perfiontest.Page(500, "Runtime Error"), probes.Down, probes.Status, "the same question again: status 500"},
+				{"", perfiontest.Page(500, "Runtime Error"), probes.Down, probes.Status, ", twice"},
 				{"", perfiontest.Page(200, "Log in"), probes.Down, probes.Content, "a page in place of data"},
 				{"", perfiontest.Message(403, "no"), probes.Up, probes.None, ""},
 			} {

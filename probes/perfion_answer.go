@@ -366,4 +366,3 @@ func complaint(texts ...*bytes.Buffer) string {
 	}
 	return ""
 }
-

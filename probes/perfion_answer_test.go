@@ -41,8 +41,10 @@ func TestSOAPAnswer(t *testing.T) {
 		cut        bool
 		want       perfionAnswer
 	}{
-		{"data", soapData(`&lt;Data totalExecutionTime="00:00:00.5"&gt;&lt;Features&gt;&lt;A/&gt;&lt;B/&gt;&lt;/Features&gt;&lt;P/&gt;&lt;P&gt;x&lt;/P&gt;&lt;/Data&gt;`), false,
-			perfionAnswer{data: true, took: "00:00:00.5", server: 500 * time.Millisecond, rows: 2, features: 2}},
+		{
+			"data", soapData(`&lt;Data totalExecutionTime="00:00:00.5"&gt;&lt;Features&gt;&lt;A/&gt;&lt;B/&gt;&lt;/Features&gt;&lt;P/&gt;&lt;P&gt;x&lt;/P&gt;&lt;/Data&gt;`), false,
+			perfionAnswer{data: true, took: "00:00:00.5", server: 500 * time.Millisecond, rows: 2, features: 2},
+		},
 		{"data in cdata", soapData(`<![CDATA[<Data totalCount="7"/>]]>`), false, perfionAnswer{data: true, totalCount: "7"}},
 		{"data with an odd declaration", soapData(`&lt;?xml version="1.0" encoding="utf-16"?&gt;&lt;Data/&gt;`), false, perfionAnswer{data: true}},
 		{"cut in the data", soapHead + dataHead + `&lt;Data totalExecutionTime="00:00:01"&gt;&lt;P&gt;abc&l`, true, perfionAnswer{data: true, took: "00:00:01", server: time.Second, rows: 1}},
@@ -88,8 +90,10 @@ func TestJSONAnswer(t *testing.T) {
 		cut        bool
 		want       perfionAnswer
 	}{
-		{"data", `{"Data":{"totalExecutionTime":"00:00:00.25","totalCount":12,"Features":[{},{}],"Items":[{"Values":[1,{"Items":[1]}]},{}]}}`, false,
-			perfionAnswer{data: true, took: "00:00:00.25", server: 250 * time.Millisecond, totalCount: "12", rows: 2, features: 2}},
+		{
+			"data", `{"Data":{"totalExecutionTime":"00:00:00.25","totalCount":12,"Features":[{},{}],"Items":[{"Values":[1,{"Items":[1]}]},{}]}}`, false,
+			perfionAnswer{data: true, took: "00:00:00.25", server: 250 * time.Millisecond, totalCount: "12", rows: 2, features: 2},
+		},
 		{"a list", `{"data":[{},{}]}`, false, perfionAnswer{data: true, rows: 2}},
 		{"cut", `{"Data":{"Items":[{"a":"b`, true, perfionAnswer{data: true, rows: 1}},
 		{"ended early", `{"Data":{"Items":[{"a":"b`, false, perfionAnswer{rows: 1, wrong: "is no proper json: unexpected EOF"}},

@@ -109,7 +109,9 @@ func (s scene) hostile() []probetest.Scenario {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "this is not compressed")
 		}), wrong...),
-		down("cut short", "", func(t *testing.T) probes.Probe { return s.at(t, raw(t, strings.Replace(body, "\r\n\r\n", "\r\nContent-Length: 900\r\n\r\n<", 1))) }, probes.Content),
+		down("cut short", "", func(t *testing.T) probes.Probe {
+			return s.at(t, raw(t, strings.Replace(body, "\r\n\r\n", "\r\nContent-Length: 900\r\n\r\n<", 1)))
+		}, probes.Content),
 		down("hostile words", "", s.fails(perfiontest.Text(503, "text/plain", "\x1b[2J\u202e"+wide)), probes.Status, probes.Content),
 	}
 }

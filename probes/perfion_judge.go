@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 )
 
 // perfionVerdict is what one answer means.
@@ -71,7 +72,7 @@ func (a *perfionAnswer) verdict() perfionVerdict {
 
 // complained judges an answer in which the application says what is wrong.
 func (a *perfionAnswer) complained() perfionVerdict {
-	said := fmt.Sprintf("status %d, the application says %q", a.status, Printable(a.complaint, 200))
+	said := fmt.Sprintf("status %d, the application says %q", a.status, Printable(innermost(a.complaint), 200))
 	serious := a.fault || a.status == http.StatusInternalServerError
 	switch {
 	case serious && brokenWords.MatchString(a.complaint):
@@ -86,6 +87,14 @@ func (a *perfionAnswer) complained() perfionVerdict {
 		return perfionVerdict{outcome: Degraded, reason: Functional, doubt: ofQuestion, text: said}
 	}
 	return perfionVerdict{outcome: Degraded, reason: Functional, text: said + ": check query"}
+}
+
+// innermost returns the last of the exceptions that .NET strings together: the cause.
+func innermost(text string) string {
+	if i := strings.LastIndex(text, "---> "); i >= 0 && i+5 < len(text) {
+		return text[i+5:]
+	}
+	return text
 }
 
 // words are the complaint or the title of a page, for a detail.
@@ -111,12 +120,17 @@ func (v perfionVerdict) settle(version *perfionAnswer, second perfionVerdict) pe
 	if second.doubt == certain {
 		return second
 	}
-	how := "; the same question again: " + shortVerdict(second)
+	how := ", twice"
+	if second.text != v.text {
+		how = "; the same question again: " + shortVerdict(second)
+	}
 	answers := version != nil && version.alive() && version.verdict().doubt == certain
 	switch {
 	case version == nil:
 	case answers:
 		how += "; getversion answers: the application runs, what it stands on may not"
+	case version.verdict().text == v.text:
+		how += "; getversion fails as well"
 	default:
 		how += "; getversion fails as well: " + shortVerdict(version.verdict())
 	}

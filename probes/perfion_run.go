@@ -317,8 +317,11 @@ func (a *perfionAnswer) note(rec *Recorder, limit int64) {
 	rec.Fact("total_count", a.totalCount)
 	if a.data {
 		rec.Fact("rows", strconv.Itoa(a.rows))
+	}
+	if a.features > 0 {
 		rec.Fact("features", strconv.Itoa(a.features))
 	}
+	rec.Fact("complaint", a.complaint)
 	if a.cut {
 		rec.Fact("read", "the first "+strconv.FormatInt(limit, 10)+" bytes: give the query maxCount 1")
 	}

@@ -128,7 +128,7 @@ var commonFaults = []verdictCase{
 	{"too many", perfiontest.Text(429, "text/plain", ""), probes.Degraded, probes.Functional, "longer interval"},
 	{"message with 200", perfiontest.Message(200, "No such feature"), probes.Degraded, probes.Functional, ""},
 	{"licence", perfiontest.Message(400, "Your licence has expired"), probes.Degraded, probes.Functional, ""},
-	{"always 500", perfiontest.Page(500, "Runtime Error"), probes.Down, probes.Status, `status 500 Internal Server Error (its title is "Runtime Error"); the same question again: status 500`},
+	{"always 500", perfiontest.Page(500, "Runtime Error"), probes.Down, probes.Status, `status 500 Internal Server Error (its title is "Runtime Error"), twice; getversion answers`},
 	{"bad gateway", perfiontest.Page(502, "x"), probes.Down, probes.Status, "status 502 Bad Gateway"},
 	{"application pool stopped", perfiontest.Page(503, "Service Unavailable"), probes.Down, probes.Status, `status 503 Service Unavailable (its title is "Service Unavailable")`},
 	{"gateway timeout with json", perfiontest.Message(504, "x"), probes.Down, probes.Status, "status 504 Gateway Timeout"},
@@ -142,6 +142,7 @@ func TestPerfionVerdict(t *testing.T) {
 		{"fault of the client, 1.2", perfiontest.Fault12("Sender", "Unknown feature"), probes.Degraded, probes.Functional, `the application says "Unknown feature": check query`},
 		{"fault of the server", perfiontest.Fault("Server", "Object reference not set"), probes.Degraded, probes.Functional, `"Object reference not set", twice, while getversion answers`},
 		{"fault of the database", perfiontest.Fault("Server", "A network-related or instance-specific error occurred"), probes.Down, probes.Status, "getversion answers: the application runs, what it stands on may not"},
+		{"fault of fault", perfiontest.Fault("Server", "System.Web.Services.Protocols.SoapException: Server was unable to process request. ---&gt; System.Data.SqlClient.SqlException: Timeout expired."), probes.Down, probes.Status, `the application says "System.Data.SqlClient.SqlException: Timeout expired.", twice`},
 		{"fault of the database, 1.2", perfiontest.Fault12("Receiver", "Cannot open database PIM"), probes.Down, probes.Status, "Cannot open database PIM"},
 		{"fault about the licence", perfiontest.Fault("Server", "The license is not valid"), probes.Degraded, probes.Functional, "its licence"},
 		{"fault about the user", perfiontest.Fault("Server", "User is not authenticated"), probes.Degraded, probes.Auth, "wants a log-on"},
@@ -186,8 +187,8 @@ func TestPerfionConfirms(t *testing.T) {
 		{"soap, once", nil, perfiontest.Once("ExecuteQuery", broken), probes.Up, probes.None, "", perfiontest.Seen{Queries: 2, Versions: 1}},
 		{"rest, once", rest, perfiontest.Once("data", broken), probes.Up, probes.None, "", perfiontest.Seen{Data: 2, Versions: 1}},
 		{"getversion, once", func(p *probes.Perfion) { p.Query = "" }, perfiontest.Once("GetVersion", broken), probes.Up, probes.None, "", perfiontest.Seen{Versions: 2}},
-		{"everything", nil, both, probes.Down, probes.Status, "getversion fails as well: status 500", perfiontest.Seen{Queries: 2, Versions: 1}},
-		{"getversion, always", func(p *probes.Perfion) { p.Query = "" }, both, probes.Down, probes.Status, "the same question again: status 500", perfiontest.Seen{Versions: 2}},
+		{"everything", nil, both, probes.Down, probes.Status, "Internal Server Error (its title is \"Runtime Error\"), twice; getversion fails as well", perfiontest.Seen{Queries: 2, Versions: 1}},
+		{"getversion, always", func(p *probes.Perfion) { p.Query = "" }, both, probes.Down, probes.Status, ", twice", perfiontest.Seen{Versions: 2}},
 		{"then another", nil, func(operation string, nth int) http.HandlerFunc {
 			return map[int]http.HandlerFunc{1: broken, 2: perfiontest.Page(503, "Service Unavailable")}[nth*len(operation)/len("ExecuteQuery")]
 		}, probes.Down, probes.Status, "status 503", perfiontest.Seen{Queries: 2, Versions: 1}},

@@ -39,7 +39,7 @@ type Config struct {
 	Web              Web             `yaml:"web" doc:"Status page, API and metrics."`
 
 	File   string `yaml:"-"` // path as given
-	Digest string `yaml:"-"` // SHA-256 over the file and every secret file, hexadecimal; a reload compares it
+	Digest string `yaml:"-"` // SHA-256 over the file and every file of a secret or a text, hexadecimal; a reload compares it
 }
 
 // Tenant is the customer.

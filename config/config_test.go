@@ -372,3 +372,26 @@ func TestHolidaysOfTheServiceLevel(t *testing.T) {
 		}
 	}
 }
+
+// A text may be written out or lie in a file beside the configuration; a change of the file is a change of the configuration.
+func TestTextFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "queries", "one.xml"), []byte("<Query/>\n"))
+	load := func(text string) (string, string) {
+		c, err := Parse(filepath.Join(dir, "firstcall.yaml"), []byte(head+"components: [{ name: web, probes: [{ kind: test, address: \"a:1\", text: "+text+" }] }]\n"), environment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.AllProbes()[0].Probe.(*testProbe).Text, c.Digest
+	}
+	for given, want := range map[string]string{`"<Query>a/b</Query>"`: "<Query>a/b</Query>", `" { }"`: " { }", "queries/one.xml": "<Query/>", filepath.Join(dir, "queries", "one.xml"): "<Query/>"} {
+		if got, _ := load(given); got != want {
+			t.Errorf("%s is %q, want %q", given, got, want)
+		}
+	}
+	_, before := load("queries/one.xml")
+	write(t, filepath.Join(dir, "queries", "one.xml"), []byte("<Query>2</Query>\n"))
+	if text, after := load("queries/one.xml"); text != "<Query>2</Query>" || before == after {
+		t.Errorf("after a change it is %q, digest %s and %s", text, before, after)
+	}
+}

@@ -24,7 +24,7 @@ type decoder struct {
 	bad    map[string]bool     // paths that have a fault, or whose key was misspelt: not to be reported twice
 	above  map[string]bool     // what lies around those
 	places map[string]place    // of everything that is in the file
-	files  map[string]struct{} // secret files that were read
+	files  map[string]struct{} // files of secrets and texts that were read
 	secret map[string]string   // texts from secrets and variables, and what stands for them in messages
 	specs  map[reflect.Type][]field.Spec
 }

@@ -59,6 +59,7 @@ type testProbe struct {
 	Password secret.Value            `yaml:"password"`
 	Headers  map[string]secret.Value `yaml:"headers"`
 	Tags     map[string]string       `yaml:"tags"`
+	Text     string                  `yaml:"text" inline:"<{"`
 	Status   []int                   `yaml:"status"`
 	Codes    []uint8                 `yaml:"codes" default:"1,2"`
 	Words    Supported               `yaml:"words" default:"all"`

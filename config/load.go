@@ -13,7 +13,7 @@ import (
 	"slices"
 )
 
-// maxSecret bounds a secret file.
+// maxSecret bounds the file of a secret or of a text.
 const maxSecret = 64 << 10
 
 // Load reads the configuration at path. The error is a Faults with everything that is wrong with it. Variables come from the
@@ -36,7 +36,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	return c, nil
 }
 
-// parse is Parse that also tells, of a faulty file too, which secret files were read.
+// parse is Parse that also tells, of a faulty file too, which files it names were read.
 func parse(name string, data []byte, env func(string) (string, bool)) (*Config, []string, Faults) {
 	d := newDecoder(name, data, env)
 	c := &Config{File: name}
@@ -49,7 +49,7 @@ func parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	return c, files, d.finish()
 }
 
-// digest is the SHA-256 over the file and what the secret files hold now, in hexadecimal. A file that cannot be read counts as
+// digest is the SHA-256 over the file and what the files of its secrets and texts hold now, in hexadecimal. A file that cannot be read counts as
 // different from any that can.
 func digest(data []byte, files []string) string {
 	sum := sha256.New()

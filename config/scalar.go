@@ -223,9 +223,29 @@ func (d *decoder) secretFile(e entry, v reflect.Value) {
 	if !d.clean(e.path) {
 		return
 	}
-	if path == "" {
-		d.fault(e.path, "", "is empty")
+	if text, ok := d.content(e.path, path, "the path is relative to the configuration file"); ok {
+		d.keepOut(text, secret.Mask)
+		v.Set(reflect.ValueOf(secret.New(text)))
+	}
+}
+
+// textFile puts what lies in the file that v names in its place, unless v is the text itself: it begins with one of inline.
+func (d *decoder) textFile(e entry, inline string, v reflect.Value) {
+	text := strings.TrimSpace(v.String())
+	if !d.clean(e.path) || text != "" && strings.ContainsRune(inline, rune(text[0])) {
 		return
+	}
+	hint := fmt.Sprintf("write the text, which begins with %s, or the path of a file, relative to the configuration file", strings.Join(strings.Split(inline, ""), " or "))
+	if text, ok := d.content(e.path, v.String(), hint); ok {
+		v.SetString(text)
+	}
+}
+
+// content returns the text of a file that the key at key names, without the line breaks at its end.
+func (d *decoder) content(key, path, hint string) (string, bool) {
+	if path == "" {
+		d.fault(key, "", "is empty")
+		return "", false
 	}
 	path = d.beside(path)
 	d.files[path] = struct{}{}
@@ -233,17 +253,17 @@ func (d *decoder) secretFile(e entry, v reflect.Value) {
 	text := strings.TrimRight(string(data), "\r\n")
 	switch {
 	case err != nil:
-		d.fault(e.path, "the path is relative to the configuration file", "the file cannot be read: %s", plain(err))
+		d.fault(key, hint, "the file cannot be read: %s", plain(err))
 	case len(data) > maxSecret:
-		d.fault(e.path, "", "the file is larger than %d bytes", maxSecret)
+		d.fault(key, "", "the file is larger than %d bytes", maxSecret)
 	case text == "":
-		d.fault(e.path, "", "the file is empty")
+		d.fault(key, "", "the file is empty")
 	case !utf8.ValidString(text):
-		d.fault(e.path, "", "the file is not UTF-8 text")
+		d.fault(key, "", "the file is not UTF-8 text")
 	default:
-		d.keepOut(text, secret.Mask)
-		v.Set(reflect.ValueOf(secret.New(text)))
+		return text, true
 	}
+	return "", false
 }
 
 // keepOut makes sure that text is never part of a message.

@@ -50,7 +50,11 @@ func (d *decoder) entry(e entry, targets []reflect.Value) bool {
 			case s.Key == e.key:
 				known = true
 				d.value(e.value, e.path, v, s.Enum)
-				if v.Kind() == reflect.String && strings.HasSuffix(s.Key, fileSuffix) {
+				switch {
+				case v.Kind() != reflect.String:
+				case s.Inline != "":
+					d.textFile(e, s.Inline, v)
+				case strings.HasSuffix(s.Key, fileSuffix):
 					v.SetString(d.beside(v.String()))
 				}
 			case s.Type == secretType && s.Key+fileSuffix == e.key:

@@ -10,7 +10,7 @@ import (
 // settle is how long changed files are given to be written to their end before they are looked at again.
 const settle = 500 * time.Millisecond
 
-// Watch calls changed whenever the content of the file at path, or of a secret file that it names, is no longer what seen (a
+// Watch calls changed whenever the content of the file at path, or of a file of a secret or a text that it names, is no longer what seen (a
 // Config.Digest) or the call before was made for. It compares content, read through the path, so that the swap of a
 // ConfigMap's symlink and an edit in place count, and a touch does not; content that is still being written is waited for.
 // Watch returns when ctx is done. A file that vanishes is a change too.
@@ -42,7 +42,7 @@ func Watch(ctx context.Context, path, seen string, every time.Duration, changed 
 	}
 }
 
-// watcher remembers which secret files the newest content names, so that an unchanged file is not parsed again and again.
+// watcher remembers which files the newest content names, so that an unchanged file is not parsed again and again.
 type watcher struct {
 	path  string
 	data  []byte

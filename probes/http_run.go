@@ -60,8 +60,9 @@ type hop struct {
 	url     *url.URL
 	method  string
 	body    string
-	trusted bool // the configured host, which gets the configured headers
-	count   int  // redirects so far
+	header  http.Header // in place of the configured headers
+	trusted bool        // the configured host, which gets the configured headers
+	count   int         // redirects so far
 	jar     http.CookieJar
 }
 
@@ -80,6 +81,9 @@ func (p *HTTP) roundTrip(ctx context.Context, step hop) (*http.Response, error) 
 		if host := p.header["Host"]; host != nil {
 			request.Host = host[0]
 		}
+	}
+	if step.header != nil {
+		request.Header = step.header
 	}
 	if step.body != "" {
 		request.ContentLength = int64(len(step.body))

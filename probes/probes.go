@@ -87,14 +87,21 @@ const (
 	PhaseConnect   = "connect"
 	PhaseTLS       = "tls"
 	PhaseX224      = "x224"
+	PhasePrelogin  = "prelogin" // of mssql: the first question and its answer
 	PhaseNTLM      = "ntlm"     // of rdp: the NTLM challenge
-	PhaseEntra     = "entra"    // of rdp: the whole second connection, for Entra authentication
+	PhaseEntra     = "entra"    // of rdp: the whole second connection, for Entra authentication; of mssql: a new access token
 	PhaseKerberos  = "kerberos" // of rdp: all questions to a domain's KDC
-	PhaseLogon     = "logon"    // of rdp: from the account's response to the server's proof
+	PhaseToken     = "token"    // of perfion: the whole question for a token
 	PhaseRTT       = "rtt"      // of icmp: the average round trip, not the time of the run
+	PhaseServer    = "server"   // of perfion: what the server says that it worked; PhaseFirstByte is then the rest of the wait
 	PhaseFirstByte = "first_byte"
 	PhaseTransfer  = "transfer"
-	PhaseTotal     = "total" // never in Result.Phases: it is Result.Duration
+	PhaseDOM       = "dom"     // of browser: from the first byte to the whole document, parsed, and what it waited for
+	PhasePaint     = "paint"   // of browser: from there to the first text or picture
+	PhaseVisible   = "visible" // of browser: from there to what is waited for
+	PhaseLogon     = "logon"   // of rdp: from the account's response to the server's proof; of mssql: to the account's acceptance; of browser: the whole log-in
+	PhaseQuery     = "query"   // of mssql
+	PhaseTotal     = "total"   // never in Result.Phases: it is Result.Duration
 )
 
 // Phase is a named part of a result's duration.

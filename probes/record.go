@@ -19,7 +19,10 @@ import (
 )
 
 // phaseOrder is the order in which phases happen and in which Result.Phases lists them.
-var phaseOrder = [...]string{PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseKerberos, PhaseLogon, PhaseRTT, PhaseFirstByte, PhaseTransfer}
+var phaseOrder = [...]string{
+	PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhasePrelogin, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseKerberos, PhaseToken, PhaseRTT, PhaseServer,
+	PhaseFirstByte, PhaseTransfer, PhaseDOM, PhasePaint, PhaseVisible, PhaseLogon, PhaseQuery,
+}
 
 // MaxName bounds the names in a Certificate, in bytes.
 const MaxName = 200
@@ -103,6 +106,20 @@ func (r *Recorder) Add(phase string, d time.Duration) {
 	if !r.done {
 		r.add(phase, d)
 	}
+}
+
+// Split moves d of a phase that has ended, or all of it when it is shorter, to the phase into, which lies inside it: phases still
+// add up within the run.
+func (r *Recorder) Split(phase, into string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.phases[:r.count], func(p Phase) bool { return p.Name == phase })
+	if r.done || i < 0 || d <= 0 {
+		return
+	}
+	d = min(d, r.phases[i].Duration)
+	r.phases[i].Duration -= d
+	r.add(into, d)
 }
 
 func (r *Recorder) endAt(now time.Time) {
@@ -226,6 +243,13 @@ func (r *Recorder) hide(text string) string {
 		text = strings.ReplaceAll(text, s, secret.Mask)
 	}
 	return text
+}
+
+// hidden is hide for texts that go elsewhere than into the result.
+func (r *Recorder) hidden(text string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hide(text)
 }
 
 // Printable returns text fit for a page, a mail or a terminal: control, format (bidirectional overrides among them) and

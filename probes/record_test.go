@@ -161,3 +161,18 @@ func TestKinds(t *testing.T) {
 		}
 	}
 }
+
+// A phase that lies inside another is taken out of it, never more than there is.
+func TestRecorderSplit(t *testing.T) {
+	rec := probes.NewRecorder(t.Context())
+	rec.Add(probes.PhaseTransfer, 1)
+	rec.Add(probes.PhaseFirstByte, 100)
+	rec.Split(probes.PhaseFirstByte, probes.PhaseServer, 30)
+	rec.Split(probes.PhaseDNS, probes.PhaseServer, 30)
+	rec.Split(probes.PhaseFirstByte, probes.PhaseServer, -5)
+	rec.Split(probes.PhaseTransfer, probes.PhaseServer, time.Hour)
+	want := []probes.Phase{{Name: probes.PhaseServer, Duration: 31}, {Name: probes.PhaseFirstByte, Duration: 70}, {Name: probes.PhaseTransfer, Duration: 0}}
+	if r := rec.Up(); !slices.Equal(r.Phases, want) {
+		t.Errorf("phases %v, want %v", r.Phases, want)
+	}
+}

@@ -8,6 +8,7 @@
 //	default:"5s"         the value when the key is absent, as it would be written
 //	required:"true"      absent is a fault
 //	enum:"a,b"           the allowed words
+//	inline:"<{"          a text that begins with one of these, or the path of a file that holds such a text
 //
 // time.Duration is written as 30s, 5m, 21d; a secret.Value named x may be given as x or as x_file.
 package field

@@ -12,6 +12,7 @@ type Spec struct {
 	Doc      string
 	Default  string   // as it would be written; "" when there is none
 	Enum     []string // the allowed words; of the entries, where the field is a list
+	Inline   string   // of a text that may lie in a file: the characters of which one begins a text that is written out
 	Required bool
 	Type     reflect.Type
 	Index    []int // for reflect.Value.FieldByIndex
@@ -46,6 +47,7 @@ func spec(f reflect.StructField, key string) Spec {
 		Key:      key,
 		Doc:      f.Tag.Get("doc"),
 		Default:  f.Tag.Get("default"),
+		Inline:   f.Tag.Get("inline"),
 		Required: f.Tag.Get("required") == "true",
 		Type:     f.Type,
 		Index:    f.Index,

@@ -18,6 +18,7 @@ type sample struct {
 	common
 	Depth   string `yaml:"depth" default:"tls" enum:"tcp,tls" doc:"How far."`
 	Address string `yaml:"address,omitempty" required:"true"`
+	Query   string `yaml:"query" inline:"<{"`
 	Hidden  string `yaml:"-"`
 	Plain   string
 }
@@ -27,6 +28,7 @@ func TestSpecsFollowTheTags(t *testing.T) {
 		{Key: "ca_file", Doc: "Authorities.", Type: reflect.TypeFor[string](), Index: []int{0, 0}},
 		{Key: "depth", Doc: "How far.", Default: "tls", Enum: []string{"tcp", "tls"}, Type: reflect.TypeFor[string](), Index: []int{1}},
 		{Key: "address", Required: true, Type: reflect.TypeFor[string](), Index: []int{2}},
+		{Key: "query", Inline: "<{", Type: reflect.TypeFor[string](), Index: []int{3}},
 	}
 	sameType := cmp.Comparer(func(a, b reflect.Type) bool { return a == b })
 	for _, typ := range []reflect.Type{reflect.TypeFor[sample](), reflect.TypeFor[*sample]()} {

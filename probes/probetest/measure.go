@@ -1,10 +1,12 @@
 package probetest
 
 import (
+	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 // a target is started.
 func noLeak(t *testing.T) {
 	t.Helper()
+	polling()
 	running := goleak.IgnoreCurrent()
 	open := descriptors()
 	t.Cleanup(func() {
@@ -27,6 +30,14 @@ func noLeak(t *testing.T) {
 		}
 	})
 }
+
+// polling makes the runtime open the descriptors that it keeps for the network, so that the first test of a process does not
+// seem to leave them.
+var polling = sync.OnceFunc(func() {
+	if listener, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		_ = listener.Close()
+	}
+})
 
 // descriptors counts this process' open descriptors; 0 where the system does not tell.
 func descriptors() int {

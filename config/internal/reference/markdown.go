@@ -111,7 +111,10 @@ func rows(prefix string, specs []field.Spec) []row {
 			continue
 		}
 		r := row{Key: code(key), Type: words(t, s.Enum), Default: required(s), Doc: cell(s.Doc)}
-		if shapeOf(t) == shapeText && strings.HasSuffix(s.Key, "_file") {
+		switch {
+		case s.Inline != "":
+			r.Type = "text or path"
+		case shapeOf(t) == shapeText && strings.HasSuffix(s.Key, "_file"):
 			r.Type = "path"
 		}
 		if shapeOf(t) == shapeSecret {

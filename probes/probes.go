@@ -87,10 +87,12 @@ const (
 	PhaseConnect   = "connect"
 	PhaseTLS       = "tls"
 	PhaseX224      = "x224"
-	PhaseNTLM      = "ntlm"  // of rdp: the NTLM challenge
-	PhaseEntra     = "entra" // of rdp: the whole second connection, for Entra authentication
-	PhaseLogon     = "logon" // of rdp: from the account's response to the server's proof
-	PhaseRTT       = "rtt"   // of icmp: the average round trip, not the time of the run
+	PhasePrelogin  = "prelogin" // of mssql: the first question and its answer
+	PhaseNTLM      = "ntlm"     // of rdp: the NTLM challenge
+	PhaseEntra     = "entra"    // of rdp: the whole second connection, for Entra authentication; of mssql: a new access token
+	PhaseLogon     = "logon"    // of rdp: from the account's response to the server's proof; of mssql: from the account to its acceptance
+	PhaseQuery     = "query"    // of mssql
+	PhaseRTT       = "rtt"      // of icmp: the average round trip, not the time of the run
 	PhaseFirstByte = "first_byte"
 	PhaseTransfer  = "transfer"
 	PhaseTotal     = "total" // never in Result.Phases: it is Result.Duration

@@ -19,7 +19,7 @@ import (
 )
 
 // phaseOrder is the order in which phases happen and in which Result.Phases lists them.
-var phaseOrder = [...]string{PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseLogon, PhaseRTT, PhaseFirstByte, PhaseTransfer}
+var phaseOrder = [...]string{PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhasePrelogin, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseLogon, PhaseQuery, PhaseRTT, PhaseFirstByte, PhaseTransfer}
 
 // MaxName bounds the names in a Certificate, in bytes.
 const MaxName = 200

@@ -235,6 +235,11 @@ func (k *keptCredential) drop(ctx context.Context) {
 		k.turn <- struct{}{}
 	case <-ctx.Done():
 	}
+	k.forget()
+}
+
+// forget makes the next call ask for a new token.
+func (k *keptCredential) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.token = azcore.AccessToken{}

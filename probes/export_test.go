@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -39,3 +40,14 @@ func (p *AVDPool) Fake(credential azcore.TokenCredential, transport policy.Trans
 
 // ParseGateway finds the gateway in the text of an .rdp file.
 var ParseGateway = parseGateway
+
+// Fake replaces the identity; it is called after Validate.
+func (p *MSSQL) Fake(credential azcore.TokenCredential) {
+	p.azure.identity.build = func() (azcore.TokenCredential, error) { return credential, nil }
+}
+
+// PauseFor sets how long a run waits before it asks a database again that resumes; it is called after Validate.
+func (p *MSSQL) PauseFor(d time.Duration) { p.pause = d }
+
+// Succeed notes that a log-in succeeded before.
+func (p *MSSQL) Succeed() { p.succeed() }

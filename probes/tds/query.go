@@ -3,14 +3,20 @@ package tds
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 )
 
-// ErrRows is a query that failed after its first rows or columns had come.
-var ErrRows = errors.New("the query failed while its rows were read")
+// Queries that began to answer.
+var (
+	// ErrRows is a query that failed after its columns had come.
+	ErrRows = errors.New("the query failed while its rows were read")
+	// ErrTooMuch is a query whose rows are longer than what is read of them.
+	ErrTooMuch = fmt.Errorf("the query returns more than %d KiB", maxRows>>10)
+)
 
 // Query runs one batch and returns how many rows its last statement returned. Columns and rows are read and not looked at;
-// more than 256 KiB are a TooLongError. Errors of the server are ServerErrors.
+// more than 256 KiB are ErrTooMuch. Errors of the server are ServerErrors.
 func (c *Conn) Query(text string) (rows uint64, err error) {
 	request := batchHeaders()
 	// The number of rows is told unless the server's default is that it is not.
@@ -26,6 +32,9 @@ func (c *Conn) Query(text string) (rows uint64, err error) {
 	}
 	if a.columns {
 		if err := a.tail(); err != nil {
+			if _, long := errors.AsType[*TooLongError](err); long {
+				err = ErrTooMuch
+			}
 			return 0, err
 		}
 	}

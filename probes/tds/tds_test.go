@@ -156,7 +156,7 @@ func TestQuery(t *testing.T) {
 		"strange type":    {[][]byte{strange, tdstest.Done(0x10, 3)}, 3, ""},
 		"error":           {[][]byte{tdstest.Done(1, 0), tdstest.Error(208, 16, "Invalid object name"), tdstest.Done(2, 0)}, 0, "error 208, state 1: Invalid object name"},
 		"error in a row":  {[][]byte{tdstest.Columns(), tdstest.Row(), tdstest.Error(8134, 16, "Divide by zero"), tdstest.Done(2, 0)}, 0, tds.ErrRows.Error()},
-		"too much":        {[][]byte{tdstest.Columns(), make([]byte, 300<<10)}, 0, "the answer is longer than 256 KiB"},
+		"too much":        {[][]byte{tdstest.Columns(), make([]byte, 300<<10)}, 0, tds.ErrTooMuch.Error()},
 		"no end":          {[][]byte{tdstest.Columns(), make([]byte, 100)}, 0, "the answer to the query does not end as it must"},
 		"ends at columns": {[][]byte{tdstest.Done(1, 0), {0x81}}, 0, "the answer to the query does not end as it must"},
 		"nothing":         {nil, 0, "the answer ends too early"},

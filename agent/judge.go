@@ -162,7 +162,7 @@ func (j *judge) account(r *probes.Result) {
 			j.off = map[string]string{}
 		}
 		j.off[r.Probe] = said
-		j.writer.log.Warn("the probe's own account is refused and is not tried again: its owner must mend it", "probe", r.Probe, "account", said)
+		j.writer.log.Warn("the probe's own account is not let in: its owner must mend it", "probe", r.Probe, "account", said)
 	}
 }
 

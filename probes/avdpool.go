@@ -2,15 +2,9 @@ package probes
 
 import (
 	"context"
-	"crypto/rsa"
-	"encoding/pem"
 	"net/url"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/config/secret"
@@ -86,9 +80,7 @@ func (p *AVDPool) Validate() field.Errors {
 	check("subscription", p.Subscription, guidPattern, "write the id, 00000000-0000-0000-0000-000000000000")
 	check("resource_group", p.ResourceGroup, groupPattern, "write its name, not its resource id")
 	check("host_pool", p.HostPool, poolPattern, "write its name, not its resource id")
-	check("client_id", p.ClientID, guidPattern, "write the application id, 00000000-0000-0000-0000-000000000000")
-	check("tenant_id", p.TenantID, tenantPattern, "write the tenant's id or its domain")
-	p.checkCredential(&faults)
+	p.identity().check(&faults)
 	cloud, ok := azureClouds[p.Cloud]
 	if !ok {
 		faults.AddHint("cloud", "public, us-gov or china", "is no azure cloud")
@@ -102,7 +94,7 @@ func (p *AVDPool) Validate() field.Errors {
 		return faults
 	}
 	p.masked = []secret.Value{p.Certificate, p.Proxy, passwordOf(proxy)}
-	access, err := newAzureAccess(cloud, p.Subscription, p.credential(), azureProxy(proxy), pool)
+	access, err := newAzureAccess(cloud, p.Subscription, p.identity().builder(), azureProxy(proxy), pool)
 	if err != nil {
 		faults.Add("", "%s", clause(err))
 	}
@@ -110,42 +102,9 @@ func (p *AVDPool) Validate() field.Errors {
 	return faults
 }
 
-// checkCredential checks the keys that go with the credential, and that no others are given.
-func (p *AVDPool) checkCredential(faults *field.Errors) {
-	uses, known := map[string][]string{
-		"":                nil,
-		workloadIdentity:  {"tenant_id", "client_id", "federated_token_file"},
-		managedIdentity:   {"client_id"},
-		azureCLI:          {"tenant_id"},
-		clientCertificate: {"tenant_id", "client_id", "certificate"},
-	}[p.Credential]
-	if !known {
-		faults.AddHint("credential", strings.Join([]string{workloadIdentity, managedIdentity, azureCLI, clientCertificate}, ", "), "is no credential")
-	}
-	given := []struct{ key, value string }{
-		{"tenant_id", p.TenantID},
-		{"client_id", p.ClientID},
-		{"federated_token_file", p.FederatedTokenFile},
-		{"certificate", p.Certificate.Reveal()},
-	}
-	for _, g := range given {
-		switch used := slices.Contains(uses, g.key); {
-		case g.value != "" && !used && known && p.Credential != "":
-			faults.Add(g.key, "has no effect with credential: %s", p.Credential)
-		case g.value == "" && used && p.Credential == clientCertificate:
-			faults.Add(g.key, "is needed by credential: %s", p.Credential)
-		}
-	}
-	if p.Certificate.IsZero() || p.Credential != clientCertificate {
-		return
-	}
-	if block, _ := pem.Decode([]byte(p.Certificate.Reveal())); block == nil {
-		faults.AddHint("certificate", "convert a .pfx with openssl pkcs12 -nodes", "is not in PEM form")
-	} else if _, key, err := azidentity.ParseCertificates([]byte(p.Certificate.Reveal()), nil); err != nil {
-		faults.AddHint("certificate", "it must hold the certificate and its private key, not encrypted", "cannot be used")
-	} else if _, ok := key.(*rsa.PrivateKey); !ok {
-		faults.AddHint("certificate", "entra takes RSA keys", "has a key that is not RSA")
-	}
+// identity is whose the requests are.
+func (p *AVDPool) identity() azureIdentity {
+	return azureIdentity{p.Credential, p.TenantID, p.ClientID, p.FederatedTokenFile, p.Certificate, "the pool's state"}
 }
 
 // Probe reads the pool, its hosts and, where it matters, its scaling plans; on suspicion also its machines and Microsoft's
@@ -163,7 +122,7 @@ func (p *AVDPool) Probe(ctx context.Context) Result {
 		return rec.Finish(Unknown, Local, "azure resource manager throttles the probe's identity and asks not to be asked for another %s", wait.Round(time.Second))
 	}
 	if err := p.azure.identity.prepare(ctx); err != nil {
-		outcome, reason, detail := p.judgeIdentity(ctx, err)
+		outcome, reason, detail := p.identity().judge(ctx, err)
 		return rec.Finish(outcome, reason, "%s", detail)
 	}
 	pool, err := p.read(ctx, run)

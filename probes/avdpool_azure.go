@@ -40,7 +40,7 @@ const (
 // run has connections of its own.
 type azureAccess struct {
 	identity  *keptCredential
-	host      string // of Azure Resource Manager: the only one that sees a token
+	host      string // of Azure Resource Manager: the only one that sees a token; "" when only Entra is asked
 	proxy     func(*url.URL) (*url.URL, error)
 	tls       *tls.Config
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
@@ -62,12 +62,8 @@ func newAzureAccess(in cloud.Configuration, subscription string, build credentia
 	if err != nil {
 		return nil, err
 	}
-	a := &azureAccess{
-		host: endpoint.Host, proxy: proxy, dial: dialForRun,
-		tls: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-	}
-	scope := in.Services[cloud.ResourceManager].Audience + "/.default"
-	a.identity = newKeptCredential(scope, func() (azcore.TokenCredential, error) { return build(azureOptions(in, a)) })
+	a := newTokenAccess(in, in.Services[cloud.ResourceManager].Audience+"/.default", build, proxy, roots)
+	a.host = endpoint.Host
 	options := &arm.ClientOptions{ClientOptions: azureOptions(in, a), DisableRPRegistration: true}
 	if a.pools, err = avd.NewHostPoolsClient(subscription, a.identity, options); err != nil {
 		return nil, err
@@ -80,6 +76,13 @@ func newAzureAccess(in cloud.Configuration, subscription string, build credentia
 	}
 	a.plain, err = arm.NewClient("firstcall", "v1.0.0", a.identity, options)
 	return a, err
+}
+
+// newTokenAccess is a way to Entra alone, for tokens of one scope. It connects nowhere.
+func newTokenAccess(in cloud.Configuration, scope string, build credentialBuilder, proxy func(*url.URL) (*url.URL, error), roots *x509.CertPool) *azureAccess {
+	a := &azureAccess{proxy: proxy, dial: dialForRun, tls: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	a.identity = newKeptCredential(scope, func() (azcore.TokenCredential, error) { return build(azureOptions(in, a)) })
+	return a
 }
 
 // azureOptions are the settings of every pipeline: one try, since a detector repeats; no telemetry.
@@ -153,7 +156,7 @@ func (a *azureAccess) Do(request *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("a request to azure outside a run")
 	}
-	toARM := strings.EqualFold(request.URL.Host, a.host)
+	toARM := a.host != "" && strings.EqualFold(request.URL.Host, a.host)
 	switch {
 	case request.Header.Get("Authorization") != "" && !toARM:
 		return nil, strayError{Printable(request.URL.Host, 80)}

@@ -17,11 +17,11 @@ import (
 )
 
 // who names the probe's identity for a person.
-func (p *AVDPool) who() string {
-	if p.ClientID != "" {
-		return "the probe's identity (" + p.Credential + ", client " + p.ClientID + ")"
+func (i azureIdentity) who() string {
+	if i.clientID != "" {
+		return "the probe's identity (" + i.credential + ", client " + i.clientID + ")"
 	}
-	return "the probe's identity (" + p.Credential + ")"
+	return "the probe's identity (" + i.credential + ")"
 }
 
 // identityAdvice says where each credential is set right.
@@ -32,39 +32,39 @@ var identityAdvice = map[string]string{
 	clientCertificate: "check tenant_id, client_id, and that the certificate is registered with the application and not expired",
 }
 
-// judgeIdentity judges that no token was got. It is never the pool's fault.
-func (p *AVDPool) judgeIdentity(ctx context.Context, err error) (Outcome, Reason, string) {
+// judge judges that no token was got. It is never the target's fault.
+func (i azureIdentity) judge(ctx context.Context, err error) (Outcome, Reason, string) {
 	local, isLocal := errors.AsType[localError](err)
-	missing := p.tokenFile()
+	missing := i.tokenFile()
 	failed, _ := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	switch {
 	case ctx.Err() != nil || isTimeout(err):
-		return p.unasked(ctx, err, "microsoft entra")
+		return i.unasked(ctx, err, "microsoft entra")
 	case isLocal:
 		return Unknown, Local, clause(local.err)
 	case missing != nil:
 		return Unknown, Local, clause(missing)
 	case failed != nil && failed.RawResponse != nil:
-		return p.judgeEntra(failed.RawResponse)
-	case p.Credential == azureCLI:
-		return p.judgeCLI(err)
+		return i.judgeEntra(failed.RawResponse)
+	case i.credential == azureCLI:
+		return i.judgeCLI(err)
 	}
-	return p.unasked(ctx, err, "microsoft entra")
+	return i.unasked(ctx, err, "microsoft entra")
 }
 
 // judgeEntra judges an answer of Entra, or of a managed identity's endpoint, that holds no token.
-func (p *AVDPool) judgeEntra(response *http.Response) (Outcome, Reason, string) {
+func (i azureIdentity) judgeEntra(response *http.Response) (Outcome, Reason, string) {
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests:
-		return Unknown, Local, "microsoft entra throttles " + p.who() + " (429)"
+		return Unknown, Local, "microsoft entra throttles " + i.who() + " (429)"
 	case status >= 500, status < 400:
 		return Unknown, Local, fmt.Sprintf("microsoft entra answers %d and gives no token", status)
 	default:
-		text := fmt.Sprintf("microsoft entra refuses %s: status %d", p.who(), status)
+		text := fmt.Sprintf("microsoft entra refuses %s: status %d", i.who(), status)
 		if said := entraText(response); said != "" {
 			text += ", " + said
 		}
-		return Unknown, Auth, text + "; " + identityAdvice[p.Credential]
+		return Unknown, Auth, text + "; " + identityAdvice[i.credential]
 	}
 }
 
@@ -89,7 +89,7 @@ func entraText(response *http.Response) string {
 	return Printable(maskTokens(first), 140)
 }
 
-func (p *AVDPool) judgeCLI(err error) (Outcome, Reason, string) {
+func (i azureIdentity) judgeCLI(err error) (Outcome, Reason, string) {
 	if strings.Contains(err.Error(), "not found on path") {
 		return Unknown, Local, "there is no az on this host's path: install the Azure CLI, or choose another credential"
 	}
@@ -99,12 +99,12 @@ func (p *AVDPool) judgeCLI(err error) (Outcome, Reason, string) {
 
 // unasked judges that there was no answer, or none that could be read. Like everything between the agent and Azure's control
 // plane it proves nothing about the hosts.
-func (p *AVDPool) unasked(ctx context.Context, err error, whom string) (Outcome, Reason, string) {
+func (i azureIdentity) unasked(ctx context.Context, err error, whom string) (Outcome, Reason, string) {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return Unknown, Local, "the run was cancelled before " + whom + " had answered"
 	case ctx.Err() != nil || isTimeout(err):
-		return Unknown, Local, whom + " did not answer in time: the pool's state is not known"
+		return Unknown, Local, whom + " did not answer in time: " + i.unknown + " is not known"
 	}
 	_, _, detail := Classify(ctx, "", err, Protocol)
 	return Unknown, Local, whom + " cannot be asked: " + strings.TrimRight(Printable(detail, 250), ". ")
@@ -130,16 +130,16 @@ func (p *AVDPool) judgeARM(ctx context.Context, rec *Recorder, err error) (Outco
 	case status == http.StatusTooManyRequests:
 		wait := retryAfter(answer.RawResponse)
 		p.azure.pause(wait)
-		return Unknown, Local, fmt.Sprintf("%s throttles %s (429) and asks to wait %s: the pool's state is not known", armName, p.who(), wait)
+		return Unknown, Local, fmt.Sprintf("%s throttles %s (429) and asks to wait %s: the pool's state is not known", armName, p.identity().who(), wait)
 	case status == http.StatusUnauthorized:
 		p.azure.identity.drop(ctx)
-		return Unknown, Auth, fmt.Sprintf("%s does not accept the token of %s (401 %s): check tenant_id and cloud", armName, p.who(), code)
+		return Unknown, Auth, fmt.Sprintf("%s does not accept the token of %s (401 %s): check tenant_id and cloud", armName, p.identity().who(), code)
 	case status == http.StatusForbidden:
-		return Unknown, Auth, fmt.Sprintf("%s lacks the right to read host pool %s (403 %s): assign it the role of docs/probes-avd.md on resource group %s", p.who(), p.HostPool, code, p.ResourceGroup)
+		return Unknown, Auth, fmt.Sprintf("%s lacks the right to read host pool %s (403 %s): assign it the role of docs/probes-avd.md on resource group %s", p.identity().who(), p.HostPool, code, p.ResourceGroup)
 	case status == http.StatusNotFound && notFoundCodes.MatchString(answer.ErrorCode):
 		return Down, Status, fmt.Sprintf("azure has no host pool %s in resource group %s (%s): it was deleted or moved, or the configuration names another", p.HostPool, p.ResourceGroup, code)
 	case status == http.StatusNotFound:
-		return Unknown, Auth, fmt.Sprintf("%s does not see subscription %s (404 %s): check subscription, tenant_id and cloud", p.who(), p.Subscription, code)
+		return Unknown, Auth, fmt.Sprintf("%s does not see subscription %s (404 %s): check subscription, tenant_id and cloud", p.identity().who(), p.Subscription, code)
 	case status >= 500:
 		return Unknown, Local, fmt.Sprintf("%s answers %d %s: the pool's state is not known", armName, status, code)
 	default:
@@ -152,17 +152,17 @@ func (p *AVDPool) judgeNoAnswer(ctx context.Context, err error) (Outcome, Reason
 	_, long := errors.AsType[tooLongError](err)
 	_, many := errors.AsType[tooManyError](err)
 	if _, identity := errors.AsType[*azidentity.AuthenticationFailedError](err); identity {
-		return p.judgeIdentity(ctx, err)
+		return p.identity().judge(ctx, err)
 	}
 	switch {
 	case ctx.Err() != nil || isTimeout(err):
-		return p.unasked(ctx, err, armName)
+		return p.identity().unasked(ctx, err, armName)
 	case stray, long, many:
 		return Unknown, Internal, clause(err)
 	case strings.Contains(err.Error(), "unmarshalling"):
 		return Unknown, Local, "what answers for " + armName + " is not it, or not whole: the answer is no json of a host pool; check for a proxy in the way"
 	}
-	return p.unasked(ctx, err, armName)
+	return p.identity().unasked(ctx, err, armName)
 }
 
 // retryAfter returns how long an answer asks to wait: 30 s unless it says.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -42,3 +43,13 @@ var ParseGateway = parseGateway
 
 // SetResolver makes the probe look controllers up with r.
 func (p *RDP) SetResolver(r *net.Resolver) { p.resolver = r }
+// Fake replaces the identity; it is called after Validate.
+func (p *MSSQL) Fake(credential azcore.TokenCredential) {
+	p.azure.identity.build = func() (azcore.TokenCredential, error) { return credential, nil }
+}
+
+// PauseFor sets how long a run waits before it asks a database again that resumes; it is called after Validate.
+func (p *MSSQL) PauseFor(d time.Duration) { p.pause = d }
+
+// Succeed notes that a log-in succeeded before.
+func (p *MSSQL) Succeed() { p.succeed() }

@@ -29,7 +29,7 @@ const (
 	digestRounds = 10_000
 )
 
-// guardKey returns the key of an account of a kind under a scope, which is the host for accounts of its own.
+// guardKey returns the key that a kind has for an account under a scope, which is the host for accounts of its own.
 func guardKey(kind, user, domain, scope string, secret []byte) (string, error) {
 	salt := strings.Join([]string{"firstcall " + kind, strings.ToUpper(user), strings.ToUpper(domain), strings.ToLower(scope)}, "\x00")
 	sum, err := pbkdf2.Key(sha256.New, string(secret), []byte(salt), digestRounds, 16)

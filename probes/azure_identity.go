@@ -2,42 +2,100 @@ package probes
 
 import (
 	"context"
+	"crypto/rsa"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/firstcall-agent/firstcall/config/field"
+	"github.com/firstcall-agent/firstcall/config/secret"
 )
 
 // credentialBuilder makes a credential whose pipeline has the given options.
 type credentialBuilder func(azcore.ClientOptions) (azcore.TokenCredential, error)
 
-// credential returns what builds the configured credential. Instance discovery is off: it would ask login.microsoftonline.com
+// azureIdentity is the identity that a probe has at Azure, as its configuration names it.
+type azureIdentity struct {
+	credential, tenantID, clientID, federatedTokenFile string
+	certificate                                        secret.Value
+	unknown                                            string // what is not known when there is no token: "the pool's state"
+}
+
+// check checks the keys that go with the credential, and that no others are given.
+func (i azureIdentity) check(faults *field.Errors) {
+	if i.clientID != "" && !guidPattern.MatchString(i.clientID) {
+		faults.AddHint("client_id", "write the application id, 00000000-0000-0000-0000-000000000000", "is not valid")
+	}
+	if i.tenantID != "" && !tenantPattern.MatchString(i.tenantID) {
+		faults.AddHint("tenant_id", "write the tenant's id or its domain", "is not valid")
+	}
+	uses, known := map[string][]string{
+		"":                nil,
+		workloadIdentity:  {"tenant_id", "client_id", "federated_token_file"},
+		managedIdentity:   {"client_id"},
+		azureCLI:          {"tenant_id"},
+		clientCertificate: {"tenant_id", "client_id", "certificate"},
+	}[i.credential]
+	if !known {
+		faults.AddHint("credential", strings.Join([]string{workloadIdentity, managedIdentity, azureCLI, clientCertificate}, ", "), "is no credential")
+	}
+	given := []struct{ key, value string }{
+		{"tenant_id", i.tenantID},
+		{"client_id", i.clientID},
+		{"federated_token_file", i.federatedTokenFile},
+		{"certificate", i.certificate.Reveal()},
+	}
+	for _, g := range given {
+		switch used := slices.Contains(uses, g.key); {
+		case g.value != "" && !used && known && i.credential != "":
+			faults.Add(g.key, "has no effect with credential: %s", i.credential)
+		case g.value == "" && used && i.credential == clientCertificate:
+			faults.Add(g.key, "is needed by credential: %s", i.credential)
+		}
+	}
+	if i.certificate.IsZero() || i.credential != clientCertificate {
+		return
+	}
+	if block, _ := pem.Decode([]byte(i.certificate.Reveal())); block == nil {
+		faults.AddHint("certificate", "convert a .pfx with openssl pkcs12 -nodes", "is not in PEM form")
+	} else if _, key, err := azidentity.ParseCertificates([]byte(i.certificate.Reveal()), nil); err != nil {
+		faults.AddHint("certificate", "it must hold the certificate and its private key, not encrypted", "cannot be used")
+	} else if _, ok := key.(*rsa.PrivateKey); !ok {
+		faults.AddHint("certificate", "entra takes RSA keys", "has a key that is not RSA")
+	}
+}
+
+// builder returns what builds the configured credential. Instance discovery is off: it would ask login.microsoftonline.com
 // whatever the cloud, and the authorities are the SDK's own constants.
-func (p *AVDPool) credential() credentialBuilder {
+func (i azureIdentity) builder() credentialBuilder {
 	return func(options azcore.ClientOptions) (azcore.TokenCredential, error) {
-		switch p.Credential {
+		switch i.credential {
 		case workloadIdentity:
-			return p.workloadCredential(options)
+			return i.workloadCredential(options)
 		case managedIdentity:
 			managed := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: options}
-			if p.ClientID != "" {
-				managed.ID = azidentity.ClientID(p.ClientID)
+			if i.clientID != "" {
+				managed.ID = azidentity.ClientID(i.clientID)
 			}
 			return azidentity.NewManagedIdentityCredential(managed)
 		case azureCLI:
-			return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: p.TenantID})
+			return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: i.tenantID})
 		}
-		certificates, key, err := azidentity.ParseCertificates([]byte(p.Certificate.Reveal()), nil)
+		certificates, key, err := azidentity.ParseCertificates([]byte(i.certificate.Reveal()), nil)
 		if err != nil {
 			return nil, err
 		}
-		return azidentity.NewClientCertificateCredential(p.TenantID, p.ClientID, certificates, key, &azidentity.ClientCertificateCredentialOptions{
+		return azidentity.NewClientCertificateCredential(i.tenantID, i.clientID, certificates, key, &azidentity.ClientCertificateCredentialOptions{
 			ClientOptions: options, DisableInstanceDiscovery: true,
 		})
 	}
@@ -53,11 +111,11 @@ const (
 const webhookAdvice = "label the pod azure.workload.identity/use: \"true\" and annotate its service account, or set "
 
 // workloadCredential says what is missing in words of the configuration, and before Entra is asked.
-func (p *AVDPool) workloadCredential(options azcore.ClientOptions) (azcore.TokenCredential, error) {
+func (i azureIdentity) workloadCredential(options azcore.ClientOptions) (azcore.TokenCredential, error) {
 	for _, need := range []struct{ value, variable, key string }{
-		{p.ClientID, envClientID, "client_id"},
-		{p.TenantID, envTenantID, "tenant_id"},
-		{p.FederatedTokenFile, envTokenFile, "federated_token_file"},
+		{i.clientID, envClientID, "client_id"},
+		{i.tenantID, envTenantID, "tenant_id"},
+		{i.federatedTokenFile, envTokenFile, "federated_token_file"},
 	} {
 		if need.value == "" && os.Getenv(need.variable) == "" {
 			return nil, localError{fmt.Errorf("the environment has no %s for workload-identity: %s%s", need.variable, webhookAdvice, need.key)}
@@ -65,16 +123,16 @@ func (p *AVDPool) workloadCredential(options azcore.ClientOptions) (azcore.Token
 	}
 	return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
 		ClientOptions: options, DisableInstanceDiscovery: true,
-		ClientID: p.ClientID, TenantID: p.TenantID, TokenFilePath: p.FederatedTokenFile,
+		ClientID: i.clientID, TenantID: i.tenantID, TokenFilePath: i.federatedTokenFile,
 	})
 }
 
 // tokenFile reads the token of the service account and returns why it cannot be used; nil when it can, or is not needed.
-func (p *AVDPool) tokenFile() error {
-	if p.Credential != workloadIdentity {
+func (i azureIdentity) tokenFile() error {
+	if i.credential != workloadIdentity {
 		return nil
 	}
-	name := p.FederatedTokenFile
+	name := i.federatedTokenFile
 	if name == "" {
 		name = os.Getenv(envTokenFile)
 	}
@@ -177,6 +235,11 @@ func (k *keptCredential) drop(ctx context.Context) {
 		k.turn <- struct{}{}
 	case <-ctx.Done():
 	}
+	k.forget()
+}
+
+// forget makes the next call ask for a new token.
+func (k *keptCredential) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.token = azcore.AccessToken{}

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -108,7 +107,7 @@ func (g *Gatherer) Kick() {
 
 // Run gathers until ctx ends; what is not finished by then is gathered by the next life.
 func (g *Gatherer) Run(ctx context.Context) {
-	var jobs sync.WaitGroup
+	jobs := crew{log: g.o.Log}
 	defer jobs.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -193,9 +192,6 @@ func (g *Gatherer) forget(open []incident.Incident) {
 func (g *Gatherer) one(ctx context.Context, i incident.Incident) {
 	kept := false
 	defer func() {
-		if v := recover(); v != nil { // evidence must not end the watch
-			g.o.Log.Error("gathering evidence panicked; please report this fault", "incident", i.ID, "stack", string(debug.Stack()))
-		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.busy, i.ID)

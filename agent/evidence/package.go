@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +32,24 @@ const (
 
 // system is how the system's resolver is called in a package.
 const system = "system"
+
+// crew is a wait group whose members may panic: evidence must not end the watch.
+type crew struct {
+	sync.WaitGroup
+	log *slog.Logger
+}
+
+// Go runs fn; a panic of it is logged, and what it was to find is missing.
+func (c *crew) Go(fn func()) {
+	c.WaitGroup.Go(func() {
+		defer func() {
+			if recover() != nil {
+				c.log.Error("gathering evidence panicked; please report this fault", "stack", string(debug.Stack()))
+			}
+		}()
+		fn()
+	})
+}
 
 // failure is a probe that fails.
 type failure struct {
@@ -73,15 +93,19 @@ func (g *Gatherer) gather(ctx context.Context, i incident.Incident) incident.Evi
 	f := findings{incident: i, settings: g.o.Settings(), view: g.o.Source.View(), began: g.o.Now(), lag: g.o.Source.Lag()}
 	f.failing, f.more = g.failing(i, f.view)
 	files, left := collect(g.o.Source.Files, f.failing) // before a newer result takes their place
-	var all sync.WaitGroup
-	all.Go(func() { g.lastGood(ctx, f.failing) })
+	all := crew{log: g.o.Log}
+	good := make([]*probes.Result, len(f.failing))
+	all.Go(func() { g.lastGood(ctx, f.failing, good) })
 	if i.Class == incident.Availability || i.Class == incident.Performance { // for the others the network is not in question
-		all.Go(func() { f.lookups = lookUp(ctx, names(f.failing), resolvers(f.settings)) })
+		all.Go(func() { f.lookups = g.lookUp(ctx, names(f.failing), resolvers(f.settings)) })
 		if f.settings.Path {
 			all.Go(func() { f.walks = g.walk(ctx, f.failing) })
 		}
 	}
 	all.Wait()
+	for n := range f.failing {
+		f.failing[n].good = good[n]
+	}
 	f.took = g.o.Now().Sub(f.began)
 	if long := f.pathFile(); long != nil {
 		files = append([]incident.EvidenceFile{*long}, files...)
@@ -116,8 +140,8 @@ func (g *Gatherer) failing(i incident.Incident, v engine.View) (list []failure, 
 	return list, more
 }
 
-// lastGood finds the last good result of each probe in the store.
-func (g *Gatherer) lastGood(ctx context.Context, list []failure) {
+// lastGood finds the last good result of each probe in the store, into good; nil where it is not known any more.
+func (g *Gatherer) lastGood(ctx context.Context, list []failure, good []*probes.Result) {
 	for n, f := range list {
 		if f.probe.LastGood.IsZero() {
 			continue
@@ -129,7 +153,7 @@ func (g *Gatherer) lastGood(ctx context.Context, list []failure) {
 		}
 		for _, r := range slices.Backward(found) {
 			if r.Outcome == probes.Up {
-				list[n].good = &r
+				good[n] = &r
 				break
 			}
 		}
@@ -145,12 +169,12 @@ func (g *Gatherer) walk(ctx context.Context, list []failure) []path.Walk {
 		}
 	}
 	walks := make([]path.Walk, len(targets))
-	var all sync.WaitGroup
+	all := crew{log: g.o.Log}
 	for n, at := range targets {
 		all.Go(func() { walks[n] = g.o.Walk(ctx, at.Addr(), at.Port()) })
 	}
 	all.Wait()
-	return walks
+	return slices.DeleteFunc(walks, func(w path.Walk) bool { return !w.Target.IsValid() })
 }
 
 // target returns the address that the failing run went to, or that its host resolves to.
@@ -227,9 +251,9 @@ func second(file string) []string {
 }
 
 // lookUp asks every resolver for every name, all at once.
-func lookUp(ctx context.Context, names, resolvers []string) []lookup {
+func (g *Gatherer) lookUp(ctx context.Context, names, resolvers []string) []lookup {
 	all := make([]lookup, len(names))
-	var asked sync.WaitGroup
+	asked := crew{log: g.o.Log}
 	for n, name := range names {
 		all[n] = lookup{name: name, answers: make([]said, len(resolvers))}
 		for k, resolver := range resolvers {

@@ -91,33 +91,44 @@ func (f findings) summary() string {
 	return strings.Join(parts, "; ")
 }
 
+// summary compares what the others say with what the system's resolver says.
 func (l lookup) summary() string {
 	first := l.answers[0]
-	var differ []string
+	var know, differ, none []string
 	for _, a := range l.answers[1:] {
-		if a.failed != first.failed || !a.failed && !sameAnswers(a.text, first.text) {
+		switch {
+		case a.failed:
+			none = append(none, a.resolver)
+		case !first.failed && apart(a.text, first.text):
 			differ = append(differ, a.resolver)
+		default:
+			know = append(know, a.resolver)
 		}
 	}
+	var parts []string
 	switch {
-	case first.failed && len(differ) == 0:
-		return l.name + " does not resolve"
+	case first.failed && len(know) > 0:
+		parts = append(parts, l.name+" does not resolve here, but at "+strings.Join(know, ", "))
 	case first.failed:
-		return l.name + " does not resolve here, but at " + strings.Join(differ, ", ")
-	case len(differ) > 0:
-		return l.name + " resolves otherwise at " + strings.Join(differ, ", ")
-	case len(l.answers) > 1:
-		return fmt.Sprintf("%d resolvers agree on %s", len(l.answers), l.name)
+		return l.name + " does not resolve"
+	case len(know) > 0:
+		parts = append(parts, fmt.Sprintf("%d resolvers agree on %s", len(know)+1, l.name))
+	default:
+		parts = append(parts, l.name+" resolves")
 	}
-	return l.name + " resolves"
+	if len(differ) > 0 {
+		parts = append(parts, "to other addresses at "+strings.Join(differ, ", "))
+	}
+	if len(none) > 0 {
+		parts = append(parts, "not at "+strings.Join(none, ", "))
+	}
+	return strings.Join(parts, ", ")
 }
 
-// sameAnswers reports whether two lists of addresses are the same, in whatever order.
-func sameAnswers(a, b string) bool {
-	x, y := strings.Split(a, ", "), strings.Split(b, ", ")
-	slices.Sort(x)
-	slices.Sort(y)
-	return slices.Equal(x, y)
+// apart reports whether two lists of addresses have none in common: a part of a longer list is usual, a list of others is not.
+func apart(a, b string) bool {
+	other := strings.Split(b, ", ")
+	return !slices.ContainsFunc(strings.Split(a, ", "), func(address string) bool { return slices.Contains(other, address) })
 }
 
 func (f findings) failingLines() (lines []string) {
@@ -129,7 +140,7 @@ func (f findings) failingLines() (lines []string) {
 		lines = append(lines, secret.Plain(line, maxLine))
 		switch {
 		case p.good != nil:
-			lines = append(lines, secret.Plain(fmt.Sprintf("  last good at %s: %s", f.clock(p.good.Start), result(*p.good)), maxLine))
+			lines = append(lines, "  "+secret.Plain(fmt.Sprintf("last good at %s: %s", f.clock(p.good.Start), result(*p.good)), maxLine))
 		case !p.probe.LastGood.IsZero():
 			lines = append(lines, "  last good at "+f.clock(p.probe.LastGood))
 		default:

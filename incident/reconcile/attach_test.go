@@ -140,7 +140,7 @@ func TestAttachFails(t *testing.T) {
 					}
 					return fine
 				}
-						w.gathered(i.ID)
+				w.gathered(i.ID)
 				w.run()
 				w.wait(10 * time.Second) // a file is on its way, or has just failed
 				second := w.outage("web-client", incident.P2)
@@ -196,7 +196,7 @@ func TestAttachKilled(t *testing.T) {
 				fileTaker
 			}{mortalDesk{w.soc, w.life}, d}}}
 			i := w.outage("backend", incident.P1)
-				w.gathered(i.ID)
+			w.gathered(i.ID)
 			w.start()
 			w.wait(2 * time.Minute)
 			if got := fmt.Sprint(d.files); got != "map[1:[path.txt screenshot.png]]" {

@@ -52,8 +52,11 @@ func (s *suite) files() {
 		}
 	}
 	for _, unfit := range []desk.File{
-		{Name: "../path.txt", Type: "text/plain", Content: []byte("x")}, {Name: "a\r\nb", Type: "text/plain", Content: []byte("x")},
-		{Type: "text/plain", Content: []byte("x")}, {Name: "a.txt", Content: []byte("x")}, {Name: "a.txt", Type: "text/plain"},
+		{Name: "../path.txt", Type: "text/plain", Content: []byte("x")},
+		{Name: "a\r\nb", Type: "text/plain", Content: []byte("x")},
+		{Type: "text/plain", Content: []byte("x")},
+		{Name: "a.txt", Content: []byte("x")},
+		{Name: "a.txt", Type: "text/plain"},
 		{Name: "a.txt", Type: "text/plain", Content: make([]byte, 1<<20+1)},
 	} {
 		s.bad("attach of an unfit file", a.Attach(s.within(), c.Ref, f, unfit))

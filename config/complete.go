@@ -287,12 +287,12 @@ func (d *decoder) faces(c *Config) {
 // resolvers checks evidence.resolvers.
 func (d *decoder) resolvers(list []string) {
 	const most = 3
-	d.check(len(list) <= most, "evidence.resolvers", "", "has %d servers: at most %d are asked", len(list), most)
 	for n, server := range list {
 		host, port, err := net.SplitHostPort(server)
 		number, wrong := strconv.ParseUint(port, 10, 16)
 		d.check(err == nil && host != "" && wrong == nil && number > 0, fmt.Sprintf("evidence.resolvers[%d]", n), "write host:port, such as 9.9.9.9:53", "%s is not the address of a server", quote(server))
 	}
+	d.check(len(list) <= most, "evidence.resolvers", "", "has %d servers: at most %d are asked", len(list), most)
 }
 
 func (d *decoder) storeURL(given string) string {

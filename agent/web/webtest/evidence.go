@@ -47,7 +47,7 @@ Files
 		{Name: "path.txt", Type: "text/plain", Size: len(path), Content: path},
 		{Name: "web-client-browser-screenshot.png", Type: "image/png", Size: len(shot), Content: shot},
 	}, Left: []string{"web-client-browser-requests.har"}})
-	f.Events[id] = append(f.Events[id], incident.Event{Incident: id, At: at, Kind: incident.EventEvidence, Actor: incident.ActorAgent, Text: text, Priority: incident.P1})
+	f.tell(id, f.Now.Sub(at), incident.EventEvidence, incident.ActorAgent, text, 0)
 }
 
 // screenshot is a picture as wide as a browser's window.

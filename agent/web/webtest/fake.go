@@ -31,7 +31,7 @@ type Fake struct {
 	Desk      []incident.Case
 	Messages  []incident.Notice
 	Evidences []incident.Evidence // of which each file has its content
-	StoreErr  error // of every read
+	StoreErr  error               // of every read
 	ReloadErr error
 	ActErr    error
 

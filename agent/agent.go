@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/agent/evidence"
 	"github.com/firstcall-agent/firstcall/agent/metrics"
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/config"
@@ -52,6 +53,7 @@ type Agent struct {
 	writer    *writer
 	judge     *judge
 	seeds     *seeder
+	evidence  *evidence.Gatherer
 	schedule  *schedule
 	heartbeat *heartbeat
 	server    *web.Server
@@ -106,7 +108,10 @@ func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
 	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)
 	a.lag = newLag(a.clock, a.log, a.jumped)
-	a.writer = newWriter(a.clock, a.store, a.log, a.metrics, a.kick)
+	a.evidence = evidence.New(evidence.Options{
+		Source: seen{a}, Store: a.store, Settings: a.gathers, Now: a.clock.Now, Log: a.log, Kept: a.kick,
+	})
+	a.writer = newWriter(a.clock, a.store, a.log, a.metrics, func() { a.kick(); a.evidence.Kick() })
 	a.judge = newJudge(a.clock, a.writer, func(list []engine.Recheck) { a.schedule.recheck(list) })
 	a.writer.freeze = a.judge.freeze
 	a.schedule = newSchedule(a.clock, a.lag, a.log, a.metrics, a.judge.deliver)
@@ -198,6 +203,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	watching.Go(func() { a.serve(ctx) })
 	watching.Go(func() { a.lag.run(ctx) })
 	watching.Go(func() { a.heartbeat.run(ctx) })
+	watching.Go(func() { a.evidence.Run(ctx) })
 	watching.Go(func() { a.watchConfig(ctx) })
 	c := a.set.Load().config
 	a.log.Info("the agent watches", "tenant", c.Tenant.ID, "probes", len(c.AllProbes()), "alert_only", a.o.AlertOnly, "version", a.o.Version)

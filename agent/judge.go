@@ -138,6 +138,7 @@ func (j *judge) one(m measured) {
 	r.Lagging = m.lagging
 	m.job.series.ObserveResult(&r)
 	m.job.recent.add(&r)
+	r.Attachments = nil // they are held there, once, for an incident; the judgement has no use for them
 	j.account(&r)
 	j.writer.result(r)
 	j.follow(j.engine.Observe(r))

@@ -11,13 +11,19 @@ import (
 // recentResults is how many results of a probe are held in memory for the page.
 const recentResults = 60
 
+// filesFor is how long the files of a failing result are held once the probe is good again: a failure may still be confirmed.
+const filesFor = 10 * time.Minute
+
 // recent holds the newest results of a probe: the last one whole, the others in 16 bytes each. The zero value is empty. It is
 // safe for concurrent use.
 type recent struct {
 	mu   sync.Mutex
 	ring []brief // grows to recentResults, then turns
 	next int
-	last probes.Result
+	last probes.Result // without its files
+
+	files    []probes.Attachment // of the newest failing result that has any
+	filesEnd time.Time           // of that result
 }
 
 // brief is what the outcome bars need of a result.
@@ -51,6 +57,13 @@ func (r *recent) add(result *probes.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = *result
+	r.last.Attachments = nil
+	switch up := result.Outcome == probes.Up; {
+	case !up && len(result.Attachments) > 0:
+		r.files, r.filesEnd = result.Attachments, result.End()
+	case up && result.Start.Sub(r.filesEnd) > filesFor:
+		r.files = nil
+	}
 	if len(r.ring) < recentResults {
 		r.ring = append(r.ring, b)
 		return
@@ -80,6 +93,13 @@ func (r *recent) results(probe string) []probes.Result {
 	}
 	all[len(all)-1] = r.last
 	return all
+}
+
+// failing returns the files of the newest failing result that has any; none once it has been good for a while.
+func (r *recent) failing() []probes.Attachment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.files)
 }
 
 // any reports whether there is a result at all.

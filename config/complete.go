@@ -275,12 +275,24 @@ func (d *decoder) faces(c *Config) {
 		d.check(isHTTP(c.Heartbeat.URL.Reveal()), "heartbeat.url", "", "is not an http:// or https:// address")
 		d.check(c.Heartbeat.Every >= time.Second, "heartbeat.every", "", "is shorter than a second")
 	}
+	d.resolvers(c.Evidence.Resolvers)
 	d.check(isListen(c.Web.Listen), "web.listen", "write host:port, such as 127.0.0.1:9797", "%s is not an address to listen on", quote(c.Web.Listen))
 	d.check(c.Web.ExternalURL == "" || isHTTP(c.Web.ExternalURL), "web.external_url", "write it as https://host/", "is not an http:// or https:// address")
 	if c.Vantage == "" {
 		c.Vantage, _ = os.Hostname() // a host without a name has an empty vantage
 	}
 	d.text("vantage", c.Vantage)
+}
+
+// resolvers checks evidence.resolvers.
+func (d *decoder) resolvers(list []string) {
+	const most = 3
+	for n, server := range list {
+		host, port, err := net.SplitHostPort(server)
+		number, wrong := strconv.ParseUint(port, 10, 16)
+		d.check(err == nil && host != "" && wrong == nil && number > 0, fmt.Sprintf("evidence.resolvers[%d]", n), "write host:port, such as 9.9.9.9:53", "%s is not the address of a server", quote(server))
+	}
+	d.check(len(list) <= most, "evidence.resolvers", "", "has %d servers: at most %d are asked", len(list), most)
 }
 
 func (d *decoder) storeURL(given string) string {

@@ -33,6 +33,7 @@ type Config struct {
 	Desks            []Desk          `yaml:"desks" doc:"Where cases are opened; none: the built-in desk."`
 	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`
 	Heartbeat        *Heartbeat      `yaml:"heartbeat" doc:"An outside watchdog that notices when this agent falls silent."`
+	Evidence         Evidence        `yaml:"evidence" doc:"What is gathered, once, when an incident opens: docs/evidence.md."`
 	Store            Store           `yaml:"store" doc:"Where state is kept."`
 	Seed             []Seed          `yaml:"seed" doc:"Records of before, from which what is normal for a probe is learnt at once instead of over two weeks."`
 	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from; the host name unless given."`
@@ -184,6 +185,13 @@ type Recipient struct {
 type Heartbeat struct {
 	URL   secret.Value  `yaml:"url" required:"true" doc:"Address that is called."`
 	Every time.Duration `yaml:"every" default:"1m" doc:"How often."`
+}
+
+// Evidence says what is gathered when an incident opens.
+type Evidence struct {
+	Enabled   bool     `yaml:"enabled" default:"true" doc:"Gather it: the way to what fails, what its names resolve to, its last good result, what else works, and files of failing probes."`
+	Path      bool     `yaml:"path" default:"true" doc:"Walk to what fails, hop by hop, as traceroute does; on Linux only, and without any right."`
+	Resolvers []string `yaml:"resolvers" doc:"DNS servers, host:port, that are asked for the names of what fails, beside the system's resolver: at most 3. The second name server of /etc/resolv.conf unless given."`
 }
 
 // Store says where state is kept.

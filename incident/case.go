@@ -53,6 +53,12 @@ type Case struct {
 	Priority  Priority  `json:"priority"`           // as read back
 	Noted     int64     `json:"noted"`              // Seq of the last timeline event that the desk was told
 
+	Owed int64 `json:"owed,omitempty"` // Seq of an event that stands in no body and that the desk is still to be told of; 0: none
+
+	Attached       []string  `json:"attached,omitempty"`        // names of the files of evidence that the desk holds
+	AttachFailures int       `json:"attach_failures,omitempty"` // in a row
+	AttachNext     time.Time `json:"attach_next,omitzero"`
+
 	FailingSince time.Time `json:"failing_since,omitzero"` // start of the first of Failures
 	GoodNoted    time.Time `json:"good_noted,omitzero"`    // when the desk was told that the fault has gone, where the case is not resolved at once
 	Reopened     int       `json:"reopened,omitempty"`     // how often it was opened again after people resolved it too early

@@ -246,6 +246,7 @@ const (
 	EventRectified    EventKind = "rectified" // temporarily
 	EventMoved        EventKind = "moved"     // another case goes on with it
 	EventReaction     EventKind = "reaction"  // a share of the reaction time has passed and nobody took the case
+	EventEvidence     EventKind = "evidence"  // what was gathered when it opened; its first line says the essence
 	EventNote         EventKind = "note"
 	EventNoticeSent   EventKind = "notice-sent" // with the proof
 	EventNoticeFailed EventKind = "notice-failed"

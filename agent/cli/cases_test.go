@@ -161,3 +161,35 @@ func TestActor(t *testing.T) {
 		t.Errorf("the actor is %q", got)
 	}
 }
+
+// The timeline has the essence of the evidence in its line, and the whole stands below, as lines, with where its files are.
+func TestPrintedEvidence(t *testing.T) {
+	at := time.Date(2026, 11, 23, 10, 1, 0, 0, time.UTC)
+	text := "10.0.0.7:443 is not reached\n\nPaths\n   1  10.0.0.1  0.4 ms\n\x1b[31mred"
+	s := web.Story{
+		Incident: incident.Incident{ID: "fc-acme-backend", Tenant: "acme"}, At: at,
+		Timeline: []incident.Event{{At: at, Kind: incident.EventEvidence, Actor: incident.ActorAgent, Text: text}},
+		Evidence: &incident.Evidence{At: at, Text: text, Files: []incident.EvidenceFile{{Name: "path.txt"}, {Name: "shot.png"}}},
+	}
+	var out strings.Builder
+	if err := printStory(&out, incident.Case{}, s); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(out.String(), "\n\n")
+	want := `2026-11-23 10:01:00 UTC  evidence  firstcall  10.0.0.7:443 is not reached
+
+evidence, gathered 2026-11-23 10:01:00 UTC:
+
+10.0.0.7:443 is not reached
+
+Paths
+   1  10.0.0.1  0.4 ms
+` + printable("\x1b[31mred") + `
+
+GET /api/v1/incidents/fc-acme-backend/evidence/path.txt
+GET /api/v1/incidents/fc-acme-backend/evidence/shot.png
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -31,9 +32,34 @@ func printStory(w io.Writer, k incident.Case, s web.Story) error {
 		_, _ = fmt.Fprintf(w, "%d earlier steps are left out\n", s.Earlier)
 	}
 	for _, e := range s.Timeline {
-		row(tw, clockTime(e.At), string(e.Kind), e.Actor, e.Text)
+		text := e.Text
+		if e.Kind == incident.EventEvidence {
+			text, _, _ = strings.Cut(text, "\n") // the whole stands below
+		}
+		row(tw, clockTime(e.At), string(e.Kind), e.Actor, text)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	showEvidence(w, s)
+	return nil
+}
+
+// showEvidence writes what was gathered when the incident opened, and where its files are.
+func showEvidence(w io.Writer, s web.Story) {
+	if s.Evidence == nil {
+		return
+	}
+	_, _ = fmt.Fprintf(w, "\nevidence, gathered %s:\n\n", clockTime(s.Evidence.At))
+	for line := range strings.Lines(s.Evidence.Text) {
+		_, _ = fmt.Fprintln(w, printable(strings.TrimRight(line, "\n")))
+	}
+	for n, f := range s.Evidence.Files {
+		if n == 0 {
+			_, _ = fmt.Fprintln(w)
+		}
+		_, _ = fmt.Fprintf(w, "GET /api/v1/incidents/%s/evidence/%s\n", s.Incident.ID, f.Name)
+	}
 }
 
 func showCase(w io.Writer, k incident.Case, s web.Story) {

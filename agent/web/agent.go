@@ -40,6 +40,8 @@ type Reader interface {
 	CaseByNumber(ctx context.Context, number string) (incident.Case, error)
 	Notices(ctx context.Context, id string) ([]incident.Notice, error)
 	Results(ctx context.Context, probe string, from, to time.Time, limit int) ([]probes.Result, error)
+	Evidence(ctx context.Context, id string) (incident.Evidence, error)
+	EvidenceFile(ctx context.Context, id, name string) (incident.EvidenceFile, error)
 	Rollups(ctx context.Context, probe string, from, to time.Time) ([]store.Rollup, error)
 }
 

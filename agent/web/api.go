@@ -128,6 +128,8 @@ type Story struct {
 	Downtime   Downtime          `json:"downtime"`
 	Clock      sla.Clock         `json:"clock"`
 	Deliveries []Delivery        `json:"deliveries"` // what has waited longest first
+
+	Evidence *incident.Evidence `json:"evidence,omitempty"` // gathered when it opened; nil: none was
 }
 
 // Downtime is how long the fault has lasted, by the contract.
@@ -157,6 +159,9 @@ func (s *site) story(ctx context.Context, id string) (Story, error) {
 		return Story{}, err
 	}
 	if st.Notices, err = s.Store.Notices(ctx, id); err != nil {
+		return Story{}, err
+	}
+	if st.Evidence, err = s.evidence(ctx, id); err != nil {
 		return Story{}, err
 	}
 	st.Timeline, st.Cases, st.Notices = list(st.Timeline), list(st.Cases), list(st.Notices)

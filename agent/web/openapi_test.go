@@ -90,6 +90,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			"GET /api/v1/incidents/" + id, "GET /api/v1/incidents/none", "GET /api/v1/cases", "GET /api/v1/cases?limit=1", "GET /api/v1/cases/" + number, "GET /api/v1/cases/none",
 			"GET /api/v1/results?probe=web-client/http", "GET /api/v1/results?probe=none", "GET /api/openapi.json", "GET /-/healthy", "GET /-/ready", "GET /metrics", "GET /badge.svg",
 			"GET /", "GET /incidents", "GET /incidents/" + id, "GET /incidents/none", "GET /cases/none", "GET /cases/" + number, "GET /static/style.css", "POST /-/reload", "PUT /-/reload",
+			"GET /api/v1/incidents/" + id + "/evidence", "GET /api/v1/incidents/none/evidence", "GET /api/v1/incidents/" + id + "/evidence/path.txt", "GET /api/v1/incidents/none/evidence/path.txt",
 			"GET /incidents/" + f.Told[0].ID, "GET /api/v1/incidents/" + f.Told[0].ID,
 			"POST /api/v1/probes/accept?probe=web-client/http", "POST /api/v1/probes/accept?probe=none", "POST /api/v1/probes/accept?probe=witness/tcp", "POST /api/v1/probes/accept",
 			"POST /api/v1/cases/" + number + "/ack", "POST /api/v1/cases/" + number + "/hold", "POST /api/v1/cases/none/note", "POST /api/v1/cases/" + number + "/resume", "POST /api/v1/cases/" + number + "/resolve",

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -33,7 +34,11 @@ type eventRow struct {
 }
 
 func (s *site) eventRow(e incident.Event, now time.Time) eventRow {
-	return eventRow{s.when(e.At, now), e.Kind, clean(e.Actor), clean(e.Text), e.Priority}
+	text := e.Text
+	if e.Kind == incident.EventEvidence {
+		text, _, _ = strings.Cut(text, "\n") // the whole stands in a section of its own
+	}
+	return eventRow{s.when(e.At, now), e.Kind, clean(e.Actor), clean(text), e.Priority}
 }
 
 // caseRow is a case at one desk.
@@ -123,6 +128,7 @@ type incidentPage struct {
 	Earlier                                    int
 	Notices                                    []noticeRow
 	MoreNotices                                int
+	Evidence                                   *evidenceRow // nil: none was gathered
 }
 
 type noticeRow struct {
@@ -147,7 +153,7 @@ func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
 		page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
 		Started: s.when(i.Started, now), Opened: s.when(i.Opened, now), Commencement: s.when(i.Commencement, now), ReactionDue: s.when(i.ReactionDue, now),
 		Ended: s.when(i.Ended, now), Closed: s.when(i.Closed, now), Gross: exact(st.Downtime.Gross), Net: exact(st.Downtime.Net),
-		Clock: s.clockRow(st.Clock, i, now), Due: s.dueRows(st.Deliveries, now),
+		Clock: s.clockRow(st.Clock, i, now), Due: s.dueRows(st.Deliveries, now), Evidence: s.evidenceRow(st),
 	}
 	for _, c := range st.Cases {
 		row := s.caseRow(c, i, now)

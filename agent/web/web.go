@@ -85,6 +85,8 @@ func (s *site) routes() []route {
 		get("/api/v1/results", s.answer(s.apiResults)),
 		get("/api/v1/incidents", s.answer(s.apiIncidents)),
 		get("/api/v1/incidents/{id}", s.answer(s.apiIncident)),
+		get("/api/v1/incidents/{id}/evidence", s.answer(s.apiEvidence)),
+		get("/api/v1/incidents/{id}/evidence/{name}", s.evidenceFile),
 		get("/api/v1/cases", s.answer(s.apiCases)),
 		get("/api/v1/cases/{number}", s.answer(s.apiCase)),
 	}

@@ -64,6 +64,7 @@ type Capabilities struct {
 	Transitions    bool          // people work in this desk, and Transitions tells what they did
 	MailsCustomer  bool          // the desk itself mails the customer: the agent's own customer mails are not sent
 	Reopens        bool          // an Update that comes to a resolved case opens another one: none is sent when the case is about to be resolved
+	InternalFiles  bool          // the customer does not see what Attach adds; without it nothing is attached where MailsCustomer holds
 	KeepAlive      time.Duration // the desk ends a case of which it hears nothing for longer: Update is repeated within it; 0: it does not
 }
 
@@ -93,6 +94,21 @@ type Reopener interface {
 	// Reopen makes a resolved case a live one again, with a note that says why; on a live case it changes nothing but may
 	// repeat the note.
 	Reopen(ctx context.Context, ref string, f Fields, note string) error
+}
+
+// File is a file for a case: evidence, and so for the engineer's eyes only.
+type File struct {
+	Name    string // at most 60 of a-z, 0-9, dot, hyphen and underscore
+	Type    string // media type
+	Content []byte // at most 1 MiB; free of secrets
+}
+
+// Attacher is a desk that takes files.
+type Attacher interface {
+	Desk
+	// Attach adds the file to the case, unless the case has one of that name already, as far as the desk can tell. Where the
+	// system knows the difference, the customer does not see it.
+	Attach(ctx context.Context, ref string, f Fields, file File) error
 }
 
 // Action is what an operator does to a case of a desk that lives inside the agent.

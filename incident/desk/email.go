@@ -91,6 +91,7 @@ const (
 	mailResolve  = "resolve"
 	mailReopen   = "reopen"
 	mailWithdraw = "withdraw"
+	mailAttach   = "attach"
 )
 
 // Capabilities says that a repeated create leads to the first case: SMTP has no exactly-once, but the repeated mail carries the
@@ -115,7 +116,7 @@ func (d *email) Transitions(context.Context, string, time.Time) ([]incident.Tran
 // Open sends the mail that begins the case's thread.
 func (d *email) Open(ctx context.Context, f Fields) (Case, error) {
 	c := Case{Ref: f.Key, Number: mailNumber(f.Key), Key: f.Key, State: incident.CaseNew, Priority: f.Priority, Created: d.now().UTC()}
-	if err := d.send(ctx, mailOpen, f.Key, f, body(f)); err != nil {
+	if err := d.send(ctx, mailOpen, f.Key, f, body(f), nil); err != nil {
 		return Case{}, err
 	}
 	return c, nil
@@ -127,33 +128,43 @@ func (d *email) Update(ctx context.Context, ref string, f Fields, notes []Note) 
 	lines := []string{"Priority: " + f.Priority.String()}
 	what := []string{f.Title, f.Priority.String()}
 	for _, n := range notes {
-		lines = append(lines, secret.Plain(n.Text, maxReason))
+		lines = append(lines, strings.TrimSpace(paragraphs(n.Text)))
 		what = append(what, strconv.FormatInt(n.Seq, 10), n.Text)
 	}
-	return d.send(ctx, mailUpdate, ref, f, strings.Join(lines, "\n"), what...)
+	return d.send(ctx, mailUpdate, ref, f, strings.Join(lines, "\n"), nil, what...)
 }
 
 // Resolve answers in the thread that the case is over.
 func (d *email) Resolve(ctx context.Context, ref string, f Fields, note string) error {
 	text := "This case is resolved: please close it.\n" + paragraphs(note)
-	return d.send(ctx, mailResolve, ref, f, text, note, f.Incident.Closed.UTC().Format(time.RFC3339Nano))
+	return d.send(ctx, mailResolve, ref, f, text, nil, note, f.Incident.Closed.UTC().Format(time.RFC3339Nano))
 }
 
 // Reopen implements Reopener: it answers in the thread that the case is opened again.
 func (d *email) Reopen(ctx context.Context, ref string, f Fields, note string) error {
-	return d.send(ctx, mailReopen, ref, f, "This case is opened again.\n"+paragraphs(note)+"\n\n"+body(f), note)
+	return d.send(ctx, mailReopen, ref, f, "This case is opened again.\n"+paragraphs(note)+"\n\n"+body(f), nil, note)
+}
+
+// Attach implements Attacher: it answers in the thread with the file. Mailboxes cannot be asked what they hold; a repeated mail has
+// the Message-ID of the first one.
+func (d *email) Attach(ctx context.Context, ref string, f Fields, file File) error {
+	if err := file.check(); err != nil {
+		return d.fail(mailAttach, ref, err)
+	}
+	text := "Evidence that the agent gathered when the incident opened: " + file.Name
+	return d.send(ctx, mailAttach, ref, f, text, []smtp.File{{Name: file.Name, Type: file.Type, Content: file.Content}}, file.Name)
 }
 
 // Withdraw answers in the thread that another case goes on.
 func (d *email) Withdraw(ctx context.Context, ref, winner string) error {
 	winner = secret.Plain(winner, maxActor)
 	f := Fields{Title: "withdrawn, goes on as " + winner}
-	return d.send(ctx, mailWithdraw, ref, f, "This case is withdrawn: it goes on as "+winner+". Please close it as a double.", winner)
+	return d.send(ctx, mailWithdraw, ref, f, "This case is withdrawn: it goes on as "+winner+". Please close it as a double.", nil, winner)
 }
 
 // send sends one mail of the case's thread, once. what tells this mail from others of the same action: the same one has the same
 // Message-ID at every attempt.
-func (d *email) send(ctx context.Context, action, key string, f Fields, text string, what ...string) error {
+func (d *email) send(ctx context.Context, action, key string, f Fields, text string, files []smtp.File, what ...string) error {
 	switch {
 	case key == "" || len(key) > incident.MaxKey || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return d.fail(action, key, errEmptyKey)
@@ -162,7 +173,7 @@ func (d *email) send(ctx context.Context, action, key string, f Fields, text str
 	}
 	number := mailNumber(key)
 	m := smtp.Mail{
-		ID: d.messageID(key, action, what...), To: d.to, Copy: d.copy, Date: d.now(), Priority: f.Priority,
+		ID: d.messageID(key, action, what...), To: d.to, Copy: d.copy, Date: d.now(), Priority: f.Priority, Files: files,
 		Subject: fmt.Sprintf("[%s] %s", number, secret.Plain(f.Title, maxReason)),
 		Text:    text + "\n\n-- \nfirstcall: case " + number + ", key " + key + "\nAnswers to this mail are not read by the agent.\n",
 		Headers: map[string]string{"X-Firstcall-Key": key, "X-Firstcall-Action": action},

@@ -129,7 +129,7 @@ func TestEmail(t *testing.T) {
 			desktest.Run(t, func(t *testing.T) desktest.Rig {
 				box.DeleteAll()
 				b := newMailbox(box)
-				rig := desktest.Rig{Desk: buildEmail(t, b.at(box.SMTP)), Name: "desk-under-test", Live: b.Live}
+				rig := desktest.Rig{Desk: buildEmail(t, b.at(box.SMTP)), Name: "desk-under-test", Live: b.Live, Files: b.files}
 				if box.Password != "" {
 					rig.Secrets = []string{box.Password}
 				}

@@ -185,5 +185,8 @@ type jira struct {
 
 // Capabilities says that the search follows writes late, and what the configuration allows.
 func (d *jira) Capabilities() Capabilities {
-	return Capabilities{Find: true, Lag: d.config.Lag, MaxKey: 255, ReadBack: true, Transitions: true, MailsCustomer: d.config.MailsCustomer}
+	return Capabilities{
+		Find: true, Lag: d.config.Lag, MaxKey: 255, ReadBack: true, Transitions: true,
+		MailsCustomer: d.config.MailsCustomer, InternalFiles: d.config.RequestType != "",
+	}
 }

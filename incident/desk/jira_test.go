@@ -40,7 +40,7 @@ func TestJira(t *testing.T) {
 				d, faulty, down := jiraDesk(t, system, "")
 				return desktest.Rig{
 					Desk: d, Name: "desk-under-test", Secrets: []string{systems.JiraToken, "YWdlbnRAc29j"}, Faulty: faulty, Down: down, People: system,
-					Live: func(key string) int { return desktest.Live(system, key) },
+					Live: func(key string) int { return desktest.Live(system, key) }, Files: system.Files,
 				}
 			})
 		})

@@ -154,7 +154,7 @@ type rt struct {
 }
 
 func (d *rt) Capabilities() Capabilities {
-	return Capabilities{Find: true, DedupeOnCreate: true, ReadBack: true, Transitions: true, MailsCustomer: d.MailsCustomer}
+	return Capabilities{Find: true, DedupeOnCreate: true, ReadBack: true, Transitions: true, MailsCustomer: d.MailsCustomer, InternalFiles: true}
 }
 
 func (d *rt) Open(ctx context.Context, f Fields) (Case, error) {

@@ -110,6 +110,7 @@ func rtRig(t *testing.T, system *requestTracker, change func(*desk.RT)) desktest
 	return desktest.Rig{
 		Desk: buildRT(t, c), Name: "desk-under-test", Secrets: []string{system.AgentToken}, Faulty: faulty, Down: front.Close,
 		Live: func(key string) int { return desktest.Live(system, key) }, People: rtPeople{system.RT}, Slow: rtSlow,
+		Files: func(ref string) []desktest.Kept { return rtFiles(t, system.RT, ref) },
 	}
 }
 

@@ -112,6 +112,7 @@ type rtMessage struct {
 	ContentType  string         `json:"ContentType"`
 	Status       string         `json:"Status,omitempty"`
 	CustomFields map[string]any `json:"CustomFields,omitempty"`
+	Files        []rtFile       `json:"Attachments,omitempty"`
 
 	public bool // correspondence, which is mailed to the requestor; otherwise a comment
 }

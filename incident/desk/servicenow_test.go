@@ -74,7 +74,7 @@ func TestServiceNow(t *testing.T) {
 				})
 				return desktest.Rig{
 					Desk: d, Name: "desk-under-test", Secrets: secrets, Faulty: faulty, Down: down, People: system,
-					Live: func(key string) int { return desktest.Live(system, key) },
+					Live: func(key string) int { return desktest.Live(system, key) }, Files: system.Files,
 				}
 			})
 		})

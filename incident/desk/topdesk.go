@@ -166,7 +166,7 @@ type topdesk struct {
 }
 
 func (d *topdesk) Capabilities() Capabilities {
-	return Capabilities{Find: true, MaxKey: topdeskKey, ReadBack: true, Transitions: true, MailsCustomer: d.config.MailsCustomer}
+	return Capabilities{Find: true, MaxKey: topdeskKey, ReadBack: true, Transitions: true, MailsCustomer: d.config.MailsCustomer, InternalFiles: true}
 }
 
 func (d *topdesk) fail(verb, what string, err error) error {

@@ -38,7 +38,7 @@ func TestTOPdesk(t *testing.T) {
 		d, faulty, down := topdeskDesk(t, system, "")
 		return desktest.Rig{
 			Desk: d, Name: "desk-under-test", Secrets: []string{systems.TOPdeskPassword, encoded}, Faulty: faulty, Down: down, People: system,
-			Live: func(key string) int { return desktest.Live(system, key) },
+			Live: func(key string) int { return desktest.Live(system, key) }, Files: system.Files,
 		}
 	})
 }

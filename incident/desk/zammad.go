@@ -181,7 +181,7 @@ type zammad struct {
 }
 
 func (d *zammad) Capabilities() Capabilities {
-	return Capabilities{Find: true, Lag: d.config.Lag, ReadBack: true, Transitions: true, MailsCustomer: d.config.MailsCustomer}
+	return Capabilities{Find: true, Lag: d.config.Lag, ReadBack: true, Transitions: true, MailsCustomer: d.config.MailsCustomer, InternalFiles: true}
 }
 
 func (d *zammad) fail(verb, what string, err error) error {

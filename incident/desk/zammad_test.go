@@ -42,7 +42,7 @@ func TestZammad(t *testing.T) {
 				})
 				return desktest.Rig{
 					Desk: d, Name: "desk-under-test", Secrets: []string{systems.ZammadToken}, Faulty: faulty, Down: down, People: system,
-					Live: func(key string) int { return desktest.Live(system, key) },
+					Live: func(key string) int { return desktest.Live(system, key) }, Files: system.Files,
 				}
 			})
 		})

@@ -155,6 +155,8 @@ func (w *writer) storyLines(events []incident.Event) []string {
 		switch e.Kind {
 		case incident.EventNoticeSent, incident.EventNoticeFailed, incident.EventCaseFailed, incident.EventCaseOpened, incident.EventCaseUpdated:
 			continue // the agent's own book-keeping
+		case incident.EventEvidence:
+			continue // it is an internal note of its own: the customer may read what stands here
 		default:
 		}
 		lines = append(lines, tidy(fmt.Sprintf("%s %s: %s", w.stamp(e.At), e.Kind, e.Text), 2*maxText))

@@ -68,7 +68,7 @@ func (j *job) open(ctx context.Context) error {
 		return nil
 	}
 	fields := j.text.fields(j.i, j.c, j.i.Priority, events, j.r.o.View())
-	j.c.Attempted, j.c.Noted = j.r.o.Now(), lastSeq(events)
+	j.c.Attempted, j.c.Noted, j.c.Owed = j.r.o.Now(), lastSeq(events), evidenceSeq(events)
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err
 	}
@@ -83,7 +83,7 @@ func (j *job) open(ctx context.Context) error {
 	}
 	if err != nil {
 		if !unknown(err) {
-			j.c.Attempted, j.c.Noted = time.Time{}, 0
+			j.c.Attempted, j.c.Noted, j.c.Owed = time.Time{}, 0, 0
 			if err := j.save(ctx); err != nil {
 				return err
 			}
@@ -178,13 +178,15 @@ func (j *job) change(ctx context.Context, keep desk.Case) error {
 		if err != nil {
 			return storeError{err}
 		}
-		j.c.Noted = 0
+		j.c.Noted, j.c.Owed = 0, 0
 		if len(events) > 0 {
 			j.c.Noted = events[0].Seq
 		}
 	}
 	j.c.State, j.c.Seen = incident.CaseWanted, time.Time{} // to be read back
 	j.c.Resolved, j.c.ResolvedBy = time.Time{}, ""
+	j.c.Attached, j.c.AttachFailures, j.c.AttachNext = nil, 0, time.Time{}
+	delete(j.complete, j.i.ID)
 	return j.save(ctx)
 }
 
@@ -198,6 +200,17 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// evidenceSeq returns the Seq of the evidence in a timeline; 0 where there is none. It stands in no body, which the customer may
+// read, so that it is told on its own.
+func evidenceSeq(events []incident.Event) int64 {
+	for _, e := range events {
+		if e.Kind == incident.EventEvidence {
+			return e.Seq
+		}
+	}
+	return 0
 }
 
 func lastSeq(events []incident.Event) int64 {

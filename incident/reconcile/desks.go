@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,17 @@ type deskLoop struct {
 	kept     map[string]time.Time // by incident: when a desk that wants to be kept alive last heard of it
 	poked    atomic.Bool          // the desk says that something changed: look at once
 	heard    time.Time            // when that was last done
+
+	complete map[string]bool // by incident: the desk holds every file of its evidence, or never will
+	flight   *flight         // a file on its way; nil: none
+	flights  sync.WaitGroup  // of the calls that bring files
 }
 
 func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
 	return &deskLoop{
 		r: r, Desk: d, text: r.text.at(d),
 		look: map[string]time.Time{}, verified: map[string]bool{}, kept: map[string]time.Time{},
+		complete: map[string]bool{},
 	}
 }
 
@@ -70,6 +76,7 @@ func (l *deskLoop) round(ctx context.Context) {
 			l.tend(ctx, i, slices.ContainsFunc(incidents, func(o incident.Incident) bool { return again(i, o) }))
 		}
 	}
+	l.attach(ctx, incidents)
 }
 
 // again reports whether o is the fault of the closed incident i, measured again.
@@ -162,7 +169,7 @@ func (j *job) save(ctx context.Context, events ...incident.Event) error {
 
 // cloned returns a copy that shares nothing with c.
 func cloned(c incident.Case) incident.Case {
-	c.Holds, c.Earlier = slices.Clone(c.Holds), slices.Clone(c.Earlier)
+	c.Holds, c.Earlier, c.Attached = slices.Clone(c.Holds), slices.Clone(c.Earlier), slices.Clone(c.Attached)
 	return c
 }
 
@@ -210,6 +217,7 @@ func (j *job) succeeded(ctx context.Context) error {
 		delete(j.look, j.i.ID)
 		delete(j.verified, j.i.ID)
 		delete(j.kept, j.i.ID)
+		delete(j.complete, j.i.ID)
 	}
 	return j.save(ctx)
 }

@@ -51,6 +51,7 @@ type memory struct {
 	events    []incident.Event
 	cases     []incident.Case
 	notices   []incident.Notice
+	evidence  []incident.Evidence
 	down      error
 }
 
@@ -59,7 +60,7 @@ func copied[T any](v T) T {
 	case *incident.Incident:
 		v.Components, v.Detail = slices.Clone(v.Components), slices.Clone(v.Detail)
 	case *incident.Case:
-		v.Holds = slices.Clone(v.Holds)
+		v.Holds, v.Attached = slices.Clone(v.Holds), slices.Clone(v.Attached)
 	}
 	return v
 }
@@ -167,6 +168,30 @@ func (m *memory) SaveNotice(_ context.Context, n incident.Notice, events ...inci
 		m.notices = slices.DeleteFunc(m.notices, func(o incident.Notice) bool { return o.ID == n.ID })
 		m.notices = append(m.notices, copied(n))
 	})
+}
+
+func (m *memory) Evidence(_ context.Context, id string) (found incident.Evidence, err error) {
+	err = incident.ErrNotFound
+	if down := m.read(func() {
+		for _, e := range m.evidence {
+			if e.Incident == id {
+				found, err = e, nil
+			}
+		}
+	}); down != nil {
+		return found, down
+	}
+	return found, err
+}
+
+func (m *memory) EvidenceFile(ctx context.Context, id, name string) (incident.EvidenceFile, error) {
+	e, err := m.Evidence(ctx, id)
+	for _, f := range e.Files {
+		if f.Name == name {
+			return f, err
+		}
+	}
+	return incident.EvidenceFile{}, cmp.Or(err, incident.ErrNotFound)
 }
 
 // mortal is a store of which the process may die behind each write.

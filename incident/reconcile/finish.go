@@ -13,7 +13,7 @@ import (
 func worthNoting(i incident.Incident, e incident.Event) bool {
 	switch e.Kind {
 	case incident.EventOpened, incident.EventRaised, incident.EventLowered, incident.EventJoined, incident.EventLeft, incident.EventMeasured,
-		incident.EventReaction, incident.EventMoved:
+		incident.EventReaction, incident.EventMoved, incident.EventEvidence:
 		return true
 	case incident.EventAbsorbed:
 		return i.Resolution != incident.Absorbed // else the closing note says it
@@ -39,9 +39,9 @@ func (j *job) update(ctx context.Context) error {
 	if !j.i.Open() && (over(j.c.State) || j.can.Reopens && j.endsNow()) {
 		return nil
 	}
-	fresh, err := j.r.o.Store.Timeline(ctx, j.i.ID, j.c.Noted)
+	fresh, err := j.untold(ctx)
 	if err != nil {
-		return storeError{err}
+		return err
 	}
 	var notes []desk.Note
 	moved := j.c.Failures > 0 && j.i.Open() && j.mismatch(j.i.Priority) != nil // the last write of the priority did not take
@@ -70,13 +70,13 @@ func (j *job) update(ctx context.Context) error {
 	})
 	if err != nil && over(j.c.State) && (errors.Is(err, incident.ErrNotFound) || j.tooEarly()) {
 		// A closed case may take no more notes, a deleted one cannot: what follows it tells the whole story.
-		j.c.Noted = max(j.c.Noted, lastSeq(fresh))
+		j.c.Noted, j.c.Owed = max(j.c.Noted, lastSeq(fresh)), 0
 		return j.save(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	j.c.Noted = max(j.c.Noted, lastSeq(fresh))
+	j.c.Noted, j.c.Owed = max(j.c.Noted, lastSeq(fresh)), 0
 	j.c.Priority = want
 	if moved && j.can.ReadBack {
 		j.c.Priority = incident.NoPriority // believed when it is read back
@@ -86,6 +86,22 @@ func (j *job) update(ctx context.Context) error {
 		return err
 	}
 	return j.read(ctx)
+}
+
+// untold returns the events that the desk has not heard of, oldest first.
+func (j *job) untold(ctx context.Context) ([]incident.Event, error) {
+	fresh, err := j.r.o.Store.Timeline(ctx, j.i.ID, j.c.Noted)
+	if err == nil && j.c.Owed != 0 && j.c.Owed <= j.c.Noted {
+		var older []incident.Event
+		older, err = j.r.o.Store.Timeline(ctx, j.i.ID, j.c.Owed-1)
+		if len(older) > 0 && older[0].Seq == j.c.Owed {
+			fresh = append(older[:1:1], fresh...)
+		}
+	}
+	if err != nil {
+		return nil, storeError{err}
+	}
+	return fresh, nil
 }
 
 // reload makes the incident at least as new as a timeline that was read before.

@@ -128,7 +128,8 @@ func another(c incident.Case) incident.Case {
 	c.Round++
 	c.Ref, c.Number, c.URL, c.State = "", "", "", incident.CaseWanted
 	c.Attempted, c.Created, c.Seen, c.Resolved, c.ResolvedBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
-	c.Priority, c.Noted = incident.NoPriority, 0
+	c.Priority, c.Noted, c.Owed = incident.NoPriority, 0, 0
+	c.Attached, c.AttachFailures, c.AttachNext = nil, 0, time.Time{}
 	return c
 }
 

@@ -35,6 +35,8 @@ type Store interface {
 	Notices(ctx context.Context, id string) ([]incident.Notice, error)
 	AddNotices(ctx context.Context, n ...incident.Notice) error
 	SaveNotice(ctx context.Context, n incident.Notice, events ...incident.Event) error
+	Evidence(ctx context.Context, id string) (incident.Evidence, error)
+	EvidenceFile(ctx context.Context, id, name string) (incident.EvidenceFile, error)
 }
 
 // Desk is a configured desk with its name.
@@ -129,7 +131,7 @@ const (
 type Observation struct {
 	Kind     string // "desk" or "notifier"
 	Name     string // as configured
-	Action   string // find, open, get, update, resolve, withdraw, transitions; send
+	Action   string // find, open, get, update, resolve, withdraw, transitions, attach; send
 	Result   string // ResultOK, ResultFailed, ResultUnknown
 	Duration time.Duration
 }
@@ -238,7 +240,10 @@ func (r *Reconciler) Run(ctx context.Context) {
 	p := &planner{r: r}
 	all.Go(func() { r.loop(ctx, r.wakes[0], p.round) })
 	for n, d := range r.desks {
-		all.Go(func() { r.loop(ctx, r.wakes[1+n], d.round) })
+		all.Go(func() {
+			r.loop(ctx, r.wakes[1+n], d.round)
+			d.flights.Wait()
+		})
 	}
 	for n, s := range r.o.Notifiers {
 		l := &noticeLoop{r: r, Notifier: s, routes: routesOf(s)}

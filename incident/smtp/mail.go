@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -27,6 +28,13 @@ type Mail struct {
 	Priority incident.Priority // P1 and P2 are of high importance
 	Bulk     bool              // Precedence: bulk, by which programs answer nothing and people sort
 	Headers  map[string]string // more of them
+	Files    []File            // attached
+}
+
+// File is a file that comes with a mail.
+type File struct {
+	Name, Type string // Type is the media type
+	Content    []byte
 }
 
 // MessageID returns a Message-ID (RFC 5322, 3.6.4) without angle brackets that follows from what the mail is: the same mail has
@@ -72,6 +80,10 @@ func (c *Client) compose(m Mail) *mail.Msg {
 	msg.SetBodyString(mail.TypeTextPlain, text)
 	if m.HTML != "" {
 		msg.AddAlternativeString(mail.TypeTextHTML, strings.ToValidUTF8(m.HTML, ""))
+	}
+	for _, f := range m.Files {
+		// A reader of bytes in memory cannot fail.
+		_ = msg.AttachReader(f.Name, bytes.NewReader(f.Content), mail.WithFileContentType(mail.ContentType(f.Type)), mail.WithFileEncoding(mail.EncodingB64))
 	}
 	return msg
 }

@@ -168,6 +168,7 @@ func expireIncidents(tx *sql.Tx, cutoff int64) (more bool, err error) {
 		for _, query := range []string{
 			"DELETE FROM incidents WHERE id = ?", "DELETE FROM events WHERE incident = ?",
 			"DELETE FROM cases WHERE incident = ?", "DELETE FROM notices WHERE incident = ?",
+			"DELETE FROM evidence WHERE incident = ?", "DELETE FROM evidence_files WHERE incident = ?",
 		} {
 			if _, err := tx.Exec(query, id); err != nil {
 				return false, err

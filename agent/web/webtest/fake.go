@@ -30,7 +30,8 @@ type Fake struct {
 	Events    map[string][]incident.Event
 	Desk      []incident.Case
 	Messages  []incident.Notice
-	StoreErr  error // of every read
+	Evidences []incident.Evidence // of which each file has its content
+	StoreErr  error               // of every read
 	ReloadErr error
 	ActErr    error
 
@@ -51,6 +52,27 @@ var (
 	_ web.Agent  = (*Fake)(nil)
 	_ web.Reader = (*Fake)(nil)
 )
+
+// Evidence implements web.Reader.
+func (f *Fake) Evidence(_ context.Context, id string) (incident.Evidence, error) {
+	for _, e := range f.Evidences {
+		if e.Incident == id {
+			return e, f.StoreErr
+		}
+	}
+	return incident.Evidence{}, cmp.Or(f.StoreErr, incident.ErrNotFound)
+}
+
+// EvidenceFile implements web.Reader.
+func (f *Fake) EvidenceFile(ctx context.Context, id, name string) (incident.EvidenceFile, error) {
+	e, err := f.Evidence(ctx, id)
+	for _, file := range e.Files {
+		if file.Name == name {
+			return file, err
+		}
+	}
+	return incident.EvidenceFile{}, cmp.Or(err, incident.ErrNotFound)
+}
 
 // View implements web.Agent.
 func (f *Fake) View() engine.View { return f.Seen }

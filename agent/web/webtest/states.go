@@ -57,6 +57,7 @@ func p1(f *Fake) {
 		},
 		incident.Case{Incident: i.ID, Desk: "builtin", Ref: "201", Number: "FC-2026-000201", State: incident.CaseNew, Created: At(5*time.Minute + 50*time.Second), Priority: incident.P1})
 	f.tell(i.ID, 5*time.Minute+51*time.Second, incident.EventOpened, "firstcall", "web-client is inaccessible: 4 of 4 results failed within 4.1 s", incident.P2)
+	f.gathered(i.ID, At(5*time.Minute+50*time.Second))
 	f.tell(i.ID, 5*time.Minute+50*time.Second, incident.EventJoined, "firstcall", "backend, remote-desktop and virtual-desktop do not answer either", 0)
 	f.tell(i.ID, 5*time.Minute+50*time.Second, incident.EventRaised, "firstcall", "raised from P2 to P1: 3 of 3 essential components are down", incident.P1)
 	f.tell(i.ID, 5*time.Minute+49*time.Second, incident.EventCaseOpened, "soc", "case SOC-4711 read back with priority 1", incident.P1)

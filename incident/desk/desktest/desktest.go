@@ -19,14 +19,15 @@ import (
 // Rig is a desk with its ticket system behind it.
 type Rig struct {
 	Desk    desk.Desk
-	Name    string               // as in desk.Env; every error must name it
-	Secrets []string             // no error may hold one
-	Live    func(key string) int // how many cases with that key are not over, as the system itself counts them
-	Faulty  *Faulty              // in front of the system; nil where there is none between (the built-in desk)
-	Down    func()               // stops the system, so that connections are refused; nil where it cannot be
-	People  People               // who work at the system; required where the desk has Transitions
-	Cannot  []Ability            // what the system has no means for, so that nobody can be asked for it
-	Slow    time.Duration        // longest ordinary call; 0: 5 s
+	Name    string                  // as in desk.Env; every error must name it
+	Secrets []string                // no error may hold one
+	Live    func(key string) int    // how many cases with that key are not over, as the system itself counts them
+	Faulty  *Faulty                 // in front of the system; nil where there is none between (the built-in desk)
+	Down    func()                  // stops the system, so that connections are refused; nil where it cannot be
+	People  People                  // who work at the system; required where the desk has Transitions
+	Cannot  []Ability               // what the system has no means for, so that nobody can be asked for it
+	Files   func(ref string) []Kept // the files of a case, as the system itself holds them; required where the desk takes files
+	Slow    time.Duration           // longest ordinary call; 0: 5 s
 }
 
 // Ability is something that not every ticket system has a means for.
@@ -88,6 +89,7 @@ func Run(t *testing.T, h Harness) {
 		{"people work on a case", (*suite).people},
 		{"a resolved case is opened again", (*suite).reopen},
 		{"a case that follows another", (*suite).follows},
+		{"files come to a case", (*suite).files},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(&suite{T: t, Rig: h(t)}) })
 	}
@@ -109,6 +111,7 @@ func Run(t *testing.T, h Harness) {
 		{"a system that repeats the request in its refusal", (*suite).echo},
 		{"a redirect", (*suite).redirect},
 		{"a system that is down", (*suite).down},
+		{"a system that fails to take files", (*suite).filesFail},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(&suite{T: t, Rig: h(t)}) })
 	}

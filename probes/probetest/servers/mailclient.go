@@ -95,6 +95,20 @@ func (c *MailClient) Text(m Mail) string {
 	return whole.Text
 }
 
+// Attachments returns the contents of the files that came with the mail, by name.
+func (c *MailClient) Attachments(m Mail) map[string][]byte {
+	c.t.Helper()
+	var whole struct {
+		Attachments []struct{ PartID, FileName string }
+	}
+	c.get("/message/"+m.ID, &whole)
+	files := map[string][]byte{}
+	for _, a := range whole.Attachments {
+		files[a.FileName] = c.do(http.MethodGet, "/message/"+m.ID+"/part/"+a.PartID, nil)
+	}
+	return files
+}
+
 // DeleteAll forgets every mail.
 func (c *MailClient) DeleteAll() {
 	c.t.Helper()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk/desktest"
 )
 
 // JiraOptions say how a site is set up. The zero value takes basic authentication and searches without lag.
@@ -50,6 +51,9 @@ type Jira struct {
 	noLinks  bool
 	required string // a field that the create screen wants
 	asked    int    // requests for all statuses
+
+	files map[string][]desktest.Kept // by issue
+	aside map[string]desktest.Kept   // uploaded and not yet taken in
 }
 
 type jiraIssue struct {
@@ -232,6 +236,9 @@ func (j *Jira) serve(header http.Header, r *http.Request, body []byte) (int, any
 		header.Set("X-RateLimit-Reset", j.options.Now().Add(2*time.Minute).UTC().Format("2006-01-02T15:04Z"))
 		return jiraFault(http.StatusTooManyRequests, "", "Rate limit exceeded.")
 	}
+	if status, answer, ok := j.attach(r, body, nil); ok {
+		return status, answer
+	}
 	var object map[string]any
 	if r.Method == http.MethodPost || r.Method == http.MethodPut {
 		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" {
@@ -240,6 +247,9 @@ func (j *Jira) serve(header http.Header, r *http.Request, body []byte) (int, any
 		if err := json.Unmarshal(body, &object); err != nil {
 			return jiraFault(http.StatusBadRequest, "", "There was an error parsing JSON. Check that your request body is valid.")
 		}
+	}
+	if status, answer, ok := j.attach(r, body, object); ok {
+		return status, answer
 	}
 	switch path := r.Method + " " + r.URL.Path; {
 	case path == "POST /rest/api/3/issue":
@@ -313,6 +323,7 @@ func (j *Jira) show(i *jiraIssue) map[string]any {
 	maps.Copy(fields, map[string]any{
 		"summary": i.summary, "status": status(i.status), "priority": map[string]any{"name": i.priority}, "labels": i.labels,
 		"created": i.created.UTC().Format(jiraLayout), "creator": user(JiraAgent), "reporter": user(i.reporter), "issuetype": map[string]any{"id": "10100"},
+		"attachment": j.shownFiles(strconv.Itoa(i.id)),
 	})
 	return map[string]any{"id": strconv.Itoa(i.id), "key": i.name(), "self": "https://site.example/rest/api/3/issue/" + strconv.Itoa(i.id), "fields": fields}
 }

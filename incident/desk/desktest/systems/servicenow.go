@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk/desktest"
 )
 
 // ServiceNowOptions say how an instance is set up. The zero value takes OAuth and has no unique field.
@@ -56,6 +57,7 @@ type ServiceNow struct {
 	readOnly  string // a field that an ACL protects: what is written to it is dropped
 	logins    int
 	failLogin bool
+	files     map[string][]desktest.Kept // by incident
 }
 
 type snowRow map[string]string
@@ -190,6 +192,9 @@ func (s *ServiceNow) serve(header http.Header, r *http.Request, body []byte) (in
 		header.Set("X-RateLimit-Rule", "0b2a0e1f0f1a0010d5f1a0b2c3d4e5f6")
 		header.Set("Retry-After", "3600")
 		return snowFault(http.StatusTooManyRequests, "Rate limit exceeded", "Rate limit of 1000 requests per hour for Table API exceeded")
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/now/attachment") {
+		return s.attach(r, body)
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, "/api/now/table/")
 	if !ok {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk/desktest"
 )
 
 // TOPdeskOptions say how a TOPdesk is set up.
@@ -39,6 +40,7 @@ type TOPdesk struct {
 	last      int
 	limited   bool
 	protected bool // the operator may not end incidents: what it writes of that is dropped
+	files     map[string][]desktest.Kept
 }
 
 type topdeskIncident struct {
@@ -243,6 +245,7 @@ func (s *TOPdesk) serve(r *http.Request, body []byte) (int, any) {
 	user, password, _ := r.BasicAuth()
 	id, byID := strings.CutPrefix(r.URL.Path, "/tas/api/incidents/id/")
 	id, trail := strings.CutSuffix(id, "/progresstrail")
+	id, files := strings.CutSuffix(id, "/attachments")
 	list := r.URL.Path == "/tas/api/incidents"
 	switch {
 	case s.limited:
@@ -255,6 +258,8 @@ func (s *TOPdesk) serve(r *http.Request, body []byte) (int, any) {
 		return topdeskFault(http.StatusNotFound, "Not found")
 	case byID && s.incident(id) == nil:
 		return topdeskFault(http.StatusNotFound, "No incident found with id %s", id)
+	case files:
+		return s.attach(r, id, body)
 	case trail && r.Method == http.MethodGet:
 		return topdeskPage(s.incident(id).trail, r.URL.Query(), "start", "page_size")
 	case byID && r.Method == http.MethodGet:

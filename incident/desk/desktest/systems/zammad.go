@@ -51,6 +51,7 @@ type Zammad struct {
 	links     []string
 	mandatory string // an attribute that a core workflow wants
 	limited   bool
+	contents  map[string]string // of files, by id, in base64
 }
 
 type zammadUser struct {

@@ -223,6 +223,9 @@ func (z *Zammad) article(t *zammadTicket, in map[string]any) string {
 				return `Need at least article: { body: "some text" }`
 			}
 			out[name] = text
+		case "attachments":
+			z.keep(in)
+			out[name] = value
 		case "internal":
 			flag, ok := value.(bool)
 			if !ok {

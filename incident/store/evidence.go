@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/firstcall-agent/firstcall/incident"
+)
+
+// SaveEvidence keeps what was gathered about an incident, and appends events, durable, in one transaction; it reports whether it
+// did. What was kept before stays, and then nothing is appended either. An incident that is not stored is incident.ErrNotFound,
+// wrapped; evidence over its bounds is refused.
+func (s *Store) SaveEvidence(ctx context.Context, e incident.Evidence, events ...incident.Event) (kept bool, err error) {
+	if err := e.Check(); err != nil {
+		return false, err
+	}
+	err = s.write(ctx, durable, "save evidence", func(tx *sql.Tx) error {
+		kept, err = saveEvidence(ctx, tx, e)
+		if err != nil || !kept {
+			return err
+		}
+		return appendEvents(ctx, tx, events)
+	})
+	return kept && err == nil, err
+}
+
+func saveEvidence(ctx context.Context, tx *sql.Tx, e incident.Evidence) (kept bool, err error) {
+	found, err := exists(ctx, tx, "SELECT 1 FROM incidents WHERE id = ?", e.Incident)
+	if err == nil && !found {
+		err = fmt.Errorf("incident %q: %w", e.Incident, incident.ErrNotFound)
+	}
+	if err != nil {
+		return false, err
+	}
+	if there, err := exists(ctx, tx, "SELECT 1 FROM evidence WHERE incident = ?", e.Incident); err != nil || there {
+		return false, err
+	}
+	files := make([]incident.EvidenceFile, len(e.Files))
+	for n, f := range e.Files {
+		f.Size = len(f.Content)
+		files[n] = f
+		content := f.Content
+		if content == nil {
+			content = []byte{}
+		}
+		if _, err := run(ctx, tx, "INSERT INTO evidence_files (incident, name, content) VALUES (?, ?, ?)", e.Incident, f.Name, content); err != nil {
+			return false, err
+		}
+	}
+	e.Files = files
+	body, err := json.Marshal(e)
+	if err != nil {
+		return false, err
+	}
+	_, err = run(ctx, tx, "INSERT INTO evidence (incident, at, body) VALUES (?, ?, ?)", e.Incident, nanos(e.At), string(body))
+	return err == nil, err
+}
+
+// exists reports whether the query finds a row.
+func exists(ctx context.Context, tx *sql.Tx, query string, args ...any) (bool, error) {
+	var one int
+	err := tx.QueryRowContext(context.WithoutCancel(ctx), query, args...).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Evidence returns what was gathered about an incident, without the contents of its files; the error wraps incident.ErrNotFound.
+func (s *Store) Evidence(ctx context.Context, id string) (incident.Evidence, error) {
+	return one[incident.Evidence](ctx, s, fmt.Sprintf("evidence of %q", id), "SELECT body FROM evidence WHERE incident = ?", id)
+}
+
+// EvidenceFile returns one file of an incident's evidence with its content; the error wraps incident.ErrNotFound.
+func (s *Store) EvidenceFile(ctx context.Context, id, name string) (incident.EvidenceFile, error) {
+	e, err := s.Evidence(ctx, id)
+	if err != nil {
+		return incident.EvidenceFile{}, err
+	}
+	for _, f := range e.Files {
+		if f.Name != name {
+			continue
+		}
+		err := s.view(ctx, "read a file of evidence", func(tx *sql.Tx) error {
+			return tx.QueryRowContext(ctx, "SELECT content FROM evidence_files WHERE incident = ? AND name = ?", id, name).Scan(&f.Content)
+		})
+		if errors.Is(err, sql.ErrNoRows) { // past its retention between the two reads
+			err = fmt.Errorf("evidence of %q: %w", id, incident.ErrNotFound)
+		}
+		return f, err
+	}
+	return incident.EvidenceFile{}, fmt.Errorf("evidence of %q has no file %q: %w", id, name, incident.ErrNotFound)
+}

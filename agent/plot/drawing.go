@@ -66,7 +66,7 @@ func (d *drawing) draw() {
 	d.drawStrips()
 	d.drawMarks()
 	d.frameAndTitle()
-	if len(d.Points) == 0 {
+	if len(d.Points)+len(d.Levels) == 0 {
 		d.centre(d.say("no results in this time"))
 	}
 }

@@ -41,7 +41,8 @@ type section struct {
 type table struct {
 	Caption string
 	Head    []string
-	Left    int // so many columns hold words, the others figures
+	Left    int // so many columns hold words, and then the others figures,
+	Tail    int // but for so many at the end
 	Rows    [][]string
 }
 
@@ -186,7 +187,7 @@ func dayCells(w *words, c Component) []cell {
 }
 
 func (r *Report) incidentSection(w *words) section {
-	s := section{ID: "incidents", Title: w.say("Incidents"), Break: len(r.Incidents) > 0}
+	s := section{ID: "incidents", Title: w.say("Incidents")}
 	if len(r.Incidents) == 0 {
 		s.Text = append(s.Text, w.say("There was none."))
 	} else {
@@ -195,7 +196,7 @@ func (r *Report) incidentSection(w *words) section {
 		}}
 		for _, i := range r.Incidents {
 			t.Rows = append(t.Rows, []string{
-				w.at(i.Opened) + r.before(w, i), orDash(i.Number), w.priority(i.Priority), r.what(w, i), w.reaction(i), w.margin(i), w.span(i.Gross), w.span(i.Net),
+				w.short(i.Opened) + r.before(w, i), orDash(i.Number), w.priority(i.Priority), r.what(w, i), w.reaction(i), w.margin(i), w.span(i.Gross), w.span(i.Net),
 			})
 		}
 		s.Tables = append(s.Tables, t)
@@ -214,7 +215,7 @@ func (r *Report) incidentSection(w *words) section {
 	}
 	s.Tables = append(s.Tables, t)
 	if n := len(r.Functional); n > 0 {
-		s.Text = append(s.Text, w.say("Beside these, %d were functional: not the Operations Centre's, and in none of the figures.", n))
+		s.Text = append(s.Text, w.say("Functional incidents, which are not the Operations Centre's and in none of the figures: %d.", n))
 	}
 	return s
 }
@@ -246,13 +247,13 @@ func (w *words) reaction(i Incident) string {
 			verdict = w.say("missed")
 		}
 		if i.Reacted.IsZero() {
-			return w.say("%s: due %s, nobody reacted", verdict, w.at(i.Due))
+			return w.say("%s: due %s, nobody reacted", verdict, w.short(i.Due))
 		}
-		return w.say("%s: due %s, acknowledged %s by %s", verdict, w.at(i.Due), w.at(i.Reacted), orDash(i.ReactedBy))
+		return w.say("%s: due %s, acknowledged %s by %s", verdict, w.short(i.Due), w.short(i.Reacted), orDash(i.ReactedBy))
 	case ReactionPending:
-		return w.say("due %s", w.at(i.Due))
+		return w.say("due %s", w.short(i.Due))
 	}
-	return w.say("over before it was due, %s", w.at(i.Due))
+	return w.say("over before it was due, %s", w.short(i.Due))
 }
 
 func (w *words) margin(i Incident) string {

@@ -140,12 +140,26 @@ func (w *words) at(t time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
-	t = t.In(w.zone)
-	clock := t.Format("15:04:05 MST")
-	if w.danish != nil {
-		clock = t.Format("15.04.05 MST")
+	return w.date(t) + " " + w.clock(t)
+}
+
+// short writes the same without the year, for what the period tells it.
+func (w *words) short(t time.Time) string {
+	if t.IsZero() {
+		return "–"
 	}
-	return w.date(t) + " " + clock
+	t = t.In(w.zone)
+	if w.danish != nil {
+		return fmt.Sprintf("%d. %s %s", t.Day(), w.say(t.Format("Jan")), w.clock(t))
+	}
+	return t.Format("2 Jan ") + w.clock(t)
+}
+
+func (w *words) clock(t time.Time) string {
+	if w.danish != nil {
+		return t.In(w.zone).Format("15.04.05 MST")
+	}
+	return t.In(w.zone).Format("15:04:05 MST")
 }
 
 // date writes a day.

@@ -29,7 +29,7 @@ func (r *Report) pictures(w *words) []picture {
 
 // chart draws the hourly median, and up to what 95 of 100 runs took, over the downtime of the component.
 func (r *Report) chart(w *words, l Latency) plot.Chart {
-	own := map[string]string{"measured": w.say("median of the hour"), "normal": w.say("median of the hour"), "up to the limit": w.say("up to 95 % of the runs"), "judged down": w.say("component down")}
+	own := map[string]string{"normal": w.say("median of the hour"), "up to the limit": w.say("up to 95 % of the runs"), "judged down": w.say("component down")}
 	c := plot.Chart{Title: l.Probe, Zone: r.zone, From: r.From, To: r.Until, Width: 1000, Height: 280, Say: func(word string) string {
 		if text, ok := own[word]; ok {
 			return text
@@ -50,7 +50,6 @@ func (r *Report) chart(w *words, l Latency) plot.Chart {
 		}
 		last = at
 		c.Levels = append(c.Levels, plot.Level{At: at, Expected: median, Limit: max(high, median)})
-		c.Points = append(c.Points, plot.Point{At: at, Value: max(median, 1)})
 	}
 	var down []plot.Span
 	for _, i := range r.Incidents {

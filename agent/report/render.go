@@ -99,7 +99,7 @@ func (r *Report) fingerprint() string {
 }
 
 // isFigure reports whether column i of a table holds figures.
-func isFigure(t table, i int) bool { return i >= t.Left }
+func isFigure(t table, i int) bool { return i >= t.Left && i < len(t.Head)-t.Tail }
 
 // markdownCell escapes what has a meaning in a table of Markdown.
 func markdownCell(text string) string {

@@ -35,7 +35,7 @@ func (r *Report) mailSection(w *words) section {
 func (r *Report) alarmSection(w *words) section {
 	s := section{ID: "alarms", Title: w.say("False alarms")}
 	a := r.Alarms
-	t := table{Left: 1, Head: []string{w.say("Incidents opened in the period"), w.say("Number"), w.say("Cases")}}
+	t := table{Left: 1, Tail: 1, Head: []string{w.say("Incidents opened in the period"), w.say("Number"), w.say("Cases")}}
 	row := func(text string, ids []string) {
 		var numbers []string
 		for _, id := range ids {
@@ -58,7 +58,7 @@ func (r *Report) alarmSection(w *words) section {
 
 func (r *Report) latencySection(w *words) section {
 	s := section{ID: "latency", Title: w.say("Latency"), Break: true}
-	t := table{Left: 1, Head: []string{
+	t := table{Left: 1, Tail: 1, Head: []string{
 		w.say("Probe"), w.say("Runs"), w.say("Median"), "95 %", "99 %", w.say("Mean"), w.say("Shortest"), w.say("Longest"), w.say("Source"),
 	}}
 	for _, l := range r.Latency {
@@ -88,9 +88,9 @@ func (w *words) source(l Latency) string {
 	case FromRuns:
 		text = w.say("single runs: exact")
 	case FromHours:
-		text = w.say("hourly histograms: within 3.2 %%")
+		text = w.say("hourly histograms: within 3.2 %")
 	default:
-		text = w.say("single runs and hourly histograms: within 3.2 %%")
+		text = w.say("single runs and hourly histograms: within 3.2 %")
 	}
 	if l.P50 == nil {
 		text = w.say("no distribution is known")
@@ -116,14 +116,14 @@ func (r *Report) coverageSection(w *words) section {
 			if g.Kind == GapBlind {
 				kind = w.say("blind or late")
 			}
-			t.Rows = append(t.Rows, []string{w.at(g.From), w.at(g.To), kind, w.span(Seconds(g.Len()))})
+			t.Rows = append(t.Rows, []string{w.short(g.From), w.short(g.To), kind, w.span(Seconds(g.Len()))})
 		}
 		s.Tables = append(s.Tables, t)
 	}
 	if len(c.Troubles) > 0 {
 		t := table{Caption: w.say("The agent's own incidents"), Left: 3, Head: []string{w.say("From"), w.say("To"), w.say("What")}}
 		for _, x := range c.Troubles {
-			t.Rows = append(t.Rows, []string{w.at(x.Started), w.at(x.Ended), w.title(x.Title)})
+			t.Rows = append(t.Rows, []string{w.short(x.Started), w.short(x.Ended), w.title(x.Title)})
 		}
 		s.Tables = append(s.Tables, t)
 	}
@@ -165,9 +165,9 @@ func (r *Report) methodSection(w *words) section {
 		w.say("Reaction runs from the commencement of break/fix, in supported time (%s), to the first acknowledgement of a case of the incident. Limits: %s. An incident counts in the period in which it was opened, at the highest priority that it had.", strings.Join(m.Supported, ", "), strings.Join(limits, ", ")),
 		w.say("A status message is due every %s from the customer's first message, or from commencement where that is later, while the incident is open at priority %s. It is on time up to %s after that. It counts in the period in which it was due.", w.span(m.StatusEvery), strings.Join(status, ", "), w.span(m.Grace)),
 		w.say("A false alarm is an incident of which a person wrote “false alarm” in a note or the resolution of its case. Momentary is an outage that was over by itself within %s. What else is counted beside them is for both sides to judge.", w.span(m.Momentary)),
-		w.say("Latency is the time of the whole run, of runs that were answered and during which the agent was not late. A percentile is the run of that rank where every single run is kept, and otherwise the middle of its bucket in hourly histograms, at most 3.2 %% off."),
+		w.say("Latency is the time of the whole run, of runs that were answered and during which the agent was not late. A percentile is the run of that rank where every single run is kept, and otherwise the middle of its bucket in hourly histograms, at most 3.2 % off."),
 		w.say("A run speaks until the next one is due, and a tenth of that longer. A component is measured while one of its deciding probes speaks, at the pace of the most frequent of them; the agent, while any of its frequent probes does. Where single runs are no longer kept, this is known by the hour, and what is missing is taken at its end."),
-		w.say("Percentages are cut off after three decimals, never rounded up: only what is complete is 100 %%. Durations from a minute on are rounded to the second."),
+		w.say("Percentages are cut off after three decimals, never rounded up: only what is complete is 100 %. Durations from a minute on are rounded to the second."),
 	}
 	if len(m.Estimated) > 0 {
 		list = append(list, w.say("An earlier version of the agent did not note when each component was down. The whole length of these incidents counts for each of their components: %s.", strings.Join(m.Estimated, ", ")))
@@ -188,12 +188,16 @@ func (r *Report) traceSection(w *words) section {
 		for _, d := range i.Downtime {
 			var times []string
 			for _, x := range d.Spans {
-				times = append(times, w.at(x.From)+" – "+w.at(x.To))
+				times = append(times, w.short(x.From)+" – "+w.short(x.To))
 			}
 			down = append(down, w.say("%s: gross %s, net %s (%s)", d.Component, w.span(d.Gross), w.span(d.Net), strings.Join(times, "; ")))
 		}
 		for _, h := range i.Holds {
-			holds = append(holds, w.at(h.From)+" – "+w.at(h.To))
+			end := w.say("still on hold")
+			if !h.To.IsZero() {
+				end = w.short(h.To)
+			}
+			holds = append(holds, w.short(h.From)+" – "+end)
 		}
 		for _, kind := range slices.Sorted(maps.Keys(i.Seqs)) {
 			events = append(events, fmt.Sprintf("%s %s", kind, strings.Trim(strings.ReplaceAll(fmt.Sprint(i.Seqs[kind]), " ", ", "), "[]")))

@@ -17,7 +17,9 @@ import (
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
-func writeMonth(ts *testscript.TestScript, _ bool, args []string) { ts.Check(aMonth(ts.MkAbs(args[0]))) }
+func writeMonth(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(aMonth(ts.MkAbs(args[0])))
+}
 
 // aMonth writes a store with a run of web-client/http every minute of 2024-10-02 in UTC, which is down from 10:00 to 10:30, and a case of
 // that that was acknowledged after two minutes.

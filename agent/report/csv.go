@@ -102,6 +102,8 @@ func (f *flattener) object(table, row, prefix string, o object) {
 			f.list(table, row, key, v)
 		case nil:
 			f.put([]string{table, row, key, "", unit(key)})
+		case string:
+			f.put([]string{table, row, key, plainCell(v), unit(key)})
 		default:
 			f.put([]string{table, row, key, fmt.Sprint(v), unit(key)})
 		}
@@ -116,11 +118,19 @@ func (f *flattener) list(table, row, key string, list []any) {
 			plain = append(plain, fmt.Sprint(v))
 			continue
 		}
-		f.object(strings.TrimPrefix(table+"."+key, "report."), strings.TrimPrefix(row+"/"+nameOf(o, i), "/"), "", o)
+		f.object(strings.TrimPrefix(table+"."+key, "report."), plainCell(strings.TrimPrefix(row+"/"+nameOf(o, i), "/")), "", o)
 	}
 	if len(plain) > 0 || len(list) == 0 {
-		f.put([]string{table, row, key, strings.Join(plain, " "), unit(key)})
+		f.put([]string{table, row, key, plainCell(strings.Join(plain, " ")), unit(key)})
 	}
+}
+
+// plainCell keeps a spreadsheet from taking a text that somebody wrote for a formula.
+func plainCell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
 }
 
 // nameOf returns what names a row: the first of names that it has, or its number.

@@ -147,6 +147,24 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
+// TestExampleIsReal states that the example in docs/report.md is of the golden month.
+func TestExampleIsReal(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/report.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := regexp.MustCompile("(?s)```markdown\n(.*?)```").FindSubmatch(docs)
+	if example == nil {
+		t.Fatal("docs/report.md has no example")
+	}
+	real := string(write(t, report.Compute(october(t, octoberFrom, octoberTo)), report.Markdown))
+	for line := range strings.Lines(string(example[1])) {
+		if !strings.Contains(real, line) {
+			t.Errorf("not in the report: %s", line)
+		}
+	}
+}
+
 func TestCSV(t *testing.T) {
 	r := everything(t)
 	rows, err := csv.NewReader(strings.NewReader(string(write(t, r, report.CSV)))).ReadAll()
@@ -164,6 +182,11 @@ func TestCSV(t *testing.T) {
 		if !slices.ContainsFunc(rows, func(row []string) bool { return slices.Equal(row, want) }) {
 			t.Errorf("no row %q", want)
 		}
+	}
+	in := october(t, octoberFrom, octoberTo)
+	in.Tales[1].Cases[0].AcknowledgedBy = "=HYPERLINK(1)"
+	if text := string(write(t, report.Compute(in), report.CSV)); !strings.Contains(text, ",reacted_by,'=HYPERLINK(1),") || !strings.Contains(text, ",reaction_margin_seconds,-7200,s") {
+		t.Error("a name is a formula, or a number is none")
 	}
 	var back map[string]any
 	if err := json.Unmarshal(write(t, r, report.JSON), &back); err != nil || back["schema"] != float64(report.Schema) || back["so_far"] != true {

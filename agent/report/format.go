@@ -75,14 +75,14 @@ func (w *words) percent(s Share) string {
 func (w *words) span(s Seconds) string {
 	d := time.Duration(s)
 	if d == 0 {
-		return "0 s"
+		return "0 " + w.say("s")
 	}
 	if d < 0 {
 		return "−" + w.span(-s)
 	}
 	if d < time.Minute {
 		if rounded := d.Round(100 * time.Millisecond); rounded < time.Minute && rounded > 0 {
-			return w.decimal(strconv.FormatFloat(rounded.Seconds(), 'f', -1, 64)) + " s"
+			return w.decimal(strconv.FormatFloat(rounded.Seconds(), 'f', -1, 64)) + " " + w.say("s")
 		} else if rounded == 0 {
 			return w.latency(s)
 		}

@@ -177,6 +177,17 @@ type Incident struct {
 	Resolution   Resolution `json:"resolution,omitempty"`
 	AbsorbedBy   string     `json:"absorbed_by,omitempty"`
 	AcceptedBy   string     `json:"accepted_by,omitempty"` // the operator who accepted the latency; of Accepted "": it lasted
+
+	// When its components were inaccessible: every instance of them down. In the order in which they became so; nil in a row of an
+	// earlier version, which did not note it.
+	Outages []ComponentOutage `json:"outages,omitzero"`
+}
+
+// ComponentOutage is a time in which every instance of a component was down. Of one component no two overlap.
+type ComponentOutage struct {
+	Component string    `json:"component"`
+	From      time.Time `json:"from"`        // start of the first failing result of the instance that failed last
+	To        time.Time `json:"to,omitzero"` // start of the first good result; zero while it lasts
 }
 
 // Solution is the Root of an incident that takes in the entire customer solution.

@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND...  the command ends with that exit code
 //	until TEXT COMMAND...  the command is run until its output matches the regular expression
 //	receiver FILE LAG [deaf] a webhook receiver, one that takes no update where it is deaf; FILE is a configuration with desks for it
+//	month FILE             writes a store with a day of October 2024 and an incident in it
 //	trace FILE             writes two days of a series as CSV: an outage, a slow hour, bursts
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
 
@@ -60,7 +61,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"record": writeRecord, "scene": startScene, "target": startTarget, "break": breaking(true), "mend": breaking(false), "certificate": makeCertificate,
-			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until, "trace": writeTrace, "receiver": startReceiver,
+			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until, "trace": writeTrace, "month": writeMonth, "receiver": startReceiver,
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package plot
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -115,11 +116,11 @@ func (d *drawing) dayTicks(days int) []timeTick {
 			break
 		}
 		if d.inside(at) {
-			form := "Mon 2 Jan"
+			upper := d.day(at)
 			if days > 7 {
-				form = "2 Jan 06"
+				upper = fmt.Sprintf("%d %s %s", at.Day(), d.say(at.Format("Jan")), at.Format("06"))
 			}
-			all = append(all, timeTick{at: at, upper: at.Format(form)})
+			all = append(all, timeTick{at: at, upper: upper})
 		}
 	}
 	return all
@@ -136,10 +137,11 @@ func (d *drawing) drawGrid() {
 		return
 	}
 	ticks := d.timeTicks()
-	zone := "time in " + d.Zone.String()
+	zone := d.say("time in") + " " + d.Zone.String()
 	zoneAt := d.right - d.width(zone, small)
 	d.text(zone, zoneAt, d.below+2*lineHeight+2, small, soft)
-	first := d.from.In(d.Zone).Format("Mon 2 Jan 2006")
+	from := d.from.In(d.Zone)
+	first := d.day(from) + from.Format(" 2006")
 	d.text(first, margin, d.below+2*lineHeight+2, small, ink)
 	free, freeBelow := margin, margin+d.width(first, small)+8
 	for _, t := range ticks {
@@ -152,7 +154,7 @@ func (d *drawing) drawGrid() {
 			free = at + width + 8
 		}
 		if t.day {
-			day := t.at.Format("Mon 2 Jan")
+			day := d.day(t.at)
 			width := d.width(day, small)
 			if at := max(x-width/2, margin); at >= freeBelow && at+width+8 < zoneAt {
 				d.text(day, at, d.below+2*lineHeight+2, small, ink)

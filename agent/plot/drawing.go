@@ -66,8 +66,8 @@ func (d *drawing) draw() {
 	d.drawStrips()
 	d.drawMarks()
 	d.frameAndTitle()
-	if len(d.Points) == 0 {
-		d.centre("no results in this time")
+	if len(d.Points)+len(d.Levels) == 0 {
+		d.centre(d.say("no results in this time"))
 	}
 }
 
@@ -125,6 +125,18 @@ func (d *drawing) y(v time.Duration) int {
 
 // inside reports whether an instant is in the picture.
 func (d *drawing) inside(t time.Time) bool { return !t.Before(d.from) && !t.After(d.to) }
+
+func (d *drawing) say(word string) string {
+	if d.Say == nil {
+		return word
+	}
+	return d.Say(word)
+}
+
+// day writes the date of an instant.
+func (d *drawing) day(t time.Time) string {
+	return fmt.Sprintf("%s %d %s", d.say(t.Format("Mon")), t.Day(), d.say(t.Format("Jan")))
+}
 
 func font(size float64, c charts.Color) charts.FontStyle {
 	return charts.FontStyle{FontSize: size, FontColor: c}

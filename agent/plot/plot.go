@@ -71,6 +71,10 @@ type Chart struct {
 	Verdicts []Verdict      // the first shades the series itself too
 	Width    int            // pixels; 0: 1000
 	Height   int            // 0: 420
+
+	// Say returns the picture's own words, and the short English names of days and months, as the reader knows them; nil: as they
+	// are.
+	Say func(word string) string
 }
 
 // The bounds of a picture, in pixels.

@@ -1,7 +1,6 @@
 package plot
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -126,11 +125,11 @@ func (d *drawing) keys() []key {
 	var keys []key
 	add := func(used bool, text string, draw func(x, y int)) {
 		if used {
-			keys = append(keys, key{text, draw})
+			keys = append(keys, key{d.say(text), draw})
 		}
 	}
 	add(len(d.Points) > d.failed, "measured", func(x, y int) { d.p.Dots([]charts.Point{{X: x + 9, Y: y - 4}}, measured, measured, 1, 2.5) })
-	add(d.above > 0, fmt.Sprintf("above, up to %s", short(round(d.highest))), func(x, y int) {
+	add(d.above > 0, d.say("above, up to")+" "+short(round(d.highest)), func(x, y int) {
 		d.p.FillArea([]charts.Point{{X: x + 5, Y: y - 1}, {X: x + 13, Y: y - 1}, {X: x + 9, Y: y - 7}, {X: x + 5, Y: y - 1}}, measured)
 	})
 	expected, limited, banded := false, false, false

@@ -246,6 +246,7 @@ func (e *Engine) follow(l *live, all []condition, entire whole) {
 		e.rectify(l)
 		return
 	}
+	e.noteInaccessible(l, all)
 	e.leaveAndReturn(l, active)
 	e.update(l, e.sayNow(l, active, all, entire))
 }

@@ -40,7 +40,7 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 			ID: incident.Key(e.set.Solution.Tenant, class, root, started), Tenant: e.set.Solution.Tenant,
 			Class: class, Root: root, Components: slices.Clone(components),
 			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Widest: t.title, Why: t.why, Detail: bounded(t.lines()),
-			Started: started, Opened: e.now, Updated: e.now,
+			Started: started, Opened: e.now, Updated: e.now, Outages: []incident.ComponentOutage{},
 		},
 		Active: slices.Clone(components), Quiet: t.quiet,
 	}
@@ -157,6 +157,7 @@ func (e *Engine) absorb(survivor, loser *live, because string) {
 		if loser.Started.Before(survivor.Started) {
 			survivor.Started = loser.Started
 		}
+		e.takeOutages(survivor, loser)
 	}
 	survivor.Updated = e.now
 	e.step.event(survivor.Incident, incident.EventAbsorbed, fmt.Sprintf("took in %s (%s): %s", loser.ID, loser.Title, because))
@@ -206,6 +207,7 @@ func (e *Engine) closeIncident(l *live, how incident.Resolution, ended time.Time
 	if l.Ended.Before(l.Started) { // as above
 		l.Ended = l.Started
 	}
+	l.Outages = endOutages(l.Outages, "", l.Ended, e.now)
 	for _, t := range []time.Time{l.Ended, l.Opened} {
 		if l.Closed.Before(t) {
 			l.Closed = t

@@ -309,6 +309,14 @@ func (w *world) check(i incident.Incident) {
 	case known && (i.Opened != before.Opened || i.Class != before.Class || i.Highest.Above(i.Priority) != (i.Highest != i.Priority)):
 		w.t.Fatalf("%s was %+v, is %+v", i.ID, before, i)
 	}
+	ends := map[string]time.Time{}
+	for _, o := range i.Outages {
+		end, earlier := ends[o.Component]
+		if earlier && (end.IsZero() || o.From.Before(end)) || !o.To.IsZero() && o.To.Before(o.From) || o.To.IsZero() && !i.Open() || !slices.Contains(i.Components, o.Component) {
+			w.t.Fatalf("%s has bad outages: %+v", i.ID, i)
+		}
+		ends[o.Component] = o.To
+	}
 }
 
 // wellFormed holds what must be true of the engine itself: no two open incidents have one name or speak of one component, and the

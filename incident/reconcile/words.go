@@ -147,6 +147,9 @@ func (l *language) interval(d time.Duration) string {
 	return fmt.Sprintf(l.everyOther, l.span(d))
 }
 
+// Problem returns an incident's title in a language, en or da, as the customer's mails have it.
+func Problem(code, title string) string { return languageOf(code).problem(title) }
+
 // problem returns the incident's title in the language. A title that the language does not know stays as it is.
 func (l *language) problem(title string) string {
 	if l.titles == nil {

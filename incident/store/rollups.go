@@ -23,6 +23,7 @@ type sums struct {
 	total   time.Duration
 	// Of what total sums; zero where that is nothing.
 	shortest, longest time.Duration
+	histogram         Histogram
 }
 
 func (s *sums) timed() bool { return s.counts[probes.Up]+s.counts[probes.Degraded] > 0 }
@@ -40,6 +41,7 @@ func (s *sums) add(o probes.Outcome, lagging bool, d time.Duration) {
 			s.longest = d
 		}
 		s.total += d
+		s.histogram.Add(d)
 	}
 	s.counts[o]++
 }
@@ -154,14 +156,20 @@ func total(ctx context.Context, tx *sql.Tx, results, bytes int) error {
 }
 
 func (f *folding) saveRollups(ctx context.Context, tx *sql.Tx) error {
-	add, err := tx.PrepareContext(ctx, `INSERT INTO rollups (hour, probe, unknown, up, degraded, down, lagging, total, shortest, longest)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	find, err := tx.PrepareContext(ctx, "SELECT histogram FROM rollups WHERE hour = ? AND probe = ?")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = find.Close() }()
+	add, err := tx.PrepareContext(ctx, `INSERT INTO rollups (hour, probe, unknown, up, degraded, down, lagging, total, shortest, longest, histogram)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (hour, probe) DO UPDATE SET
 			unknown = rollups.unknown + excluded.unknown, up = rollups.up + excluded.up,
 			degraded = rollups.degraded + excluded.degraded, down = rollups.down + excluded.down,
 			lagging = rollups.lagging + excluded.lagging, total = rollups.total + excluded.total,
 			shortest = CASE WHEN rollups.shortest < excluded.shortest OR excluded.shortest IS NULL THEN rollups.shortest ELSE excluded.shortest END,
-			longest = CASE WHEN rollups.longest > excluded.longest OR excluded.longest IS NULL THEN rollups.longest ELSE excluded.longest END`)
+			longest = CASE WHEN rollups.longest > excluded.longest OR excluded.longest IS NULL THEN rollups.longest ELSE excluded.longest END,
+			histogram = excluded.histogram`)
 	if err != nil {
 		return err
 	}
@@ -173,8 +181,13 @@ func (f *folding) saveRollups(ctx context.Context, tx *sql.Tx) error {
 		r := f.rollups[k]
 		shortest := sql.NullInt64{Int64: int64(r.shortest), Valid: r.timed()}
 		longest := sql.NullInt64{Int64: int64(r.longest), Valid: r.timed()}
+		var before []byte
+		if err := find.QueryRowContext(ctx, k.hour, k.probe).Scan(&before); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		r.histogram.Merge(decodeHistogram(before))
 		if _, err := add.ExecContext(ctx, k.hour, k.probe, r.counts[probes.Unknown], r.counts[probes.Up], r.counts[probes.Degraded],
-			r.counts[probes.Down], r.lagging, int64(r.total), shortest, longest); err != nil {
+			r.counts[probes.Down], r.lagging, int64(r.total), shortest, longest, r.histogram.encode()); err != nil {
 			return err
 		}
 	}
@@ -209,6 +222,7 @@ func (s *Store) Rollups(ctx context.Context, probe string, from, to time.Time) (
 			r := hours[h]
 			all = append(all, Rollup{
 				Probe: probe, Hour: time.Unix(0, start).UTC(), Counts: r.counts, Lagging: r.lagging, Sum: r.total, Min: r.shortest, Max: r.longest,
+				Latency: r.histogram,
 			})
 		}
 	}
@@ -217,7 +231,7 @@ func (s *Store) Rollups(ctx context.Context, probe string, from, to time.Time) (
 
 // foldedHours adds what is in the table.
 func foldedHours(ctx context.Context, tx *sql.Tx, probe, first, last int64, hours map[int64]*sums) error {
-	rows, err := tx.QueryContext(ctx, `SELECT hour, unknown, up, degraded, down, lagging, total, coalesce(shortest, 0), coalesce(longest, 0)
+	rows, err := tx.QueryContext(ctx, `SELECT hour, unknown, up, degraded, down, lagging, total, coalesce(shortest, 0), coalesce(longest, 0), histogram
 		FROM rollups WHERE probe = ? AND hour >= ? AND hour <= ?`, probe, first, last)
 	if err != nil {
 		return err
@@ -226,10 +240,12 @@ func foldedHours(ctx context.Context, tx *sql.Tx, probe, first, last int64, hour
 	for rows.Next() {
 		var h int64
 		r := &sums{}
+		var histogram sql.RawBytes
 		if err := rows.Scan(&h, &r.counts[probes.Unknown], &r.counts[probes.Up], &r.counts[probes.Degraded], &r.counts[probes.Down],
-			&r.lagging, &r.total, &r.shortest, &r.longest); err != nil {
+			&r.lagging, &r.total, &r.shortest, &r.longest, &histogram); err != nil {
 			return err
 		}
+		r.histogram = decodeHistogram(histogram)
 		hours[h] = r
 	}
 	return rows.Err()

@@ -78,6 +78,8 @@ type Rollup struct {
 	Lagging int64
 	// of the total duration of results that are up or degraded and not lagging
 	Sum, Min, Max time.Duration
+	// Of the same results; it counts fewer of them in hours that an earlier firstcall wrote, in whole or in part.
+	Latency Histogram
 }
 
 // IncidentFilter selects incidents. The zero value selects all.

@@ -305,10 +305,12 @@ func (w *world) compareResults(rt *rapid.T) {
 
 		counts := map[time.Time]int64{}
 		var total time.Duration
+		var took, counted store.Histogram
 		for _, r := range all {
 			counts[r.Start.Truncate(time.Hour)]++
 			if !r.Lagging && (r.Outcome == probes.Up || r.Outcome == probes.Degraded) {
 				total += r.Duration
+				took.Add(r.Duration)
 			}
 		}
 		rolled, err := w.s.Rollups(ctx, probe, time.Time{}, time.Time{})
@@ -316,7 +318,9 @@ func (w *world) compareResults(rt *rapid.T) {
 		for _, r := range rolled {
 			counts[r.Hour] -= r.Counts[0] + r.Counts[1] + r.Counts[2] + r.Counts[3] + r.Lagging
 			total -= r.Sum
+			counted.Merge(r.Latency)
 		}
+		w.equal(rt, "histograms of "+probe, counted, took)
 		for hour, left := range counts {
 			if left != 0 || total != 0 {
 				rt.Fatalf("roll-ups of %s at %s differ by %d results, in all by %s", probe, hour, left, total)

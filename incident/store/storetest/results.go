@@ -145,9 +145,9 @@ func rollups(t *testing.T, s *store.Store) {
 		outcome(probes.Down, 11, 0, 5000, false), outcome(probes.Up, 13, 0, 50, false), good("b", at(10, 0), 1),
 	}
 	hours := []store.Rollup{
-		{Probe: "a", Hour: day.Add(10 * time.Hour), Counts: [4]int64{1, 2, 1, 1}, Lagging: 1, Sum: 1400, Min: 200, Max: 900},
+		{Probe: "a", Hour: day.Add(10 * time.Hour), Counts: [4]int64{1, 2, 1, 1}, Lagging: 1, Sum: 1400, Min: 200, Max: 900, Latency: histogram(300, 900, 200)},
 		{Probe: "a", Hour: day.Add(11 * time.Hour), Counts: [4]int64{0, 0, 0, 1}},
-		{Probe: "a", Hour: day.Add(13 * time.Hour), Counts: [4]int64{0, 1, 0, 0}, Sum: 50, Min: 50, Max: 50},
+		{Probe: "a", Hour: day.Add(13 * time.Hour), Counts: [4]int64{0, 1, 0, 0}, Sum: 50, Min: 50, Max: 50, Latency: histogram(50)},
 	}
 	ok(t, s.AppendResults(ctx, list))
 	everywhere(t, s, func(t *testing.T) {
@@ -162,9 +162,18 @@ func rollups(t *testing.T, s *store.Store) {
 	hours[0].Counts[probes.Up], hours[0].Sum, hours[0].Min = 3, 1500, 100
 	hours[1].Counts[probes.Up], hours[1].Sum, hours[1].Min, hours[1].Max = 1, 400, 400, 400
 	hours[2].Counts[probes.Down] = 1
+	hours[0].Latency, hours[1].Latency = histogram(300, 900, 200, 100), histogram(400)
 	everywhere(t, s, func(t *testing.T) {
 		same(t, "with more", must[[]store.Rollup](t)(s.Rollups(ctx, "a", day, time.Time{})), hours)
 	})
+}
+
+func histogram(all ...time.Duration) store.Histogram {
+	var h store.Histogram
+	for _, d := range all {
+		h.Add(d)
+	}
+	return h
 }
 
 func rawRetention(t *testing.T, s *store.Store) {

@@ -166,7 +166,7 @@ func (r *mssqlRun) judgeAnswer(ctx context.Context, all tds.ServerErrors, a *att
 	case sqlForbids:
 		return own("the monitoring account " + p.who() + " does not get in: " + text)
 	case sqlDatabase:
-		if !p.succeeded() {
+		if ever, _ := p.succeeded(); !ever {
 			return own(text + " by " + p.who() + ": check database, and whether the account is a user of it; no log-in has succeeded before, so it may never have been there")
 		}
 		return r.finish(Down, Status, text+", though "+p.who()+" has logged in to it before: it is gone, offline, or the account lost its right"), false

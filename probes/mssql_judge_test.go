@@ -84,7 +84,7 @@ func TestMSSQLErrors(t *testing.T) {
 // TestMSSQLDatabaseGone states that a database that once was there and is not is down, also after a restart of the agent.
 func TestMSSQLDatabaseGone(t *testing.T) {
 	var gone atomic.Bool
-	address, ca := sqlServer(t, &tdstest.Server{Login: func(r tdstest.Request) []byte {
+	address, ca := sqlServer(t, &tdstest.Server{Login: func(_ tdstest.Request) []byte {
 		if gone.Load() {
 			return tdstest.Refuse(4060, 11, "Cannot open database")
 		}
@@ -167,6 +167,20 @@ func TestMSSQLNoAnswer(t *testing.T) {
 	}
 	if asked.Load() != 3 {
 		t.Errorf("%d log-ins of an account that was accepted before", asked.Load())
+	}
+	address, ca = sqlServer(t, &tdstest.Server{Login: func(tdstest.Request) []byte { asked.Add(1); return []byte{0x55} }})
+	p, latch := sqlProbe(t, address, ca, withAccount), new(probes.MemoryLatch)
+	p.SetLatch(latch)
+	p.Succeed() // in a process before this one
+	other := sqlProbe(t, address, ca, withAccount, func(p *probes.MSSQL) { p.Password = secret.New("another") })
+	other.SetLatch(latch)
+	asked.Store(0)
+	for range 2 {
+		run(t, p)
+		run(t, other)
+	}
+	if asked.Load() != 2+1 {
+		t.Errorf("%d log-ins, want two with the secret that was accepted before and one with another", asked.Load())
 	}
 }
 

@@ -35,12 +35,13 @@ func (r *mssqlRun) fail(ctx context.Context, err error, fallback Reason, hung st
 		return r.finish(Down, Protocol, long.Error())
 	}
 	outcome, reason, detail := Classify(ctx, r.rec.Phase(), err, fallback)
+	been, _ := r.probe.succeeded()
 	switch {
 	case outcome == Down && reason == Timeout && hung != "":
 		return r.finish(Down, Timeout, hung)
 	case r.routed == "":
 		return r.rec.Fail(ctx, err, fallback)
-	case outcome == Down && r.rec.Phase() == PhaseConnect && !r.probe.succeeded():
+	case outcome == Down && r.rec.Phase() == PhaseConnect && !been:
 		return r.finish(Unknown, Local, detail+"; no log-in of this agent has been there before, so its own firewall may be in the way: let it out to ports 11000 to 11999, or set the server's connection policy to proxy")
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(e.UnverifiedCertificates) > 0 {
@@ -89,7 +90,7 @@ func (r *mssqlRun) guarded(ctx context.Context, conn *tds.Conn, end *func(), log
 	if ctx.Err() != nil {
 		return r.rec.Fail(ctx, ctx.Err(), Protocol), false
 	}
-	if r.probe.succeeded() {
+	if _, same := r.probe.succeeded(); same {
 		proven.Store(g.key, true)
 	}
 	tries, held := g.begin(time.Now())
@@ -167,22 +168,20 @@ func (r *mssqlRun) accepted(ctx context.Context, conn *tds.Conn, session tds.Ses
 	return r.rec.Up()
 }
 
+// recordSeen begins what is recorded of a log-in that succeeded; a latch that cannot tell says something else. The key of the
+// account's guard follows, which changes with its secret.
+const recordSeen = "a log-in succeeded with "
+
 // succeeded reports whether a log-in to this server and database has succeeded, also before the agent was started anew: what
-// fails then worked once.
-func (p *MSSQL) succeeded() bool {
-	if p.seen == "" {
-		return false
-	}
-	reason, ok := p.latched().Latched(p.seen)
-	return ok && reason == recordSeen
+// fails then worked once. Same is set when that was with the same secret.
+func (p *MSSQL) succeeded() (ever, same bool) {
+	record, _ := p.latched().Latched(p.seen)
+	return strings.HasPrefix(record, recordSeen), record == recordSeen+p.key
 }
 
-// recordSeen is what is recorded of a log-in that succeeded; a latch that cannot tell says something else.
-const recordSeen = "a log-in succeeded"
-
 func (p *MSSQL) succeed() {
-	if !p.succeeded() {
-		_ = p.latched().Latch(p.seen, recordSeen) // without it a later fault is judged more carefully
+	if _, same := p.succeeded(); !same {
+		_ = p.latched().Latch(p.seen, recordSeen+p.key) // without it a later fault is judged more carefully
 	}
 }
 

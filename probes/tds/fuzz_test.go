@@ -17,7 +17,7 @@ func FuzzAnswer(f *testing.F) {
 		c := &Conn{stream: reader{Reader: bytes.NewReader(data)}}
 		a := c.answer(maxLoginAnswer)
 		var err error
-		for err == nil && !a.done && !(rows && a.columns) {
+		for err == nil && !a.done && (!rows || !a.columns) {
 			err = a.next()
 		}
 		if err == nil && a.columns {

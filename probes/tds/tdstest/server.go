@@ -49,7 +49,7 @@ type Server struct {
 
 // Serve serves one connection.
 func (s *Server) Serve(conn net.Conn) {
-	var stream net.Conn = conn
+	stream := conn
 	if s.Strict {
 		if s.stop(TLS, conn) {
 			return

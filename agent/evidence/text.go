@@ -155,25 +155,29 @@ func (f findings) failingLines() (lines []string) {
 
 // result says what a run measured.
 func result(r probes.Result) string {
-	text := r.Outcome.String()
+	var b strings.Builder
+	b.WriteString(r.Outcome.String())
 	if r.Reason != probes.None {
-		text += ", " + string(r.Reason)
+		b.WriteString(", " + string(r.Reason))
 	}
-	text += ", after " + short(r.Duration)
-	var phases []string
-	for _, p := range r.Phases {
-		phases = append(phases, p.Name+" "+short(p.Duration))
+	b.WriteString(", after " + short(r.Duration))
+	for n, p := range r.Phases {
+		open := ", "
+		if n == 0 {
+			open = " ("
+		}
+		b.WriteString(open + p.Name + " " + short(p.Duration))
 	}
-	if len(phases) > 0 {
-		text += " (" + strings.Join(phases, ", ") + ")"
+	if len(r.Phases) > 0 {
+		b.WriteString(")")
 	}
 	if r.Detail != "" {
-		text += ": " + r.Detail
+		b.WriteString(": " + r.Detail)
 	}
 	for _, fact := range r.Facts {
-		text += "; " + fact.Name + "=" + fact.Value
+		b.WriteString("; " + fact.Name + "=" + fact.Value)
 	}
-	return text
+	return b.String()
 }
 
 // short returns a duration with three figures or so.

@@ -203,7 +203,7 @@ func (g *Gatherer) one(ctx context.Context, i incident.Incident) {
 	if ctx.Err() != nil { // half of it: the next life does it whole
 		return
 	}
-	event := incident.Event{Incident: i.ID, At: g.o.Now(), Kind: incident.EventEvidence, Actor: incident.ActorAgent, Text: e.Text, Priority: i.Priority}
+	event := incident.Event{Incident: i.ID, At: g.o.Now(), Kind: incident.EventEvidence, Actor: incident.ActorAgent, Text: cut(e.Text, maxNote), Priority: i.Priority}
 	fresh, err := g.o.Store.SaveEvidence(ctx, e, event)
 	if err != nil {
 		g.o.Log.Warn("the evidence of an incident could not be kept", "incident", i.ID, "err", err)

@@ -218,8 +218,10 @@ func TestGatherBounds(t *testing.T) {
 		if walks != 4 || e.Files[0].Name != "path.txt" || len(e.Files) > incident.MaxEvidenceFiles || total > incident.MaxEvidenceBytes || len(e.Left) == 0 {
 			t.Errorf("%d walks, %d files of %d bytes, the first %s, left %v", walks, len(e.Files), total, e.Files[0].Name, e.Left)
 		}
-		if len(e.Text) > 6000 || strings.Contains(e.Text, "\x1b") || !strings.HasSuffix(e.Text, "...") {
-			t.Errorf("%d bytes of text, ending %q", len(e.Text), e.Text[max(0, len(e.Text)-20):])
+		for text, most := range map[string]int{e.Text: 8_000, w.events[0].Text: 3_800} {
+			if len(text) > most || len(text) < most/2 || strings.Contains(text, "\x1b") || !strings.HasSuffix(text, "... and more, with the incident on the agent's page") {
+				t.Errorf("%d bytes of text, ending %q", len(text), text[max(0, len(text)-80):])
+			}
 		}
 	})
 }

@@ -13,7 +13,8 @@ import (
 
 // Bounds on the text.
 const (
-	maxText    = 6000 // bytes: what a person reads, and an internal note of every known ticket system takes
+	maxText    = 8_000 // bytes
+	maxNote    = 3_800 // bytes of what the timeline and the case are told: a journal of ServiceNow takes 4,000 characters
 	maxLine    = 600
 	maxSummary = 500
 	longPath   = 14 // lines of all paths, from which they come as a file
@@ -43,16 +44,20 @@ func (f findings) text(e incident.Evidence) string {
 	paragraph("Witnesses", f.witnessLines())
 	paragraph("The agent", f.agentLines())
 	paragraph("Files", f.fileLines(e))
-	text := b.String()
-	if len(text) > maxText {
-		const ellipsis = "\n..."
-		text = strings.ToValidUTF8(text[:maxText-len(ellipsis)], "")
-		if n := strings.LastIndexByte(text, '\n'); n > maxText/2 {
-			text = text[:n]
-		}
-		text += ellipsis
+	return cut(strings.TrimSpace(b.String()), maxText)
+}
+
+// cut bounds a text of several lines at a line's end.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return strings.TrimSpace(text)
+	const rest = "\n... and more, with the incident on the agent's page"
+	text = strings.ToValidUTF8(text[:most-len(rest)], "")
+	if n := strings.LastIndexByte(text, '\n'); n > most/2 {
+		text = text[:n]
+	}
+	return text + rest
 }
 
 // summary is the essence in one line.
@@ -155,25 +160,29 @@ func (f findings) failingLines() (lines []string) {
 
 // result says what a run measured.
 func result(r probes.Result) string {
-	text := r.Outcome.String()
+	var b strings.Builder
+	b.WriteString(r.Outcome.String())
 	if r.Reason != probes.None {
-		text += ", " + string(r.Reason)
+		b.WriteString(", " + string(r.Reason))
 	}
-	text += ", after " + short(r.Duration)
-	var phases []string
-	for _, p := range r.Phases {
-		phases = append(phases, p.Name+" "+short(p.Duration))
+	b.WriteString(", after " + short(r.Duration))
+	for n, p := range r.Phases {
+		open := ", "
+		if n == 0 {
+			open = " ("
+		}
+		b.WriteString(open + p.Name + " " + short(p.Duration))
 	}
-	if len(phases) > 0 {
-		text += " (" + strings.Join(phases, ", ") + ")"
+	if len(r.Phases) > 0 {
+		b.WriteString(")")
 	}
 	if r.Detail != "" {
-		text += ": " + r.Detail
+		b.WriteString(": " + r.Detail)
 	}
 	for _, fact := range r.Facts {
-		text += "; " + fact.Name + "=" + fact.Value
+		b.WriteString("; " + fact.Name + "=" + fact.Value)
 	}
-	return text
+	return b.String()
 }
 
 // short returns a duration with three figures or so.
@@ -291,9 +300,11 @@ func (f findings) fileLines(e incident.Evidence) (lines []string) {
 	for _, file := range e.Files {
 		lines = append(lines, fmt.Sprintf("- %s (%s, %d bytes)", file.Name, secret.Plain(file.Type, 80), file.Size))
 	}
+	var left []string
 	for _, name := range e.Left {
-		lines = append(lines, "- "+name+" is left out: too many files, or too large")
+		left = append(left, "- "+name+" is left out: too many files, or too large")
 	}
+	lines = append(lines, some(left)...)
 	if len(e.Files) > 0 && f.settings.ExternalURL != "" {
 		lines = append(lines, "at "+strings.TrimSuffix(f.settings.ExternalURL, "/")+"/incidents/"+e.Incident)
 	}

@@ -17,7 +17,7 @@ type rtFile struct {
 }
 
 // Attach implements Attacher: the file comes with a comment, which the requestor does not see.
-func (d *rt) Attach(ctx context.Context, ref string, f Fields, file File) error {
+func (d *rt) Attach(ctx context.Context, ref string, _ Fields, file File) error {
 	if err := file.check(); err != nil {
 		return d.fail("attach to", ref, err)
 	}

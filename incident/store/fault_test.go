@@ -277,6 +277,8 @@ func TestOlderStore(t *testing.T) {
 	execute(t, older, "DROP TABLE baselines")
 	execute(t, older, "DROP TABLE seeds")
 	execute(t, older, "ALTER TABLE rollups DROP COLUMN histogram")
+	execute(t, older, "DROP TABLE evidence")
+	execute(t, older, "DROP TABLE evidence_files")
 	execute(t, older, "DELETE FROM goose_db_version WHERE version_id > 1")
 	if err := older.Close(); err != nil {
 		t.Fatal(err)
@@ -290,6 +292,9 @@ func TestOlderStore(t *testing.T) {
 	}
 	if all, err := s.Baselines(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("baselines %v, %v", all, err)
+	}
+	if kept, err := s.SaveEvidence(t.Context(), incident.Evidence{Incident: "fc-1", Text: "x"}); !kept || err != nil {
+		t.Errorf("evidence: kept %t, %v", kept, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package systems
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -21,7 +22,7 @@ func formFile(r *http.Request, body []byte) (name string, content []byte, fields
 	fields = map[string]string{}
 	for form := multipart.NewReader(bytes.NewReader(body), parameters["boundary"]); ; {
 		part, err := form.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return name, content, fields, nil
 		}
 		if err != nil {

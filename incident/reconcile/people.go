@@ -156,7 +156,7 @@ func (j *job) keepAlive(ctx context.Context) error {
 // where people want to. What is part of another incident, or is watched no more, ends at once.
 func (j *job) end(ctx context.Context) error {
 	rules, now := j.Rules, j.r.o.Now()
-	part := j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed
+	part := j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed || j.i.Resolution == incident.Rejudged
 	if part || over(j.c.State) || !rules.Leave && rules.ResolveAfter <= 0 {
 		return j.resolve(ctx)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -88,6 +89,9 @@ func runOnce(ctx context.Context, p *config.Probe) probes.Result {
 	defer cancel()
 	r := p.Probe.Probe(ctx)
 	r.Probe = p.ID
+	if j := policy.JudgeFailure(p.Kind, r.Outcome, r.Reason, p.JudgeAs); j.Configured {
+		r.Outcome = policy.JudgedOutcome(r.Outcome, j)
+	}
 	if r.Outcome != probes.Up {
 		return r
 	}
@@ -200,6 +204,14 @@ func nagios(p *config.Probe, r probes.Result) string {
 	}
 	if r.Reason != probes.None {
 		text = string(r.Reason) + ": " + text
+	}
+	if j := policy.JudgeFailure(p.Kind, r.Outcome, r.Reason, p.JudgeAs); j.Matter != "" {
+		text += "; " + j.String()
+	}
+	for _, f := range r.Facts {
+		if f.Name == probes.FactAccount && !strings.Contains(text, f.Value) {
+			text += "; the probe's account is off: " + f.Value
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "FIRSTCALL %s - %s | %s", word, nagiosLine(p.ID+": "+text), perf(p, probes.PhaseTotal, r.Duration))

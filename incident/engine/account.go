@@ -20,7 +20,8 @@ func (e *Engine) judgeAccount(p *probe, r *probes.Result) {
 		j := judgedClass(incident.Account)
 		e.open(incident.Account, p.id, r.Start, []string{p.id}, verdictText{
 			title: "the account of the probe " + p.id + " is off", reason: string(probes.Auth), judged: j,
-			why:   "the probe's own account is refused: nothing is said against the customer's solution and no case is opened",
+			why: "the probe's own account is refused: nothing is said against the customer's solution and no case is opened; mend the account, then run firstcall probe " +
+				p.id + " --try-account-again, or change the probe's secret and reload",
 			lines: func() []string { return []string{why} },
 		})
 	case why != "" && !slices.Equal(l.Detail, []string{why}):

@@ -79,7 +79,7 @@ func count(t *template.Template) {
 		if named.Tree == nil || named.Root == nil {
 			continue
 		}
-		tree := named.Tree.Copy()
+		tree := named.Copy()
 		countList(tree, tree.Root)
 		prepend(tree, tree.Root)
 		named.Tree = tree // the templates of the agent share theirs

@@ -160,7 +160,9 @@ func account(f *Fake) {
 	f.open(incident.Incident{
 		Class: incident.Account, Root: p.ID, Components: []string{p.ID}, Reason: "auth", Title: "the account of the probe " + p.ID + " is off",
 		Judged: policy.JudgeFailure("rdp", probes.Unknown, probes.Auth, nil),
-		Why:    "the probe's own account is refused: nothing is said against the customer's solution and no case is opened", Detail: []string{off},
+		Why: "the probe's own account is refused: nothing is said against the customer's solution and no case is opened; mend the account, then run firstcall probe " +
+			p.ID + " --try-account-again, or change the probe's secret and reload",
+		Detail:  []string{off},
 		Started: At(7 * time.Minute), Opened: At(7 * time.Minute),
 	})
 }

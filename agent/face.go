@@ -120,8 +120,23 @@ func (a *Agent) snapshot() metrics.Snapshot {
 		StoreSteps: steps, StoreResults: results, StoreFailing: h.StoreError != "",
 		CasePending: h.CasePending, OldestPending: h.OldestPending, Stuck: a.schedule.stuckRuns(), Heartbeat: h.Heartbeat,
 		Digest: s.config.Digest, ReloadOK: h.ConfigError == "", Loaded: s.loaded,
-		Baselines: baselines(view),
+		Baselines: baselines(view), Accounts: accounts(view),
 	}
+}
+
+// accounts returns the probes that use an account of their own, and whether it is refused.
+func accounts(view engine.View) map[string]bool {
+	all := map[string]bool{}
+	for _, c := range view.Components {
+		for _, i := range c.Instances {
+			for _, p := range i.Probes {
+				if p.Account != nil {
+					all[p.ID] = p.Account.Off
+				}
+			}
+		}
+	}
+	return all
 }
 
 // baselines yields what is known of the latency of every probe of a component.

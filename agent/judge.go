@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,8 +53,7 @@ type judge struct {
 
 	mu     sync.Mutex
 	engine Engine
-	off    map[string]string // what was last said of an account of a probe that was refused, by probe
-	wake   time.Time         // when the engine wants a Tick at the latest
+	wake   time.Time // when the engine wants a Tick at the latest
 	view   engine.View
 	viewed time.Duration // monotonic time at which view was made; -1: it is out of date
 }
@@ -139,32 +139,9 @@ func (j *judge) one(m measured) {
 	m.job.series.ObserveResult(&r)
 	m.job.recent.add(&r)
 	r.Attachments = nil // they are held there, once, for an incident; the judgement has no use for them
-	j.account(&r)
 	j.writer.result(r)
 	j.follow(j.engine.Observe(r))
 	j.any.Store(true)
-}
-
-// account tells the log, once, that an account of a probe's own was refused: that is its owner's to mend, and no incident.
-func (j *judge) account(r *probes.Result) {
-	said := ""
-	for _, f := range r.Facts {
-		if f.Name == probes.FactAccount {
-			said = f.Value
-		}
-	}
-	switch said {
-	case j.off[r.Probe]:
-	case "":
-		delete(j.off, r.Probe)
-		j.writer.log.Info("the probe's account is used again", "probe", r.Probe)
-	default:
-		if j.off == nil {
-			j.off = map[string]string{}
-		}
-		j.off[r.Probe] = said
-		j.writer.log.Warn("the probe's own account is not let in: its owner must mend it", "probe", r.Probe, "account", said)
-	}
 }
 
 // follow passes on what follows from an input. The caller holds mu.
@@ -175,6 +152,11 @@ func (j *judge) follow(s engine.Step) {
 	if s.Changed() {
 		j.viewed = -1
 		j.writer.step(s)
+	}
+	for _, i := range s.Incidents {
+		if i.Class == incident.Account && i.Opened.Equal(s.At) {
+			j.writer.log.Warn("the probe's own account is refused: its owner must mend it", "probe", i.Root, "account", strings.Join(i.Detail, "; "))
+		}
 	}
 	for _, a := range s.Accepted {
 		j.writer.log.Info("a slower latency is taken as normal from now on", "probe", a.Probe, "reason", a.Text)

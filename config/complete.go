@@ -50,6 +50,7 @@ func (d *decoder) complete(c *Config) {
 	d.maintenance(c)
 	d.desks(c)
 	d.notices(c)
+	d.mail(c)
 	d.seeds(c)
 	d.faces(c)
 }

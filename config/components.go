@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -163,6 +165,7 @@ func (d *decoder) probes(c *Config, list []Probe, path, id string) {
 		p, at := &list[i], fmt.Sprintf("%s.probes[%d]", path, i)
 		d.timing(c, p, at)
 		d.limits(p, at)
+		d.judgeAs(p, at)
 		decides = decides || p.Role == deciding || p.Role == "" && !isEvidence(p.Kind)
 	}
 	for i := range list {
@@ -178,6 +181,24 @@ func (d *decoder) probes(c *Config, list []Probe, path, id string) {
 	if len(list) > 0 {
 		never := !slices.ContainsFunc(list, func(p Probe) bool { return p.Role == deciding })
 		d.check(!never, path+".probes", "give one of them role: deciding", "all are evidence: it could never be down")
+	}
+}
+
+// judgeAs checks what a probe's configuration judges otherwise than the contract's table.
+func (d *decoder) judgeAs(p *Probe, path string) {
+	known := make([]string, len(probes.Reasons))
+	for i, reason := range probes.Reasons {
+		known[i] = string(reason)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(p.JudgeAs)) {
+		at := join(path+".judge_as", string(reason))
+		if !slices.Contains(known, string(reason)) {
+			d.check(false, at, d.suggest(string(reason), known), "there is no reason %s", quote(string(reason)))
+			continue
+		}
+		if why := policy.CheckJudgeAs(p.Kind, reason, p.JudgeAs[reason]); why != "" {
+			d.check(false, at, "leave it out; the table in docs/cases.md says what may be judged otherwise", "%s %s", reason, why)
+		}
 	}
 }
 
@@ -279,7 +300,7 @@ func (d *decoder) witnesses(c *Config) {
 	for i := range c.Witnesses {
 		p, path := &c.Witnesses[i], fmt.Sprintf("witnesses[%d]", i)
 		d.timing(c, p, path)
-		for _, key := range []string{"role", "limits"} {
+		for _, key := range []string{"role", "limits", "judge_as"} {
 			d.check(!d.given(path+"."+key), path+"."+key, "leave it out", "has no effect on a witness")
 		}
 	}

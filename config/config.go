@@ -125,6 +125,8 @@ type Probe struct {
 	Role     string              `yaml:"role" enum:"deciding,evidence" doc:"Whether its failure is the instance's; icmp is evidence unless it is alone, every other kind decides."`
 	Written  map[string]Quantity `yaml:"limits" doc:"Absolute limits: of latencies by phase (total, dns, connect, tls, ...), judged over a window, as durations; of the numbers of the kind as numbers, in percent with or without the sign. See docs/thresholds.md."`
 
+	JudgeAs map[probes.Reason]incident.Matter `yaml:"judge_as" enum:"infrastructure,functional" doc:"Failures of this probe that are judged otherwise than docs/cases.md has it, by reason: {content: functional} makes wrong content the application's matter, for which no case is opened."`
+
 	Limits     map[string]time.Duration `yaml:"-"` // of latencies, by phase
 	Thresholds map[string]float64       `yaml:"-"` // of numbers, by name; from limits or from a key of the kind's own
 

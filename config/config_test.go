@@ -195,11 +195,11 @@ func TestViews(t *testing.T) {
 		Tenant: "acme", Witnesses: []string{"witness/login.example", "witness/login.example-2", "witness/hint"},
 		Components: []policy.Component{
 			{Name: "backend", Essential: true, Instances: []policy.Instance{
-				{Name: "app01", Probes: []policy.Probe{{ID: "backend/app01/hint"}, {ID: "backend/app01/test", Deciding: true}}},
-				{Name: "app02", Probes: []policy.Probe{{ID: "backend/app02/hint", Deciding: true}, {ID: "backend/app02/second", Deciding: true}}},
+				{Name: "app01", Probes: []policy.Probe{{ID: "backend/app01/hint", Kind: "hint"}, {ID: "backend/app01/test", Kind: "test", Deciding: true}}},
+				{Name: "app02", Probes: []policy.Probe{{ID: "backend/app02/hint", Kind: "hint", Deciding: true}, {ID: "backend/app02/second", Kind: "hint", Deciding: true}}},
 			}},
 			{Name: "web-client", DependsOn: []string{"backend"}, Instances: []policy.Instance{
-				{Name: "web-client", Probes: []policy.Probe{{ID: "web-client/one"}, {ID: "web-client/hint", Deciding: true}}},
+				{Name: "web-client", Probes: []policy.Probe{{ID: "web-client/one", Kind: "test"}, {ID: "web-client/hint", Kind: "hint", Deciding: true}}},
 			}},
 		},
 	}

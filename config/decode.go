@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +136,7 @@ var (
 	secretType   = reflect.TypeFor[secret.Value]()
 	durationType = reflect.TypeFor[time.Duration]()
 	quantityType = reflect.TypeFor[Quantity]()
-	wordsType    = reflect.TypeFor[Supported]() // a list that may be written as its only word
+	wordsTypes   = []reflect.Type{reflect.TypeFor[Supported](), reflect.TypeFor[field.Words]()} // lists that may be written as their only word
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -206,7 +207,7 @@ func (d *decoder) usable(n ast.Node, path string) bool {
 func (d *decoder) sequence(n ast.Node, path string, v reflect.Value, enum []string) {
 	list, ok := n.(*ast.SequenceNode)
 	if !ok {
-		if s, isScalarNode := n.(ast.ScalarNode); isScalarNode && v.Type() == wordsType {
+		if s, isScalarNode := n.(ast.ScalarNode); isScalarNode && slices.Contains(wordsTypes, v.Type()) {
 			word := reflect.New(v.Type().Elem()).Elem()
 			d.value(s, path, word, enum)
 			v.Set(reflect.Append(v, word))

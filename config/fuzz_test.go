@@ -24,7 +24,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add(whole)
-	for _, name := range []string{"smallest.yaml", "everyday.yaml"} {
+	for _, name := range []string{"smallest.yaml", "everyday.yaml", "acme.yaml"} {
 		data, err := os.ReadFile(filepath.Join("..", "docs", "examples", name))
 		if err != nil {
 			f.Fatal(err)

@@ -21,7 +21,9 @@ func (c *Config) Solution() policy.Solution {
 		for _, n := range m.Instances {
 			instance := policy.Instance{Name: n.Name}
 			for _, p := range n.Probes {
-				instance.Probes = append(instance.Probes, policy.Probe{ID: p.ID, Deciding: p.Role == deciding})
+				instance.Probes = append(instance.Probes, policy.Probe{
+					ID: p.ID, Kind: p.Kind, Deciding: p.Role == deciding, JudgeAs: p.JudgeAs, Account: probes.HasAccount(p.Probe),
+				})
 			}
 			component.Instances = append(component.Instances, instance)
 		}

@@ -134,6 +134,7 @@ const (
 	Performance  Class = "performance"  // latency regressions: P2, P3
 	Capacity     Class = "capacity"     // thresholds: P4
 	Function     Class = "functional"   // for the functional contact; no case
+	Account      Class = "account"      // a probe's own account is refused: for its owners, the functional contact and on-call; no case
 	Agent        Class = "agent"        // the agent's own trouble (blind, lagging, broken store): for on-call; no case
 )
 
@@ -149,23 +150,25 @@ const (
 	Momentary Resolution = "momentary" // recovered by itself within the policy's momentary time
 	Absorbed  Resolution = "absorbed"  // explained by a wider incident, named in AbsorbedBy
 	Removed   Resolution = "removed"   // its component is no longer configured
+	Rejudged  Resolution = "rejudged"  // the configuration now judges what was measured otherwise: see Judgement
 	Accepted  Resolution = "accepted"  // a latency that lasted for a day, or that an operator accepted, is taken as normal
 )
 
 // Incident is one root cause, from the first failing result to recovery. It is written by the engine only.
 type Incident struct {
-	ID         string   `json:"id"` // deterministic; also the case key: see Key
-	Tenant     string   `json:"tenant"`
-	Class      Class    `json:"class"`
-	Root       string   `json:"root"`       // the component at the root, or Solution for the entire customer solution
-	Components []string `json:"components"` // all that it explains or explained, root first
-	Priority   Priority `json:"priority"`   // now
-	Highest    Priority `json:"highest"`    // ever
-	Reason     string   `json:"reason"`     // of the root's first finding
-	Title      string   `json:"title"`      // "web-client is inaccessible", without priority and tenant
-	Widest     string   `json:"widest"`     // Title when the priority was Highest first
-	Why        string   `json:"why"`        // why this priority, by the contract, in numbers
-	Detail     []string `json:"detail"`     // what is measured, a line a finding
+	ID         string    `json:"id"` // deterministic; also the case key: see Key
+	Tenant     string    `json:"tenant"`
+	Class      Class     `json:"class"`
+	Root       string    `json:"root"`            // the component at the root, or Solution for the entire customer solution; of Account the probe's id
+	Components []string  `json:"components"`      // all that it explains or explained, root first
+	Priority   Priority  `json:"priority"`        // now
+	Highest    Priority  `json:"highest"`         // ever
+	Reason     string    `json:"reason"`          // of the root's first finding
+	Judged     Judgement `json:"judged,omitzero"` // whose matter that is, and why
+	Title      string    `json:"title"`           // "web-client is inaccessible", without priority and tenant
+	Widest     string    `json:"widest"`          // Title when the priority was Highest first
+	Why        string    `json:"why"`             // why this priority, by the contract, in numbers
+	Detail     []string  `json:"detail"`          // what is measured, a line a finding
 
 	Started      time.Time  `json:"started"`               // start of the first failing result
 	Opened       time.Time  `json:"opened"`                // when it was confirmed and decided

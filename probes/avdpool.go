@@ -123,12 +123,12 @@ func (p *AVDPool) Probe(ctx context.Context) Result {
 	}
 	if err := p.azure.identity.prepare(ctx); err != nil {
 		outcome, reason, detail := p.identity().judge(ctx, err)
-		return rec.Finish(outcome, reason, "%s", detail)
+		return p.finish(rec, outcome, reason, detail)
 	}
 	pool, err := p.read(ctx, run)
 	if err != nil {
 		outcome, reason, detail := p.judgeARM(ctx, rec, err)
-		return rec.Finish(outcome, reason, "%s", detail)
+		return p.finish(rec, outcome, reason, detail)
 	}
 	verdict := judgePool(&pool.hostPool)
 	if verdict.suspect {
@@ -143,8 +143,19 @@ func (p *AVDPool) Probe(ctx context.Context) Result {
 	if pool.evidence.incident != "" {
 		detail = Printable(detail, MaxDetail-len(pool.evidence.incident)-len("; ")) + "; " + pool.evidence.incident
 	}
-	return rec.Finish(verdict.outcome, verdict.reason, "%s", detail)
+	return p.finish(rec, verdict.outcome, verdict.reason, detail)
 }
+
+// finish ends a run. That the probe's own identity is refused, or lacks a right, is its owner's to mend.
+func (p *AVDPool) finish(rec *Recorder, outcome Outcome, reason Reason, detail string) Result {
+	if outcome == Unknown && reason == Auth {
+		rec.Fact(FactAccount, detail)
+	}
+	return rec.Finish(outcome, reason, "%s", detail)
+}
+
+// UsesAccount reports that the probe has an identity of its own.
+func (p *AVDPool) UsesAccount() bool { return true }
 
 // passwordOf returns the password in an address, to be masked.
 func passwordOf(u *url.URL) secret.Value {

@@ -60,10 +60,20 @@ func (g guard) turn(ctx context.Context) (end func(), ok bool) {
 	}
 }
 
-// hold is why an account must not be named now. Silent is set when that is because of a server that did not answer.
+// hold is why an account must not be named now. Silent is set when that is because of a server that did not answer; resting, when
+// nothing speaks against the account: it was that, or the agent ended in mid-attempt.
 type hold struct {
-	why    string
-	silent bool
+	why             string
+	silent, resting bool
+}
+
+// note tells in the facts what is off: its owner where something speaks against the account; else nobody, as it is tried again by itself.
+func (h *hold) note(rec *Recorder, off string) {
+	if h.resting {
+		rec.Fact("logon", off)
+		return
+	}
+	rec.Fact(FactAccount, off)
 }
 
 // doubt is a record of an attempt without an answer.
@@ -111,7 +121,10 @@ func (g guard) begin(now time.Time) (tries int, held *hold) {
 		if how == "" {
 			how = "was interrupted"
 		}
-		return 0, &hold{fmt.Sprintf("the last log-on, at %s, %s: tried again after %s", clockText(d.at), how, clockText(d.at.Add(doubtHold))), d.how == doubtSilent}
+		return 0, &hold{
+			why:    fmt.Sprintf("the last log-on, at %s, %s: tried again after %s", clockText(d.at), how, clockText(d.at.Add(doubtHold))),
+			silent: d.how == doubtSilent, resting: d.how != doubtClosed,
+		}
 	}
 	if before && d.tries >= doubtTries && d.how != doubtSilent {
 		g.refused(fmt.Sprintf("%d log-ons ended without an answer, the last at %s", d.tries, clockText(d.at)))

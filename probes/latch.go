@@ -36,6 +36,18 @@ type UsesLatch interface{ SetLatch(Latch) }
 // forgotten, and it is tried again. It may be called at any time after SetLatch.
 type ResetsLatch interface{ ResetLatch() error }
 
+// Accountable is a Probe that may use an account or an identity of its own, and knows whether it is configured to.
+type Accountable interface{ UsesAccount() bool }
+
+// HasAccount reports whether a probe uses an account or an identity of its own, whose refusal its results tell by FactAccount.
+func HasAccount(p Probe) bool {
+	if a, ok := p.(Accountable); ok {
+		return a.UsesAccount()
+	}
+	_, ok := p.(UsesLatch)
+	return ok
+}
+
 // MemoryLatch is a Latch for the life of the process. The zero value is ready.
 type MemoryLatch struct {
 	mu      sync.Mutex

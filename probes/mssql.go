@@ -215,6 +215,9 @@ func (p *MSSQL) OwnLimit(number string) (float64, string) {
 	return expiresWithin(number, p.ExpiresWithin)
 }
 
+// UsesAccount reports whether the probe logs in.
+func (p *MSSQL) UsesAccount() bool { return p.logsIn() }
+
 // SetLatch makes the probe remember refusals in l. It is called before the first run.
 func (p *MSSQL) SetLatch(l Latch) { p.latch = l }
 

@@ -95,7 +95,7 @@ func (r *mssqlRun) guarded(ctx context.Context, conn *tds.Conn, end *func(), log
 	}
 	tries, held := g.begin(time.Now())
 	if held != nil {
-		r.rec.Fact(FactAccount, "log-in with "+r.probe.who()+" is off: "+held.why)
+		held.note(r.rec, "log-in with "+r.probe.who()+" is off: "+held.why)
 		if held.silent { // the pre-login alone would say up while the log-in was last seen to hang
 			return r.rec.Finish(Unknown, Auth, "log-in with %s is off: %s", r.probe.who(), held.why), false
 		}

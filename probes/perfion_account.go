@@ -137,6 +137,9 @@ func (a *perfionAccount) who() string {
 	return a.user
 }
 
+// UsesAccount reports whether the probe shows an account.
+func (p *Perfion) UsesAccount() bool { return p.account.mode != "" }
+
 // SetLatch makes the probe remember refusals in l. It is called before the first run.
 func (p *Perfion) SetLatch(l Latch) { p.latch = l }
 

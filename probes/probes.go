@@ -48,7 +48,8 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Reason says why a result is not plainly up. The set is closed: it is a metric label.
+// Reason says why a result is not plainly up. The set is closed: it is a metric label. Whose matter it is, the infrastructure's
+// or the application's, package policy decides.
 type Reason string
 
 // The reasons. The zero value, None, goes with Up.
@@ -64,8 +65,8 @@ const (
 	Protocol       Reason = "protocol"    // the peer does not speak the protocol
 	Status         Reason = "status"      // an answer whose status is not the expected one
 	Content        Reason = "content"     // an answer whose content is not the expected one
-	Auth           Reason = "auth"        // the probe's own credential was refused: functional
-	Functional     Reason = "functional"  // the application answers that the request is wrong: functional
+	Auth           Reason = "auth"        // the probe's own credential was refused
+	Functional     Reason = "functional"  // the application answers that the request is wrong
 	Slow           Reason = "slow"        // over a latency limit
 	Capacity       Reason = "capacity"    // a threshold passed: certificate days, sessions
 	Local          Reason = "local"       // the agent's own host: no route, no permission, resolver gone
@@ -75,10 +76,6 @@ const (
 
 // Reasons lists every reason but None, in the order of their declaration.
 var Reasons = []Reason{Timeout, Refused, Reset, Unreachable, DNS, TLS, BadCertificate, Protocol, Status, Content, Auth, Functional, Slow, Capacity, Local, Blind, Internal}
-
-// IsFunctional reports whether r is the application's matter, for which no case is ever opened at the SOC (contract: "24/7
-// support only extends to infrastructural topics").
-func (r Reason) IsFunctional() bool { return r == Auth || r == Functional }
 
 // The names of phases, in the order in which they happen. A kind uses those that it has.
 const (

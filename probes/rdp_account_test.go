@@ -120,7 +120,7 @@ func TestRDPServerThatTakesTheLogonAndIsSilent(t *testing.T) {
 	// An account that never proved good rests, and what the challenge shows does not hide that the log-on hung.
 	p := logonProbe(s.Address, `SILENT\new`, "p")
 	wantRDP(t, runRDP(t, p, 3*rdpSilence), probes.Down, probes.Timeout, "takes the log-on and does not answer (hung")
-	wantRDP(t, runRDP(t, p, rdpPatience), probes.Unknown, probes.Auth, "was not answered: tried again after", "account=is off")
+	wantRDP(t, runRDP(t, p, rdpPatience), probes.Unknown, probes.Auth, "was not answered: tried again after", "logon=is off", "account=")
 	// One that did is tried again: the silence is the server's.
 	p.User = `SILENT\proven`
 	p.Address = good.Address

@@ -160,7 +160,7 @@ func (t *ticketRun) forNobody(ctx context.Context, kdcs []string, held *hold) (R
 	t.x = x
 	t.notes()
 	off := "log-on with " + t.probe.who() + " is off: " + held.why
-	t.rec.Fact(FactAccount, off)
+	held.note(t.rec, off)
 	t.rec.Fact("kerberos", "ends at the kdc, which answers: the account rests")
 	if held.silent {
 		return t.rec.Finish(Unknown, Auth, "%s", off), true

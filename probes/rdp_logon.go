@@ -96,6 +96,9 @@ func (p *RDP) who() string {
 	return p.account.Domain + `\` + p.account.User
 }
 
+// UsesAccount reports whether the probe logs on.
+func (p *RDP) UsesAccount() bool { return p.Depth == depthLogon || p.Kerberos.Realm != "" }
+
 // SetLatch makes the probe remember refusals in l. It is called before the first run.
 func (p *RDP) SetLatch(l Latch) { p.latch = l }
 
@@ -128,7 +131,8 @@ func (p *RDP) logon(ctx context.Context, rec *Recorder, conn *rdp.Conn) Result {
 	}
 	tries, held := g.begin(time.Now())
 	if held != nil {
-		rec.Fact(FactAccount, "log-on with "+p.who()+" is off: "+held.why)
+		off := "log-on with " + p.who() + " is off: " + held.why
+		held.note(rec, off)
 		if held.silent {
 			// The challenge alone would say up while the log-on was last seen to hang.
 			return rec.Finish(Unknown, Auth, "log-on with %s is off: %s", p.who(), held.why)

@@ -78,6 +78,9 @@ func showCase(w io.Writer, k incident.Case, s web.Story) {
 	}
 	row(w, "title", fmt.Sprintf("%s %s: %s", i.Priority, i.Tenant, i.Title))
 	row(w, "why", i.Why)
+	if judged := i.Judged.String(); judged != "" {
+		row(w, "whose matter", judged)
+	}
 	row(w, "state", stateWord(k))
 	row(w, "since", clockTime(i.Started))
 	if k.AcknowledgedBy != "" {
@@ -114,6 +117,8 @@ func showEnd(w io.Writer, s web.Story) {
 			row(w, "taken as normal", clockTime(i.Ended)+", accepted by "+i.AcceptedBy)
 		case i.Resolution == incident.Accepted:
 			row(w, "taken as normal", clockTime(i.Ended)+", since it has lasted")
+		case i.Resolution == incident.Rejudged:
+			row(w, "judged anew", clockTime(i.Ended)+", by the configuration")
 		default:
 			row(w, "rectified", clockTime(i.Ended)+", "+string(i.Resolution))
 		}

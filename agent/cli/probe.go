@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -48,7 +50,7 @@ func newProbe() *cobra.Command {
 			}
 			r := runOnce(cmd.Context(), p)
 			if output == "json" {
-				err = printJSON(cmd.OutOrStdout(), r)
+				err = printJSON(cmd.OutOrStdout(), judgedResult{r, judged(p, r)})
 			} else {
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), nagios(p, r))
 			}
@@ -76,8 +78,11 @@ func newProbe() *cobra.Command {
 // resetAccount lets a probe's account, which was refused, be tried again, by the running agent too.
 func resetAccount(p *config.Probe) error {
 	r, ok := p.Probe.(probes.ResetsLatch)
-	if !ok {
+	switch {
+	case !probes.HasAccount(p.Probe):
 		return usage("--try-account-again: probe %s has no account of its own", p.ID)
+	case !ok: // it is tried at every run
+		return nil
 	}
 	return r.ResetLatch()
 }
@@ -88,6 +93,7 @@ func runOnce(ctx context.Context, p *config.Probe) probes.Result {
 	defer cancel()
 	r := p.Probe.Probe(ctx)
 	r.Probe = p.ID
+	r.Outcome = policy.JudgedOutcome(r.Outcome, judged(p, r))
 	if r.Outcome != probes.Up {
 		return r
 	}
@@ -111,6 +117,17 @@ func runOnce(ctx context.Context, p *config.Probe) probes.Result {
 		}
 	}
 	return r
+}
+
+// judged returns whose matter it is that a run of the probe failed.
+func judged(p *config.Probe, r probes.Result) incident.Judgement {
+	return policy.JudgeFailure(p.Kind, r.Outcome, r.Reason, p.JudgeAs)
+}
+
+// judgedResult is a result as it is printed in JSON.
+type judgedResult struct {
+	probes.Result
+	Judged incident.Judgement `json:"judged,omitzero"`
 }
 
 // find returns the probe with the id args[0], or the only one whose id ends with /name or begins with name/.
@@ -200,6 +217,14 @@ func nagios(p *config.Probe, r probes.Result) string {
 	}
 	if r.Reason != probes.None {
 		text = string(r.Reason) + ": " + text
+	}
+	if j := judged(p, r); j.Matter == incident.MatterFunctional || j.Configured {
+		text += "; " + j.String()
+	}
+	for _, f := range r.Facts {
+		if f.Name == probes.FactAccount && !strings.Contains(text, f.Value) {
+			text += "; the probe's account is off: " + f.Value
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "FIRSTCALL %s - %s | %s", word, nagiosLine(p.ID+": "+text), perf(p, probes.PhaseTotal, r.Duration))

@@ -38,6 +38,7 @@ type Snapshot struct {
 	ReloadOK        bool             // whether the newest configuration is in force
 	Loaded          time.Time        // when the configuration in force was loaded
 	Baselines       iter.Seq[Baseline]
+	Accounts        map[string]bool // by the probe that uses one of its own: whether it is refused
 }
 
 // Baseline is what is known of a probe's own latency.
@@ -173,6 +174,7 @@ var (
 	descLearnt       = gauge("firstcall_probe_baseline_seconds", "How long it has been learnt what is normal for a probe, in whole days; with 14 of them (1209600 s) it is whole.", "probe")
 	descExpected     = gauge("firstcall_probe_expected_seconds", "Latency that is normal for a probe now; absent while it is not known.", "probe")
 	descSlow         = gauge("firstcall_probe_slow_limit_seconds", "Latency that a probe must pass lastingly to be slow; absent while it is not known.", "probe")
+	descAccountOff   = gauge("firstcall_account_off", "1 while the account or identity that a probe uses is refused, 0 while it is not known to be; absent of a probe without one.", "probe")
 	descConfig       = gauge("firstcall_config_info", "Which configuration is in force, by the first 12 digits of its SHA-256; always 1.", "digest")
 )
 
@@ -181,7 +183,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descRuns, descDurations, descSuccess, descDuration, descExpiry, descNumber, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
 		descStoreFailing, descCasePending, descCaseOldest, descCaseAge, descCaseFailures, descNoticeAge, descMargin, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
-		descLearnt, descExpected, descSlow,
+		descLearnt, descExpected, descSlow, descAccountOff,
 	} {
 		ch <- d
 	}
@@ -231,6 +233,9 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 	put(descReloadOK, truth(s.ReloadOK))
 	put(descReloadTime, seconds(s.Loaded))
 	put(descConfig, 1, s.Digest[:min(12, len(s.Digest))])
+	for probe, off := range s.Accounts {
+		put(descAccountOff, truth(off), probe)
+	}
 	if s.Baselines == nil {
 		return
 	}

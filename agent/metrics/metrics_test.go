@@ -35,6 +35,7 @@ func filled() *Metrics {
 				Reaction:  map[incident.Priority]time.Duration{incident.P1: -5 * time.Minute, incident.P3: time.Hour},
 			},
 			Baselines: slices.Values([]Baseline{{Probe: "web/http", Days: 14, Expected: 118 * time.Millisecond, Limit: 143 * time.Millisecond}, {Probe: "web/tls"}}),
+			Accounts:  map[string]bool{"desktop/rdp": true, "pool/avd-pool": false},
 			Incidents: []incident.Incident{
 				{Root: "backend", Class: incident.Availability, Priority: incident.P2},
 				{Root: "backend", Class: incident.Availability, Priority: incident.P2},

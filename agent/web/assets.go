@@ -59,6 +59,10 @@ func (s *site) static(w http.ResponseWriter, r *http.Request) {
 var loadPages = sync.OnceValue(func() map[string]*template.Template {
 	functions := template.FuncMap{
 		"clean": clean,
+		"sentence": func(clause string) string {
+			clause = clean(clause)
+			return strings.ToUpper(clause[:1]) + clause[1:] + "."
+		},
 		"lines": cleanLines,
 		"count": plural,
 		"words": func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "-", " ") },

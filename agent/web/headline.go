@@ -136,6 +136,8 @@ func (g glance) caseClause(i incident.Incident) string {
 	switch {
 	case i.Class == incident.Function:
 		return "No case: it is the application's matter, not infrastructure"
+	case i.Class == incident.Account:
+		return "No case: the account's owner must mend it"
 	case !i.Class.OpensCase():
 		return "No case: it is the agent's own trouble"
 	case g.alertOnly:

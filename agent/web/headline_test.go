@@ -42,6 +42,7 @@ var headlines = []struct {
 	{"maintenance", "maintenance", nil, "notice", "In maintenance: backend does not answer as it should; no case is opened before the window ends."},
 	{"not well", "large", nil, "notice", "Not well: shop-017 is degraded and shop-042 is down; no incident is open."},
 	{"partly unknown", "well", func(f *webtest.Fake) { f.Seen.Components[2].Outcome = probes.Unknown }, "unknown", "Partly unknown: the agent cannot tell how remote-desktop fares; the rest answers."},
+	{"account", "account", nil, "notice", "Since 10:41: the account of the probe remote-desktop/rdp is off. No case: the account's owner must mend it."},
 	{"functional", "functional", nil, "notice", "Since 10:43: web-client refuses the probe's credential. No case: it is the application's matter, not infrastructure."},
 	{"blind", "blind", nil, "unknown", "Blind since 10:45: the agent's own network; nothing is said about the customer."},
 	{

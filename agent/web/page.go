@@ -220,6 +220,14 @@ type probeRow struct {
 	At        moment
 	Findings  []findingRow
 	Facts     []probes.Fact
+	Judged    string      // whose matter a failure is, where that is not the infrastructure's
+	Account   *accountRow // nil: it has none of its own, or it works
+}
+
+// accountRow is a probe's own account that is refused.
+type accountRow struct {
+	Since moment
+	Why   string
 }
 
 func (s *site) probeRow(g glance, p engine.ProbeView, component, window string) probeRow {
@@ -243,6 +251,12 @@ func (s *site) probeRow(g glance, p engine.ProbeView, component, window string) 
 		row.Findings = append(row.Findings, s.findingRow(f, g.now))
 	}
 	row.Normal, row.Learning = normal(p.Baseline), learned(p.Baseline)
+	if a := p.Account; a != nil && a.Off {
+		row.Account = &accountRow{s.when(a.Since, g.now), clean(a.Why)}
+	}
+	if p.Judged.Matter != incident.MatterInfrastructure || p.Judged.Configured {
+		row.Judged = clean(p.Judged.String())
+	}
 	if p.Last == nil {
 		return row
 	}

@@ -52,6 +52,9 @@ func (e *Errors) AddHint(path, hint, format string, args ...any) {
 	*e = append(*e, Error{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
+// Words is a list of texts that may be written as its only one. The zero value is empty.
+type Words []string
+
 // Validator is implemented by configuration structs that can check more than their tags say. Validate is called once, after
 // decoding and defaults, and must be free of side effects (no network, no files written).
 type Validator interface{ Validate() Errors }

@@ -29,8 +29,8 @@ func init() {
 
 // Email is the configuration of cases by mail.
 type Email struct {
-	To string `yaml:"to" required:"true" doc:"Mailbox of the Operations Centre: one address, or several with commas between them."`
-	CC string `yaml:"cc" doc:"Addresses that get a copy, with commas between them."`
+	To field.Words `yaml:"to" required:"true" doc:"Mailbox of the Operations Centre: one address, several with commas between them, or a list."`
+	CC field.Words `yaml:"cc" doc:"Addresses that get a copy, as to."`
 	smtp.Server
 }
 
@@ -40,17 +40,33 @@ const maxMailboxes = 20
 // Validate reports every fault of the configuration.
 func (e *Email) Validate() field.Errors {
 	var faults field.Errors
-	for _, list := range []struct{ key, text string }{{"to", e.To}, {"cc", e.CC}} {
-		switch all, err := smtp.Addresses(list.text); {
+	for _, list := range []struct {
+		key   string
+		words field.Words
+	}{{"to", e.To}, {"cc", e.CC}} {
+		switch all, err := addresses(list.words); {
 		case err != nil:
 			faults.AddHint(list.key, "soc@operations.example", "%v", err)
 		case len(all) > maxMailboxes:
 			faults.Add(list.key, "has %d addresses: at most %d are allowed", len(all), maxMailboxes)
-		case len(all) == 0 && list.text != "": // "" is for required to report
+		case len(all) == 0 && len(list.words) > 0: // none is for required to report
 			faults.AddHint(list.key, "soc@operations.example", "holds no address")
 		}
 	}
 	return append(faults, e.Server.Validate()...)
+}
+
+// addresses parses the entries of a list, each of which may hold several.
+func addresses(list field.Words) ([]*netmail.Address, error) {
+	var all []*netmail.Address
+	for _, text := range list {
+		some, err := smtp.Addresses(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // Build returns the desk.
@@ -60,10 +76,10 @@ func (e *Email) Build(env Env) (Desk, error) {
 		d.now = time.Now
 	}
 	var err error
-	if d.to, err = smtp.Addresses(e.To); err != nil {
+	if d.to, err = addresses(e.To); err != nil {
 		return nil, fmt.Errorf("desk %q: to %w", env.Name, err)
 	}
-	if d.copy, err = smtp.Addresses(e.CC); err != nil {
+	if d.copy, err = addresses(e.CC); err != nil {
 		return nil, fmt.Errorf("desk %q: cc %w", env.Name, err)
 	}
 	if len(d.to) == 0 {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
@@ -103,7 +104,7 @@ func (b *mailbox) YAML() string {
 
 // at is the configuration of YAML for a server at that address.
 func (b *mailbox) at(address string) *desk.Email {
-	e := &desk.Email{To: "soc@operations.example", Server: smtp.Server{From: "firstcall@operations.example", SMTP: "smtp://" + address}}
+	e := &desk.Email{To: field.Words{"soc@operations.example"}, Server: smtp.Server{From: "firstcall@operations.example", SMTP: "smtp://" + address}}
 	if b.Cert != nil {
 		e.User, e.Password, e.STARTTLS, e.CAFile = b.User, secret.New(b.Password), "required", b.Cert.CertFile
 	}
@@ -151,7 +152,7 @@ func mailFields(p incident.Priority) desk.Fields {
 func TestEmailIsOneThread(t *testing.T) {
 	b := newMailbox(servers.StartMailpit(t, servers.MailpitOptions{}))
 	config := b.at(b.SMTP)
-	config.To, config.CC = "SOC <soc@operations.example>, night@operations.example", "lead@operations.example"
+	config.To, config.CC = field.Words{"SOC <soc@operations.example>, night@operations.example"}, field.Words{"lead@operations.example"}
 	d, f := buildEmail(t, config), mailFields(incident.P3)
 	c, err := d.Open(t.Context(), f)
 	if err != nil {

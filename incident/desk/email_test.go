@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
@@ -15,7 +16,7 @@ import (
 )
 
 func TestEmailConfigurationFaults(t *testing.T) {
-	good := desk.Email{To: "soc@operations.example", Server: smtp.Server{
+	good := desk.Email{To: field.Words{"soc@operations.example"}, Server: smtp.Server{
 		SMTP: "smtp://smtp.example:587", From: "firstcall@operations.example", User: "firstcall", Password: secret.New("pw-hidden"),
 	}}
 	tests := []struct {
@@ -25,15 +26,17 @@ func TestEmailConfigurationFaults(t *testing.T) {
 	}{
 		{"good", func(*desk.Email) {}, ""},
 		{"good, several with names", func(e *desk.Email) {
-			e.To, e.CC = "SOC <soc@operations.example>, night@operations.example", "lead@operations.example"
+			e.To, e.CC = field.Words{"SOC <soc@operations.example>, night@operations.example"}, field.Words{"lead@operations.example"}
 		}, ""},
-		{"to", func(e *desk.Email) { e.To = "soc" }, "to: is no e-mail address"},
-		{"to, one of two", func(e *desk.Email) { e.To = "soc@operations.example; night@operations.example" }, "to: is no e-mail address"},
-		{"to is blank", func(e *desk.Email) { e.To = " " }, "to: holds no address"},
-		{"to injects", func(e *desk.Email) { e.To = "soc@operations.example\r\nBcc: a@b.example" }, "to: is no e-mail address"},
-		{"to in other letters", func(e *desk.Email) { e.To = "æ@operations.example" }, "to: is no e-mail address in ASCII"},
-		{"too many", func(e *desk.Email) { e.To = strings.Repeat("a@b.example, ", 20) + "a@b.example" }, "to: has 21 addresses"},
-		{"cc", func(e *desk.Email) { e.CC = "lead" }, "cc: is no e-mail address"},
+		{"to", func(e *desk.Email) { e.To = field.Words{"soc"} }, "to: is no e-mail address"},
+		{"a list", func(e *desk.Email) { e.To = field.Words{"soc@operations.example", "a@b.example, c@d.example"} }, ""},
+		{"to, one of a list", func(e *desk.Email) { e.To = field.Words{"soc@operations.example", "night"} }, "to: is no e-mail address"},
+		{"to, one of two", func(e *desk.Email) { e.To = field.Words{"soc@operations.example; night@operations.example"} }, "to: is no e-mail address"},
+		{"to is blank", func(e *desk.Email) { e.To = field.Words{" "} }, "to: holds no address"},
+		{"to injects", func(e *desk.Email) { e.To = field.Words{"soc@operations.example\r\nBcc: a@b.example"} }, "to: is no e-mail address"},
+		{"to in other letters", func(e *desk.Email) { e.To = field.Words{"æ@operations.example"} }, "to: is no e-mail address in ASCII"},
+		{"too many", func(e *desk.Email) { e.To = field.Words{strings.Repeat("a@b.example, ", 20) + "a@b.example"} }, "to: has 21 addresses"},
+		{"cc", func(e *desk.Email) { e.CC = field.Words{"lead"} }, "cc: is no e-mail address"},
 		{"what the notifier checks too", func(e *desk.Email) { e.SMTP = "smtp.example" }, "smtp: is no smtp or smtps address"},
 		{"password in the clear", func(e *desk.Email) { e.STARTTLS = "off" }, "starttls: off would send the password"},
 	}
@@ -52,7 +55,7 @@ func TestEmailConfigurationFaults(t *testing.T) {
 // unheardMailDesk is an e-mail desk whose server nobody listens for.
 func unheardMailDesk(t *testing.T) desk.Desk {
 	t.Helper()
-	e := &desk.Email{To: "soc@operations.example", Server: smtp.Server{SMTP: "smtp://127.0.0.1:1", From: "firstcall@operations.example"}}
+	e := &desk.Email{To: field.Words{"soc@operations.example"}, Server: smtp.Server{SMTP: "smtp://127.0.0.1:1", From: "firstcall@operations.example"}}
 	d, err := e.Build(desk.Env{Name: "mailbox", Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
@@ -108,11 +111,11 @@ func TestEmailThatNobodyTakesIsCertain(t *testing.T) {
 }
 
 func TestEmailDeskThatCannotBeBuilt(t *testing.T) {
-	whole := desk.Email{To: "soc@operations.example", Server: smtp.Server{SMTP: "smtp://127.0.0.1:1", From: "firstcall@operations.example"}}
+	whole := desk.Email{To: field.Words{"soc@operations.example"}, Server: smtp.Server{SMTP: "smtp://127.0.0.1:1", From: "firstcall@operations.example"}}
 	for want, change := range map[string]func(*desk.Email){
-		"to holds no address":    func(e *desk.Email) { e.To = "" },
-		"to is no":               func(e *desk.Email) { e.To = "soc" },
-		"cc is no":               func(e *desk.Email) { e.CC = "soc" },
+		"to holds no address":    func(e *desk.Email) { e.To = nil },
+		"to is no":               func(e *desk.Email) { e.To = field.Words{"soc"} },
+		"cc is no":               func(e *desk.Email) { e.CC = field.Words{"soc"} },
 		"smtp is no":             func(e *desk.Email) { e.SMTP = "x" },
 		"from is no":             func(e *desk.Email) { e.From = "x" },
 		"ca_file cannot be read": func(e *desk.Email) { e.CAFile = "/does/not/exist.pem" },

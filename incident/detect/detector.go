@@ -17,6 +17,7 @@ type Detector struct {
 	limits   []Limit
 	numbered []Threshold
 	unlearnt bool
+	applied  func(probes.Reason) bool
 	s        State
 	latency  latency
 	reading  Reading
@@ -77,13 +78,16 @@ type Setup struct {
 	Calendar Calendar
 	Baseline []byte // as Detector.Baseline returned it; nil: nothing is learnt
 	Unlearnt bool   // no baseline is kept: of a witness, which is asked and not judged
-	State    State
+
+	// Functional reports whether a degraded result with that reason is the application's matter; nil: none is.
+	Functional func(probes.Reason) bool
+	State      State
 }
 
 // New returns a Detector that goes on from a state and a baseline. What the state says of limits that are no longer configured is
 // dropped, as is a baseline that cannot be read: it is learnt anew.
 func New(o Setup) *Detector {
-	d := &Detector{probe: o.Probe, set: o.Settings, limits: o.Limits, unlearnt: o.Unlearnt, s: o.State}
+	d := &Detector{probe: o.Probe, set: o.Settings, limits: o.Limits, unlearnt: o.Unlearnt, applied: o.Functional, s: o.State}
 	d.latency.calendar, d.latency.slowRatio, d.latency.slowBy = o.Calendar, o.Settings.SlowRatio, o.Settings.SlowBy
 	d.dropLimits()
 	d.watch(o.Numbers)
@@ -145,7 +149,7 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 	d.availability(down, r, &v)
 	if !down {
 		d.s.LastGood, d.s.Answered = r.End(), r.Start
-		d.advance(&d.s.Functional, incident.Functional, r.Reason.IsFunctional(), r, &v)
+		d.advance(&d.s.Functional, incident.Functional, d.functional(&r), r, &v)
 		d.advance(&d.s.Threshold, incident.Threshold, r.Reason == probes.Capacity, r, &v)
 		if !r.Lagging {
 			d.numbers(&r, &v)
@@ -156,6 +160,11 @@ func (d *Detector) Observe(r probes.Result) Verdict {
 	}
 	d.reading.State = d.state()
 	return v
+}
+
+// functional reports whether a result is a functional failure.
+func (d *Detector) functional(r *probes.Result) bool {
+	return r.Outcome == probes.Degraded && d.applied != nil && d.applied(r.Reason)
 }
 
 func (d *Detector) state() string {
@@ -400,6 +409,26 @@ func (d *Detector) Rewind(now time.Time) {
 
 // Retract drops a confirmed outage: it turned out that the agent could not see.
 func (d *Detector) Retract() { d.s.Outage = Streak{} }
+
+// Rejudge drops the findings of failures that keep no longer holds for such: the configuration judges them otherwise now.
+func (d *Detector) Rejudge(keep func(*incident.Finding) bool) (dropped []incident.FindingKind) {
+	if f := d.s.Outage.Finding; f != nil && !keep(f) {
+		d.s.Outage = Streak{}
+		d.s.Loss.forget()
+		dropped = append(dropped, incident.Outage)
+	}
+	if f := d.s.Momentary; f != nil && !keep(f) {
+		d.s.Momentary = nil
+		d.s.Loss.forget()
+		dropped = append(dropped, incident.MomentaryOutages)
+	}
+	if f := d.s.Functional.Finding; f != nil && !keep(f) {
+		d.s.Functional = Streak{}
+		dropped = append(dropped, incident.Functional)
+	}
+	d.reading.State = d.state()
+	return dropped
+}
 
 // dropLimits forgets the windows of limits that are not configured any more.
 func (d *Detector) dropLimits() {

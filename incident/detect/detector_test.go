@@ -319,5 +319,5 @@ func TestRewind(t *testing.T) {
 }
 
 func newDetector(set Settings, limits []Limit, s State) *Detector {
-	return New(Setup{Probe: "web", Settings: set, Limits: limits, State: s})
+	return New(Setup{Probe: "web", Settings: set, Limits: limits, State: s, Functional: func(r probes.Reason) bool { return r == probes.Functional }})
 }

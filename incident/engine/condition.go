@@ -17,9 +17,10 @@ type condition struct {
 	policy.Situation
 	confirmed time.Time // of availability: when the newest finding was confirmed
 	reason    probes.Reason
-	lines     []string  // what is measured, a line a finding; of outages see Engine.lines
-	rectified time.Time // start of the first good result after the problem that ended just now
-	fresh     bool      // of speed, thresholds and functional failures: shown by a run since the engine began
+	judged    incident.Judgement // whose matter that is; zero where no single result stands for it
+	lines     []string           // what is measured, a line a finding; of outages see Engine.lines
+	rectified time.Time          // start of the first good result after the problem that ended just now
+	fresh     bool               // of speed, thresholds and functional failures: shown by a run since the engine began
 
 	// Of the newest runs that show every single instance down: the earliest and the latest; zero: there is none.
 	oldest, newest time.Time
@@ -80,7 +81,7 @@ func (e *Engine) availability(c *component) condition {
 		}
 		first := earliest(found)
 		if k.Since.IsZero() || first.Since.Before(k.Since) {
-			k.Since, k.reason = first.Since, first.Reason
+			e.blame(&k, first)
 		}
 		if first.Since.After(last) {
 			last = first.Since
@@ -140,6 +141,7 @@ func (e *Engine) noteOutage(k *condition) {
 	e.noteLosses(k)
 	if k.Down == 0 && m.Flaps {
 		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(m.Short), m.Short[0], probes.None
+		k.judged = incident.Judgement{}
 		k.confirmed = m.Short[len(m.Short)-1]
 		k.Losses = false
 		k.lines = append(k.lines, fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(m.Short), r.MomentaryWindow, clock(m.Short[len(m.Short)-1])))
@@ -158,7 +160,7 @@ func (e *Engine) noteLosses(k *condition) {
 			continue
 		}
 		if k.Status != policy.Flapping || f.Since.Before(k.Since) {
-			k.Since, k.reason = f.Since, f.Reason
+			e.blame(k, f)
 		}
 		k.Status, k.Losses = policy.Flapping, true
 		k.confirmed = f.At
@@ -260,6 +262,9 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 	for _, instance := range c.instances {
 		for _, p := range instance {
 			for f := range p.detector.Lasting(kind) {
+				if f.Reason == probes.Auth && e.member(incident.Account, p.id) != nil {
+					continue // its owners know
+				}
 				k.Status = policy.LimitPassed
 				k.add(f, p)
 			}
@@ -273,7 +278,7 @@ func (k *condition) add(f *incident.Finding, p *probe) {
 	k.fresh = k.fresh || p.fresh == probes.Degraded ||
 		p.fresh == probes.Up && (f.Kind == incident.Regression || f.Kind == incident.Threshold && p.detector.Beyond())
 	if k.Since.IsZero() || f.Since.Before(k.Since) {
-		k.Since, k.reason = f.Since, f.Reason
+		k.Since, k.reason, k.judged = f.Since, f.Reason, p.judgedFinding(f)
 	}
 	k.lines = append(k.lines, line(*f))
 }

@@ -47,9 +47,10 @@ type Engine struct {
 	step       *stepBuilder
 	dark       time.Time // since when no witness answers
 	lastSweep  time.Time
-	lastLook   time.Time // newest request to the witnesses
-	blob       []byte    // room for encoding
-	unproven   bool      // an outage is confirmed that does not rest on proven sight
+	lastLook   time.Time       // newest request to the witnesses
+	blob       []byte          // room for encoding
+	rejudged   map[string]bool // open incidents whose findings New dropped, by id
+	unproven   bool            // an outage is confirmed that does not rest on proven sight
 }
 
 // holding is what at most one open incident speaks of.
@@ -61,8 +62,11 @@ type holding struct {
 // probe is a deciding, evidence or witness probe.
 type probe struct {
 	id        string
+	kind      string
 	deciding  bool
-	component *component // nil for a witness
+	account   bool                              // it uses one of its own
+	judgeAs   map[probes.Reason]incident.Matter // see policy.Probe
+	component *component                        // nil for a witness
 	instance  int
 	detector  *detect.Detector
 	last      *probes.Result
@@ -129,6 +133,7 @@ func (e *Engine) Observe(r probes.Result) Step {
 	if p == nil {
 		return e.finish() // of a configuration that is no longer in force
 	}
+	r = p.counted(r)
 	first := p.deciding && isLocal(&r) && !isLocal(p.last)
 	p.last = &r
 	if first {
@@ -148,6 +153,7 @@ func (e *Engine) Observe(r probes.Result) Step {
 	if e.blind() {
 		return e.finish()
 	}
+	e.judgeAccount(p, &r)
 	wasSuspect := p.detector.Suspect()
 	p.hear(&r)
 	v := p.detector.Observe(r)

@@ -113,7 +113,7 @@ func (e *Engine) judgeEntire(w whole, all []condition) bool {
 		}
 		first := slices.MinFunc(down, func(a, b condition) int { return a.Since.Compare(b.Since) })
 		e.open(incident.Availability, incident.Solution, first.Since, names(down), verdictText{
-			priority: w.Priority, title: w.Title, why: w.Why, lines: func() []string { return e.lines(down...) }, reason: string(first.reason),
+			priority: w.Priority, title: w.Title, why: w.Why, lines: func() []string { return e.lines(down...) }, reason: string(first.reason), judged: first.judged,
 		})
 		return true
 	}
@@ -151,7 +151,7 @@ func (e *Engine) place(k condition, all []condition) {
 	}
 	v := policy.Judge(k.Situation, e.set.Readings)
 	e.open(incident.Availability, k.c.Name, k.Since, []string{k.c.Name}, verdictText{
-		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return e.lines(k) }, reason: string(k.reason),
+		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return e.lines(k) }, reason: string(k.reason), judged: k.judged,
 		quiet: k.Status == policy.Flapping,
 	})
 }
@@ -336,7 +336,7 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 	}
 	v, said := policy.Judge(k.Situation, e.set.Readings), k.lines
 	t := verdictText{
-		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason),
+		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason), judged: k.judged,
 		quiet: k.Status == policy.SlowPeriodic,
 	}
 	e.openOrUpdate(incident.Performance, l, k, t)
@@ -362,10 +362,10 @@ func (e *Engine) judgeOther(class incident.Class, k condition) {
 		return
 	}
 	v, said := policy.Judge(k.Situation, e.set.Readings), k.lines
-	t := verdictText{priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason)}
+	t := verdictText{priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason), judged: k.judged}
 	if class == incident.Function {
 		t.priority, t.title = incident.NoPriority, k.c.Name+" has a functional failure"
-		t.why = "functional, not infrastructure: the application itself answers that the request is wrong, so no case is opened at the Operations Centre"
+		t.why = "functional, not infrastructure, because " + k.judged.Why + "; so no case is opened at the Operations Centre"
 	}
 	e.openOrUpdate(class, l, k, t)
 }

@@ -70,7 +70,7 @@ func (e *Engine) certain(k condition) (condition, bool) {
 		}
 		k.Down++
 		if first := earliest(found); k.Since.IsZero() || first.Since.Before(k.Since) {
-			k.Since, k.reason = first.Since, first.Reason
+			e.blame(&k, first)
 		}
 	}
 	k.Status = policy.RedundancyLost

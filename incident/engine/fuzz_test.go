@@ -39,13 +39,14 @@ func (f fault) answer() func(string, time.Time) probes.Result {
 		},
 		func() probes.Result { return used(95) },
 		func() probes.Result { return used(85) },
+		wrong, lockedOut("locked out"), fact(up(), "locked out"),
 	}[f.kind]
 	return during(f.from, f.to, bad, f.prefix)
 }
 
 // shape is what a reload may change.
 type shape struct {
-	Witness, Window, Limit, Second, Rdp, Essential, Chain, Deciding bool
+	Witness, Window, Limit, Second, Rdp, Essential, Chain, Deciding, Judged, Account bool
 }
 
 func (s shape) apply(to *Setup) {
@@ -55,6 +56,11 @@ func (s shape) apply(to *Setup) {
 		app.Instances = app.Instances[:1]
 	}
 	portal.Instances[0].Probes = append(portal.Instances[0].Probes, probe("portal/seldom", true), probe("portal/ping", s.Deciding))
+	if s.Judged {
+		as := map[probes.Reason]incident.Matter{probes.Content: incident.MatterFunctional, probes.Functional: incident.MatterInfrastructure}
+		app.Instances[0].Probes[0].JudgeAs, portal.Instances[0].Probes[0].JudgeAs = as, as
+	}
+	app.Instances[0].Probes[0].Account, rdp.Instances[0].Probes[0].Account = s.Account, true
 	if s.Chain {
 		portal.DependsOn = []string{"web"}
 	}
@@ -100,7 +106,7 @@ func draw(rt *rapid.T) (s script) {
 		from := time.Duration(rapid.IntRange(0, 1500).Draw(rt, "from")) * time.Second
 		s.faults = append(s.faults, fault{
 			from: from, to: from + time.Duration(rapid.IntRange(1, 900).Draw(rt, "for"))*time.Second,
-			kind: rapid.IntRange(0, 9).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
+			kind: rapid.IntRange(0, 12).Draw(rt, "kind"), prefix: rapid.SampledFrom(prefixes).Draw(rt, "of"),
 		})
 	}
 	for range rapid.IntRange(0, 5).Draw(rt, "turns") {

@@ -15,7 +15,8 @@ type verdictText struct {
 	priority   incident.Priority
 	title, why string
 	reason     string
-	lines      func() []string // what is measured, a line a finding
+	judged     incident.Judgement // whose matter that is; zero: by the class
+	lines      func() []string    // what is measured, a line a finding
 	quiet      bool
 	doubtful   bool // good enough to stay as it is, not to rise
 }
@@ -35,11 +36,14 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 		}
 	}
 	e.s.Begun[key] = started
+	if t.judged == (incident.Judgement{}) {
+		t.judged = judgedClass(class)
+	}
 	l := &live{
 		Incident: incident.Incident{
 			ID: incident.Key(e.set.Solution.Tenant, class, root, started), Tenant: e.set.Solution.Tenant,
 			Class: class, Root: root, Components: slices.Clone(components),
-			Priority: t.priority, Highest: t.priority, Reason: t.reason, Title: t.title, Widest: t.title, Why: t.why, Detail: bounded(t.lines()),
+			Priority: t.priority, Highest: t.priority, Reason: t.reason, Judged: t.judged, Title: t.title, Widest: t.title, Why: t.why, Detail: bounded(t.lines()),
 			Started: started, Opened: e.now, Updated: e.now, Outages: []incident.ComponentOutage{},
 		},
 		Active: slices.Clone(components), Quiet: t.quiet,
@@ -64,6 +68,9 @@ func (e *Engine) update(l *live, t verdictText) {
 		return
 	}
 	was := l.Priority
+	if l.Class == incident.Function {
+		l.Reason, l.Judged = t.reason, t.judged
+	}
 	l.Priority, l.Title, l.Why, l.Detail, l.Updated = t.priority, t.title, t.why, bounded(t.lines()), e.now
 	switch {
 	case t.priority.Above(was):
@@ -179,6 +186,9 @@ func (e *Engine) rectify(l *live) {
 	if l.Class == incident.Availability && !l.Quiet && lasted < e.set.Readings.Momentary {
 		resolution = incident.Momentary
 		text += fmt.Sprintf("; a momentary outage, shorter than %s", e.set.Readings.Momentary)
+	}
+	if e.rejudged[l.ID] {
+		resolution, text, at = incident.Rejudged, rejudgedText(l), e.now
 	}
 	if a := e.acceptedOf(l); a.because != "" {
 		resolution, text, l.AcceptedBy = incident.Accepted, a.because, a.by

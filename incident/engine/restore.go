@@ -11,6 +11,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/detect"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 )
 
 // offLong is how long the engine may have been off before what was not confirmed is dropped. The agent saves its state more often.
@@ -23,7 +24,7 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	if s.Zone == nil {
 		s.Zone = time.UTC
 	}
-	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}}
+	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}, rejudged: map[string]bool{}}
 	if len(saved) > 0 {
 		data, latencies := takeLatencies(saved)
 		if err := json.Unmarshal(data, &e.s); err != nil {
@@ -51,6 +52,7 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	}
 	e.takeUp(open)
 	e.build()
+	e.rejudge()
 	e.s.Detectors, e.set.Baselines = nil, nil // the detectors have them
 	if e.s.Now.After(now) {
 		e.rewind(now.UTC())
@@ -61,6 +63,7 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	}
 	e.dropUnconfigured()
 	e.evaluate()
+	e.rejudged = nil // what is left of them is measured
 	return e, e.finish(), nil
 }
 
@@ -89,8 +92,7 @@ func (e *Engine) build() {
 		for n, inst := range pc.Instances {
 			var list []*probe
 			for _, pp := range inst.Probes {
-				p := e.addProbe(pp.ID, c, n)
-				p.deciding = pp.Deciding
+				p := e.addProbe(pp, c, n)
 				list = append(list, p)
 				if p.deciding {
 					c.deciding = append(c.deciding, p)
@@ -101,7 +103,7 @@ func (e *Engine) build() {
 		e.byName[c.Name] = c
 	}
 	for _, id := range e.set.Solution.Witnesses {
-		e.addProbe(id, nil, 0)
+		e.addProbe(policy.Probe{ID: id}, nil, 0)
 	}
 	placed := map[string]bool{}
 	var place func(name string)
@@ -125,11 +127,13 @@ func (e *Engine) build() {
 	}
 }
 
-func (e *Engine) addProbe(id string, c *component, instance int) *probe {
-	p := &probe{id: id, component: c, instance: instance}
+func (e *Engine) addProbe(pp policy.Probe, c *component, instance int) *probe {
+	id := pp.ID
+	p := &probe{id: id, kind: pp.Kind, deciding: pp.Deciding, account: pp.Account, judgeAs: pp.JudgeAs, component: c, instance: instance}
 	p.detector = detect.New(detect.Setup{
 		Probe: id, Settings: e.set.Detection, Limits: e.set.Limits[id], Numbers: e.set.Thresholds[id], State: e.s.Detectors[id], Baseline: e.set.Baselines[id],
 		Calendar: detect.Calendar{Zone: e.set.Zone, Holiday: e.set.Holiday}, Unlearnt: c == nil || e.set.Untimed[id],
+		Functional: p.functional,
 	})
 	if f := p.detector.Finding(incident.Regression); f != nil {
 		p.fast = f.Quiet
@@ -170,6 +174,7 @@ func (e *Engine) dropUnconfigured() {
 	gone := func(name string) bool { return e.byName[name] == nil }
 	for _, l := range slices.Clone(e.s.Open) {
 		switch {
+		case l.Class == incident.Account: // see dropAccounts
 		case l.Class != incident.Agent:
 			l.Active = slices.DeleteFunc(l.Active, gone)
 			if !slices.ContainsFunc(l.Components, func(name string) bool { return !gone(name) }) {
@@ -179,10 +184,14 @@ func (e *Engine) dropUnconfigured() {
 			e.closeIncident(l, incident.Recovered, e.now, "the agent began anew and sees")
 		}
 	}
+	e.dropAccounts()
 	maps.DeleteFunc(e.s.Components, func(name string, _ *memory) bool { return gone(name) })
 	maps.DeleteFunc(e.s.Seen, func(id string, _ time.Time) bool { return e.probes[id] == nil })
 	maps.DeleteFunc(e.s.Begun, func(key string, _ time.Time) bool {
-		_, root, _ := strings.Cut(key, "/")
+		class, root, _ := strings.Cut(key, "/")
+		if class == string(incident.Account) {
+			return e.probes[root] == nil
+		}
 		return root != incident.Solution && root != sightRoot && gone(root)
 	})
 }

@@ -228,7 +228,9 @@ func (w *world) run(until time.Duration) *world {
 			continue
 		}
 		if r.result != nil {
-			w.heard(*r.result)
+			if p := w.engine.probes[r.id]; p != nil {
+				w.heard(p.counted(*r.result))
+			}
 			w.take(w.engine.Observe(*r.result))
 			continue
 		}

@@ -49,7 +49,16 @@ type ProbeView struct {
 	Last     *probes.Result     `json:"last,omitempty"`
 	LastGood time.Time          `json:"last_good,omitzero"`
 	Findings []incident.Finding `json:"findings,omitempty"`
+	Judged   incident.Judgement `json:"judged,omitzero"`    // whose matter it is that the newest run failed
+	Account  *AccountView       `json:"account,omitempty"`  // nil: it uses no account of its own
 	Baseline *BaselineView      `json:"baseline,omitempty"` // nil: nothing is learnt about the probe
+}
+
+// AccountView is whether a probe's own account works, as far as is known.
+type AccountView struct {
+	Off   bool      `json:"off"`            // it is refused
+	Since time.Time `json:"since,omitzero"` // of that
+	Why   string    `json:"why,omitempty"`
 }
 
 // BaselineView is what a probe's baseline knows.
@@ -155,7 +164,13 @@ func (e *Engine) viewProbe(p *probe) ProbeView {
 	v := ProbeView{ID: p.id, Deciding: p.deciding, Suspect: p.detector.Suspect(), LastGood: p.lastGood, Findings: p.detector.Findings()}
 	if p.last != nil {
 		last := *p.last
-		v.Last = &last
+		v.Last, v.Judged = &last, p.judged(last.Outcome, last.Reason)
+	}
+	if p.account {
+		v.Account = &AccountView{}
+		if l := e.member(incident.Account, p.id); l != nil {
+			v.Account.Off, v.Account.Since, v.Account.Why = true, l.Started, l.Detail[0]
+		}
 	}
 	if p.component != nil {
 		v.Baseline = &BaselineView{}

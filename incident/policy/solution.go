@@ -8,6 +8,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // Solution is everything the tenant bought, as far as judging needs it.
@@ -34,10 +35,13 @@ type Instance struct {
 	Probes []Probe
 }
 
-// Probe names a probe of an instance and its role.
+// Probe names a probe of an instance, its role and how its failures are judged.
 type Probe struct {
-	ID       string // unique in the configuration: component/name or component/instance/name
-	Deciding bool   // its outage is the instance's; otherwise it is evidence
+	ID       string                            // unique in the configuration: component/name or component/instance/name
+	Kind     string                            // of probe
+	Deciding bool                              // its outage is the instance's; otherwise it is evidence
+	JudgeAs  map[probes.Reason]incident.Matter // what the configuration judges otherwise than the table; see JudgeFailure
+	Account  bool                              // it uses an account or an identity of its own
 }
 
 // Readings are our interpretations where the contract's text is silent; each is a default that the configuration may change.

@@ -15,6 +15,7 @@ type CaseText struct {
 	Problem      string   `doc:"What is wrong, such as web-client is inaccessible."`
 	Why          string   `doc:"Why this priority, by the contract, in numbers."`
 	Reason       string   `doc:"Of the first failing result, such as timeout."`
+	Judged       string   `doc:"Whose matter that is, by the contract, and why: judged infrastructure because ...; empty where it is not known."`
 	Detail       []string `doc:"What is measured, a line a finding."`
 	Evidence     []string `doc:"The newest result of every failing probe with its facts; none in a case that is read from the store."`
 	Works        []string `doc:"Components that answer."`
@@ -43,6 +44,7 @@ type CaseText struct {
 	Absorbed     bool     `doc:"It ended since a wider incident explains it."`
 	Removed      bool     `doc:"It ended since its component is no longer monitored."`
 	Momentary    bool     `doc:"It ended by itself within the policy's momentary time."`
+	Rejudged     bool     `doc:"It ended since the configuration now judges it functional."`
 	Accepted     bool     `doc:"It ended since its latency is taken as normal."`
 	AcceptedBy   string   `doc:"Who accepted the latency; empty: it has lasted."`
 	Agent        string   `doc:"firstcall, its version and its vantage."`

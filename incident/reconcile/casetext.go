@@ -123,12 +123,12 @@ func (w *writer) caseText(i incident.Incident, c incident.Case, v engine.View) C
 	t := CaseText{
 		Priority: i.Priority.String(), Level: english.levels[min(i.Priority, incident.P4)], Tenant: w.tenant.Name, Problem: tidy(i.Title, maxText), Why: tidy(i.Why, maxText),
 		Started: w.stamp(i.Started), LastGood: w.stamp(lastGood(i, v)), Opened: w.stamp(i.Opened), Commencement: w.stamp(i.Commencement), React: w.stamp(i.ReactionDue),
-		Ended: w.stamp(i.Ended), Closed: w.stamp(i.Closed), Reason: i.Reason,
+		Ended: w.stamp(i.Ended), Closed: w.stamp(i.Closed), Reason: i.Reason, Judged: tidy(i.Judged.String(), maxText),
 		Detail: tidied(i.Detail), Evidence: evidenceLines(i, v),
 		Class: string(i.Class), Root: i.Root, TenantID: w.tenant.ID, Number: c.Number,
 		Contact: contact(w.tenant.Customer), Key: cmp.Or(c.Key(), i.ID), Agent: w.agent, Centre: w.centre,
 		Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed, Momentary: i.Resolution == incident.Momentary,
-		Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor),
+		Rejudged: i.Resolution == incident.Rejudged, Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor),
 	}
 	t.Times = Times{Started: i.Started.UTC(), Opened: i.Opened.UTC(), Commencement: i.Commencement.UTC(), React: i.ReactionDue.UTC(), Ended: i.Ended.UTC(), Closed: i.Closed.UTC()}
 	if n := len(c.Earlier); n > 0 {

@@ -39,10 +39,10 @@ func (j *job) create(ctx context.Context) error {
 	return j.open(ctx)
 }
 
-// needless reports whether nobody needs a case which does not exist yet: the incident is part of another one, or another desk
-// has it. One that recovered needs one: a short outage is brought to the SOC as well.
+// needless reports whether nobody needs a case which does not exist yet: the incident is part of another one, is judged not to be
+// the SOC's, or another desk has it. One that recovered needs one: a short outage is brought to the SOC as well.
 func (j *job) needless() bool {
-	return !j.i.Open() && (j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed) || j.elsewhere()
+	return !j.i.Open() && (j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed || j.i.Resolution == incident.Rejudged) || j.elsewhere()
 }
 
 // visible returns when the last create, answered or not, must show in a search: it may reach the desk as late as its deadline,

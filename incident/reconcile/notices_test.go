@@ -286,7 +286,7 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		w.o.Notifiers = append(w.o.Notifiers, Notifier{Name: "partner", Notifier: functional, To: []Recipient{{RoleFunctional, incident.Contact{Name: "Perfion support", Email: "s@partner.example"}}}})
 		w.run()
 		synctest.Wait()
-		for _, class := range []incident.Class{incident.Function, incident.Agent} {
+		for _, class := range []incident.Class{incident.Function, incident.Agent, incident.Account} {
 			life := w.life
 			w.life = nil // nobody looks before it is of that class
 			i := w.outage("web-client", incident.NoPriority)
@@ -301,8 +301,12 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 			w.wait(time.Minute)
 			told := "customer " + w.customer.kinds() + ", on-call " + w.oncall.kinds() + ", functional " + functional.kinds()
 			want := "customer , on-call , functional opened resolved"
-			if class == incident.Agent {
+			switch class {
+			case incident.Agent:
 				want = "customer , on-call opened resolved, functional opened resolved"
+			case incident.Account: // its owners: both
+				want = "customer , on-call opened resolved opened resolved, functional opened resolved opened resolved"
+			default:
 			}
 			if told != want || len(w.soc.cases) != 0 {
 				t.Errorf("%s: %s, %d cases", class, told, len(w.soc.cases))

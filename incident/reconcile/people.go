@@ -176,7 +176,7 @@ func (j *job) end(ctx context.Context) error {
 
 // endsNow reports whether the case of an ended incident is resolved as soon as that can be.
 func (j *job) endsNow() bool {
-	part := j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed
+	part := j.i.Resolution == incident.Absorbed || j.i.Resolution == incident.Removed || j.i.Resolution == incident.Rejudged
 	return part || !j.Rules.Leave && j.Rules.ResolveAfter <= 0
 }
 

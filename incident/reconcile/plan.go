@@ -198,13 +198,13 @@ func (r route) planSince(s situation, set planning) []incident.Notice {
 }
 
 // serves reports whether the audience is told of incidents of the class. What is functional is never infrastructure's, and the
-// agent's own trouble is no customer's business.
+// agent's own trouble is no customer's business; a refused account is a message, and nobody is called for it.
 func (r route) serves(c incident.Class) bool {
 	switch r.audience {
 	case toFunctional:
-		return c == incident.Function
+		return c == incident.Function || c == incident.Account
 	case toOnCall:
-		return c.OpensCase() || c == incident.Agent
+		return c.OpensCase() || c == incident.Agent || c == incident.Account && !r.interrupts
 	case toCentre:
 		return c.OpensCase()
 	default:
@@ -238,13 +238,14 @@ func (r route) since(s situation, set planning) (time.Time, bool) {
 }
 
 // matches returns since when the incident is one of the route's priorities. What has no priority is not filtered by one, but
-// the agent's own trouble counts like priority 2: a person who is called for priority 1 only is not called for it.
+// the agent's own trouble and that of its accounts count like priority 2: a person who is called for priority 1 only is not called
+// for them.
 func (r route) matches(s situation) (time.Time, bool) {
 	i := s.incident
-	if len(r.priorities) == 0 || i.Class == incident.Function {
+	if len(r.priorities) == 0 || i.Class == incident.Function || r.audience == toFunctional {
 		return i.Opened, true
 	}
-	if i.Class == incident.Agent {
+	if i.Class == incident.Agent || i.Class == incident.Account {
 		return i.Opened, slices.Contains(r.priorities, incident.P2)
 	}
 	for _, e := range s.timeline {

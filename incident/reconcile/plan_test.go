@@ -99,7 +99,7 @@ func TestPlanProperties(t *testing.T) {
 		priority := func() incident.Priority { return incident.Priority(rapid.IntRange(1, 4).Draw(t, "priority")) }
 		i := incident.Incident{
 			ID: "fc-acme-x", Opened: now, Started: now, Commencement: now.Add(time.Duration(rapid.IntRange(0, 600).Draw(t, "commencement")) * time.Minute),
-			Class: rapid.SampledFrom([]incident.Class{incident.Availability, incident.Performance, incident.Capacity, incident.Function, incident.Agent}).Draw(t, "class"),
+			Class: rapid.SampledFrom([]incident.Class{incident.Availability, incident.Performance, incident.Capacity, incident.Function, incident.Account, incident.Agent}).Draw(t, "class"),
 		}
 		if i.Class.OpensCase() {
 			i.Priority = priority()

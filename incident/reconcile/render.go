@@ -103,7 +103,8 @@ type story struct {
 type page struct {
 	Audience, Kind                                 string
 	Tenant, Problem, Root, Priority, Level, Rule   string
-	Reason, Why, Text                              string
+	Class                                          string
+	Reason, Why, Judged, Text                      string
 	Number, CaseURL, PageURL, Into                 string
 	Started, Commencement, ReactionDue, Due, Ended string
 	Now, Acknowledged, AcknowledgedBy, HeldSince   string
@@ -111,7 +112,7 @@ type page struct {
 	Status                                         int
 	AcceptedBy                                     string // who accepted the latency; "": it has lasted
 	OpensCase, Open, Absorbed, Removed, Momentary  bool
-	Accepted, StatusFollows                        bool
+	Accepted, Rejudged, StatusFollows              bool
 	Centre                                         Centre
 	Contact, Agent                                 string
 	Detail, Measured                               []string
@@ -207,13 +208,13 @@ func (w *writer) page(l *language, s story, to audience) page {
 	p := page{
 		Audience: string(to), Kind: string(s.notice.Kind), Tenant: w.tenant.Name,
 		Problem: tidy(l.problem(i.Title), maxText), Root: i.Root, Priority: i.Priority.String(), Level: l.levels[min(i.Priority, incident.P4)], Rule: l.rule(i),
-		Reason: l.reasons[probes.Reason(i.Reason)], Why: tidy(i.Why, maxText), Text: tidy(s.notice.Text, maxText),
+		Reason: l.reasons[probes.Reason(i.Reason)], Class: string(i.Class), Why: tidy(i.Why, maxText), Judged: l.judged(i.Judged), Text: tidy(s.notice.Text, maxText),
 		Number: c.Number, CaseURL: c.URL, Into: s.into,
 		Started: when(i.Started), Commencement: when(i.Commencement), ReactionDue: when(i.ReactionDue), Due: when(s.notice.Due), Ended: when(i.Ended),
 		Now: when(s.now), Acknowledged: when(c.Acknowledged), AcknowledgedBy: c.AcknowledgedBy,
 		Lasted: l.span(s.now.Sub(i.Started)), Every: l.interval(w.statusEvery), Status: s.notice.Seq,
 		OpensCase: i.Class.OpensCase(), Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed,
-		Momentary: i.Resolution == incident.Momentary, Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor), Centre: w.centre, Contact: contact(w.tenant.Customer), Agent: w.agent,
+		Momentary: i.Resolution == incident.Momentary, Rejudged: i.Resolution == incident.Rejudged, Accepted: i.Resolution == incident.Accepted, AcceptedBy: tidy(i.AcceptedBy, maxActor), Centre: w.centre, Contact: contact(w.tenant.Customer), Agent: w.agent,
 		StatusFollows: slices.Contains(w.statusFor, i.Priority), Detail: tidied(i.Detail),
 	}
 	if w.url != "" {
@@ -234,7 +235,7 @@ func (w *writer) page(l *language, s story, to audience) page {
 			p.Held = l.span(gross - net)
 		}
 	}
-	if i.Class != incident.Agent {
+	if i.Class != incident.Agent && i.Class != incident.Account {
 		p.Measured = w.measured(l, s.view)
 	}
 	return p

@@ -64,8 +64,13 @@ func exampleIncident() incident.Incident {
 		Priority: incident.P2, Highest: incident.P2, Reason: "timeout", Title: "web-client is inaccessible",
 		Why:     "a non-redundant server application or functionality is inaccessible: web-client, with one instance, down since 2026-11-23 10:59:54 UTC",
 		Detail:  []string{"web-client/http: outage since 2026-11-23 10:59:54 UTC: timeout in 4 of 4 runs: no answer within 5 s"},
+		Judged:  judgedAs("http", probes.Down, probes.Timeout),
 		Started: noon.Add(-6 * time.Second), Opened: noon, Commencement: noon, ReactionDue: noon.Add(time.Hour), Updated: noon,
 	}
+}
+
+func judgedAs(kind string, o probes.Outcome, r probes.Reason) incident.Judgement {
+	return policy.JudgeFailure(kind, o, r, map[probes.Reason]incident.Matter{probes.Content: incident.MatterFunctional})
 }
 
 func exampleView() engine.View {
@@ -129,6 +134,7 @@ func slowStory(kind incident.NoticeKind) story {
 	s := exampleStory(kind)
 	i := &s.incident
 	i.ID, i.Class, i.Reason, i.Title = "fc-acme-web-client-performance-20261123T105954.000Z", incident.Performance, "slow", "web-client is slow"
+	i.Judged = judgedAs("http", probes.Degraded, probes.Slow)
 	i.Why = "sustained speed problems: web-client slow since 2026-11-23 10:59:54 UTC, longer than 15m"
 	i.Detail = []string{"web-client/http: " + said}
 	c := &s.view.Components[1]
@@ -141,6 +147,17 @@ func slowStory(kind incident.NoticeKind) story {
 	if kind == incident.NoticeResolved {
 		c.Outcome, c.Instances[0].Outcome, p.Outcome, p.Findings = probes.Up, probes.Up, probes.Up, nil
 	}
+	return s
+}
+
+// accountStory is a story of a probe whose account is refused.
+func accountStory(kind incident.NoticeKind) story {
+	s := exampleStory(kind)
+	i := &s.incident
+	i.Class, i.Priority, i.Highest, i.Reason, i.Root, i.Components = incident.Account, incident.NoPriority, incident.NoPriority, "auth", "remote-desktop/rdp", []string{"remote-desktop/rdp"}
+	i.Title, i.Why = "the account of the probe remote-desktop/rdp is off", "the probe's own account is refused: nothing is said against the customer's solution and no case is opened"
+	i.Detail = []string{"log-on with ACME\\firstcall is off: refused at 2026-11-23 10:59 UTC: its password has expired (STATUS_PASSWORD_EXPIRED); it is not tried again until its secret changes or an operator resets it"}
+	i.Judged, s.theCase = judgedAs("rdp", probes.Unknown, probes.Auth), incident.Case{}
 	return s
 }
 
@@ -190,8 +207,25 @@ func TestMails(t *testing.T) {
 		t.Run(language+" functional", func(t *testing.T) {
 			s := exampleStory(incident.NoticeOpened)
 			s.incident.Class, s.incident.Priority, s.incident.Reason, s.theCase = incident.Function, incident.NoPriority, "auth", incident.Case{}
-			s.incident.Title, s.incident.Why = "backend has a functional failure", "functional, not infrastructure: the application itself answers that the request is wrong"
+			s.incident.Title, s.incident.Why = "backend has a functional failure", "functional"
+			s.incident.Judged = judgedAs("http", probes.Degraded, probes.Auth)
 			write(t, language+"/functional", language, s, toFunctional)
+		})
+		t.Run(language+" functional by choice", func(t *testing.T) {
+			s := exampleStory(incident.NoticeOpened)
+			s.incident.Class, s.incident.Priority, s.incident.Reason, s.theCase = incident.Function, incident.NoPriority, "content", incident.Case{}
+			s.incident.Title, s.incident.Judged = "backend has a functional failure", judgedAs("http", probes.Degraded, probes.Content)
+			write(t, language+"/functional-by-choice", language, s, toFunctional)
+		})
+		for _, kind := range []incident.NoticeKind{incident.NoticeOpened, incident.NoticeResolved} {
+			t.Run(language+" account "+string(kind), func(t *testing.T) {
+				write(t, language+"/account-"+string(kind), language, accountStory(kind), toFunctional)
+			})
+		}
+		t.Run(language+" rejudged", func(t *testing.T) {
+			s := exampleStory(incident.NoticeResolved)
+			s.incident.Resolution = incident.Rejudged
+			write(t, language+"/rejudged", language, s, toCustomer)
 		})
 	}
 	t.Run("on call", func(t *testing.T) {
@@ -246,6 +280,20 @@ func TestCaseTexts(t *testing.T) {
 	golden(t, "case/absorbed.txt", w.closing(s.incident, s.theCase, "FC-2026-000124", s.view))
 	s.incident.Resolution = incident.Removed
 	golden(t, "case/removed.txt", w.closing(s.incident, s.theCase, "", s.view))
+	s.incident.Resolution = incident.Rejudged
+	golden(t, "case/rejudged.txt", w.closing(s.incident, s.theCase, "", s.view))
+}
+
+// Every row of the table has a sentence in every language.
+func TestJudgementsInEveryLanguage(t *testing.T) {
+	for _, r := range policy.Rules() {
+		if danish.judgements[r.Name] == "" || danish.matters[r.Matter] == "" || english.matters[r.Matter] == "" {
+			t.Errorf("%s has no Danish sentence", r.Name)
+		}
+	}
+	if n := len(danish.judgements); n != len(policy.Rules()) {
+		t.Errorf("%d Danish sentences for %d rows", n, len(policy.Rules()))
+	}
 }
 
 // What nobody knows yet is left out or said, and never a hole in a sentence.

@@ -51,7 +51,7 @@ func NewSample(class incident.Class, p incident.Priority, ended incident.Resolut
 		i.AbsorbedBy, s.into = "fc-acme-solution-20260302T110100.000Z", "SOC-4712"
 	case incident.Accepted:
 		i.AcceptedBy = "Jens Hansen"
-	case incident.Recovered, incident.Momentary, incident.Removed:
+	case incident.Recovered, incident.Momentary, incident.Removed, incident.Rejudged:
 	}
 	event(73*time.Minute, incident.EventResolved, incident.ActorAgent, "measured good again")
 	return s
@@ -73,7 +73,15 @@ func sampleIncident(class incident.Class, p incident.Priority, noon time.Time) i
 	case incident.Capacity:
 		i.Reason, i.Title, i.Why = "capacity", "web-client passed a resource limit", "a resource has passed its limit: web-client"
 		i.Detail = []string{"web-client/http: disk_used_percent is 93 %, limit 90 %, in 3 of 3 runs"}
-	case incident.Availability, incident.Function, incident.Agent:
+	case incident.Availability, incident.Function, incident.Account, incident.Agent:
+	}
+	i.Judged = incident.Judgement{Matter: incident.MatterInfrastructure, Rule: "no-answer", Why: "no answer came: a server or client that is completely irresponsive, or cannot be reached entirely, is infrastructure"}
+	switch class {
+	case incident.Performance:
+		i.Judged.Rule, i.Judged.Why = "speed", "severe performance issues that occur unexpectedly are infrastructure"
+	case incident.Capacity:
+		i.Judged.Rule, i.Judged.Why = "limit", "a progression limit for resources that is exceeded is infrastructure"
+	case incident.Availability, incident.Function, incident.Account, incident.Agent:
 	}
 	return i
 }
@@ -108,7 +116,7 @@ func samples() []Sample {
 	var all []Sample
 	for _, class := range []incident.Class{incident.Availability, incident.Performance, incident.Capacity} {
 		for p := incident.P1; p <= incident.P4; p++ {
-			for _, ended := range []incident.Resolution{"", incident.Recovered, incident.Momentary, incident.Absorbed, incident.Removed, incident.Accepted} {
+			for _, ended := range []incident.Resolution{"", incident.Recovered, incident.Momentary, incident.Absorbed, incident.Removed, incident.Rejudged, incident.Accepted} {
 				all = append(all, NewSample(class, p, ended))
 			}
 		}

@@ -121,6 +121,9 @@ func parseTexts(t Templates, fields map[string]string) (*ownTexts, []TextFault) 
 		if err == nil {
 			own.parts[key], err = base.New(templateName).Parse(given[key])
 		}
+		if err == nil {
+			count(own.parts[key])
+		}
 		if err != nil {
 			delete(own.parts, key)
 			faults = append(faults, faultOf(key, err))
@@ -153,8 +156,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 
 // execute returns what the template says, without space around it and bounded far above every limit.
 func execute(t *template.Template, data CaseText) (string, error) {
+	counted, err := t.Clone()
+	if err != nil {
+		return "", err
+	}
 	b := bounded{left: 4 * maxBody}
-	if err := t.Execute(&b, data); err != nil && !errors.Is(err, errFull) {
+	if err := counted.Funcs(limits()).Execute(&b, data); err != nil && !errors.Is(err, errFull) {
 		return "", err
 	}
 	return strings.TrimSpace(strings.ToValidUTF8(b.String(), "")), nil
@@ -251,7 +258,7 @@ func faultOf(key partKey, err error) TextFault {
 		}
 		where += ": "
 	}
-	text = errorDoing.ReplaceAllString(text, "")
+	text = strings.TrimPrefix(errorDoing.ReplaceAllString(text, ""), "<"+stepFunc+">: error calling "+stepFunc+": ")
 	if m := unknownField.FindStringSubmatch(text); m != nil {
 		f.Unknown, f.Known = m[1], namesOf(m[2])
 		text = fmt.Sprintf("there is no name %s", m[1])

@@ -108,6 +108,35 @@ func TestOwnTextsAreBounded(t *testing.T) {
 	}
 }
 
+// A template that never ends, or would fill the memory, ends with an error that says where, soon; the texts of the agent that it
+// uses are counted too, and stay as they are for others.
+func TestTextsThatNeverEnd(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a long loop":                {`{{range 1000000000000}}{{end}}x`, "line 1, column 24: the template goes round more than 20000 times"},
+		"loops within loops":         {"x\n{{range 1000}}{{range 1000}}{{if true}}{{range 1000}}{{end}}{{end}}{{end}}{{end}}", "goes round more than"},
+		"a loop in another case":     {`{{if .Open}}x{{else}}{{range 1000000000000}}{{end}}{{end}}`, "goes round more than"},
+		"a template that calls two":  {`{{define "x"}}{{if .}}{{template "x" slice . 1}}{{template "x" slice . 1}}{{end}}{{end}}x{{template "x" .Why}}`, "goes round more than"},
+		"a template that calls none": {`{{define "x"}}{{template "x" .}}{{end}}{{template "x" .}}`, "goes round more than"},
+		"a text that doubles":        {`{{$x := .Why}}{{range 60}}{{$x = printf "%s%s" $x $x}}{{end}}{{$x}}`, "error calling printf: the texts grow too long"},
+		"a list that is joined":      {`{{$x := .Why}}{{range 60}}{{$x = print $x $x}}{{end}}{{$x}}`, "error calling print: the texts grow too long"},
+		"printf without a format":    {`{{printf}}`, "wrong number of args"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			faults := CheckTexts(Templates{Body: c.text}, nil)
+			if len(faults) != 1 || !strings.Contains(faults[0].Message, c.want) || strings.Contains(faults[0].Message, stepFunc) {
+				t.Errorf("%+v, want %q", faults, c.want)
+			}
+		})
+	}
+	good := Templates{Body: `{{range .Detail}}{{range 100}}.{{end}}{{printf "%.10s" .}}{{end}}{{template "case.body" .}}{{template "case.body" .}}`}
+	if faults := CheckTexts(good, nil); len(faults) > 0 {
+		t.Errorf("%+v", faults)
+	}
+	if text := caseBase.Lookup("case.body").Root.String(); strings.Contains(text, stepFunc) {
+		t.Error("the agent's own template is changed")
+	}
+}
+
 func TestCutIsInCharacters(t *testing.T) {
 	for _, c := range []struct {
 		limit      int

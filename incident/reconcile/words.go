@@ -26,6 +26,9 @@ type language struct {
 	since             string
 	instances         string // how many of how many
 	blind, notYet     string
+	judgements        map[string]string // by the rule; none: the table's own words
+	matters           map[incident.Matter]string
+	because, byChoice string
 }
 
 // lostRedundancy is how the engine's title ends where a redundant component is still served.
@@ -54,6 +57,10 @@ var english = &language{
 		"p2 performance": "sustained speed problems", "p3": "momentary outages", "p3 performance": "periodic speed problems",
 		"p4": "an end-user problem, or a resource has passed its limit", "redundancy": "redundancy is lost; the function is still served",
 	},
+	matters: map[incident.Matter]string{
+		incident.MatterInfrastructure: "infrastructure", incident.MatterFunctional: "functional", incident.MatterAgent: "the agent's own",
+	},
+	because:  "%s, because %s",
 	solution: "the entire solution", since: "since", instances: "%d of %d instances answer",
 	blind: "The agent's own network is down, so nothing can be measured right now.", notYet: "Nothing has been measured yet since the agent started.",
 }
@@ -81,10 +88,30 @@ var danish = &language{
 		"p2 performance": "vedvarende hastighedsproblemer", "p3": "kortvarige udfald", "p3 performance": "periodiske hastighedsproblemer",
 		"p4": "et slutbrugerproblem, eller en ressourcegrænse er overskredet", "redundancy": "redundansen er tabt; funktionen virker fortsat",
 	},
+	judgements: map[string]string{
+		"own-account":   "målingens egen konto eller identitet afvises, så der ikke vides noget om det målte: Kontoens ejer må bringe den i orden",
+		"own-fault":     "overvågningens egen maskine, netværk eller program fejler, så der ikke vides noget om det målte",
+		"not-known":     "overvågningen ikke kan se, hvordan det står til med det målte",
+		"credential":    "applikationen svarer og afviser målingens login: Konti og rettigheder er opsætning, som driftscentret ikke tager sig af",
+		"application":   "applikationen selv svarer, at forespørgslen er forkert: Dens funktioner og opsætning er ikke infrastruktur",
+		"speed":         "alvorlige hastighedsproblemer, der opstår uventet, er infrastruktur",
+		"limit":         "en overskredet ressourcegrænse er infrastruktur",
+		"remote-log-in": "ingen kan logge på med Fjernskrivebord på serveren eller Azure Virtual Desktop, så længe der ikke svares",
+		"no-answer":     "der ikke kom noget svar: En server eller klient, der slet ikke reagerer eller kan nås, er infrastruktur",
+		"certificate":   "certifikatet afvises af enhver klient, der kontrollerer det, så serveren ikke kan nås",
+		"remote-answer": "ingen kan logge på med Fjernskrivebord på serveren eller Azure Virtual Desktop, så længe der svares sådan",
+		"wrong-answer":  "det, der svarer, er en fejl i serveren eller dens gateway eller noget andet end applikationen, som ikke kan nås",
+		"momentary":     "det fejlede og svarede igen: Kortvarige udfald er infrastruktur",
+	},
+	matters: map[incident.Matter]string{
+		incident.MatterInfrastructure: "infrastruktur", incident.MatterFunctional: "funktionelt", incident.MatterAgent: "overvågningens eget",
+	},
+	because: "%s, fordi %s", byChoice: "konfigurationen siger det for denne måling",
 	titles: map[string]string{
 		" is inaccessible": " er utilgængelig", lostRedundancy: " har mistet sin redundans", " has momentary outages": " har kortvarige udfald",
 		" is slow": " er langsom", " has periodic speed problems": " har periodiske hastighedsproblemer",
 		" passed a resource limit": " har overskredet en ressourcegrænse", " has a functional failure": " har en funktionel fejl",
+		" is off": " er ude af brug",
 	},
 	solution: "hele løsningen", with: "sammen med", since: "siden", instances: "%d af %d instanser svarer",
 	blind: "Overvågningens eget netværk er nede, så der kan ikke måles lige nu.", notYet: "Der er endnu ikke målt, siden overvågningen blev startet.",
@@ -164,12 +191,30 @@ func (l *language) problem(title string) string {
 		if subject == "the entire customer solution" {
 			subject = l.solution
 		}
+		if id, ok := strings.CutPrefix(subject, "the account of the probe "); ok {
+			subject = "målingens konto, " + id + ","
+		}
 		if more {
 			return subject + own + " (" + l.with + " " + others
 		}
 		return subject + own
 	}
 	return title
+}
+
+// judged returns whose matter an incident is, and why; "" where that is not known.
+func (l *language) judged(j incident.Judgement) string {
+	if j.Matter == "" {
+		return ""
+	}
+	why := tidy(j.Why, maxText)
+	switch own, ok := l.judgements[j.Rule]; {
+	case j.Configured && l.byChoice != "":
+		why = l.byChoice
+	case !j.Configured && ok:
+		why = own
+	}
+	return fmt.Sprintf(l.because, l.matters[j.Matter], why)
 }
 
 // rule returns the contract's words for the incident's priority.

@@ -3,6 +3,7 @@
 package smtp
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	netmail "net/mail"
@@ -20,14 +21,26 @@ import (
 
 // Server is the part of a configuration that says how mails leave.
 type Server struct {
-	SMTP     string        `yaml:"smtp" required:"true" doc:"Mail server: smtp://host:587, or smtps://host:465 for TLS from the start."`
+	SMTP     string        `yaml:"smtp" doc:"Mail server: smtp://host:587, or smtps://host:465 for TLS from the start. Unless given, the server, the log-on and the sender are those of the first notifier of kind email that has one."`
 	User     string        `yaml:"user" doc:"User to log on as; no log-on unless given."`
 	Password secret.Value  `yaml:"password" doc:"Password of the user."`
-	From     string        `yaml:"from" required:"true" doc:"Sender, such as firstcall@operations.example or \"Operations <soc@operations.example>\"."`
+	From     string        `yaml:"from" doc:"Sender, such as firstcall@operations.example or \"Operations <soc@operations.example>\"; wanted beside smtp."`
 	STARTTLS string        `yaml:"starttls" enum:"required,opportunistic,off" doc:"Whether an smtp:// connection must become TLS: required unless given, opportunistic where the server is on loopback."`
 	CAFile   string        `yaml:"ca_file" doc:"PEM file with the authorities to trust instead of the system's."`
 	HELO     string        `yaml:"helo" doc:"Name that the agent gives itself; the host name unless given."`
 	Timeout  time.Duration `yaml:"timeout" default:"15s" doc:"Longest exchange with the server."`
+}
+
+// Mailer is a configuration that holds a Server.
+type Mailer interface{ MailServer() *Server }
+
+// MailServer returns the server itself, so that what embeds one is a Mailer.
+func (s *Server) MailServer() *Server { return s }
+
+// Shared returns the server as one that gives no SMTP of its own uses it: with its own sender where that has one.
+func (s Server) Shared(from string) Server {
+	s.From = cmp.Or(from, s.From)
+	return s
 }
 
 // The words of Server.STARTTLS.

@@ -18,14 +18,14 @@ var Now = time.Date(2026, 11, 23, 9, 48, 20, 0, time.UTC)
 var Zone = time.FixedZone("Europe/Copenhagen", 3600)
 
 // Scenes lists the named states.
-var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "still", "hostile", "large", "alert-only", "young", "slow", "quiet", "late", "fallback", "follows"}
+var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "account", "still", "hostile", "large", "alert-only", "young", "slow", "quiet", "late", "fallback", "follows"}
 
 // Scene returns a fresh Fake in the named state; an unknown name is "empty".
 func Scene(name string) *Fake {
 	f := base()
 	build, ok := map[string]func(*Fake){
 		"learning": learning, "well": func(*Fake) {}, "suspect": suspect, "p1": p1, "pending": pending, "held": held, "blind": blind,
-		"maintenance": maintenance, "trouble": trouble, "functional": functional, "still": func(f *Fake) { f.State.Alive = false },
+		"maintenance": maintenance, "trouble": trouble, "functional": functional, "account": account, "still": func(f *Fake) { f.State.Alive = false },
 		"hostile": hostile, "large": func(f *Fake) { large(f, 100) }, "alert-only": alertOnly,
 		"young": young, "slow": slow, "quiet": quiet, "late": late, "fallback": fallback, "follows": follows,
 	}[name]

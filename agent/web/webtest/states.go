@@ -8,6 +8,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -46,6 +47,7 @@ func p1(f *Fake) {
 	}
 	i := f.open(incident.Incident{
 		Class: incident.Availability, Root: incident.Solution, Components: []string{"backend", "web-client", "remote-desktop", "virtual-desktop"}, Priority: incident.P1,
+		Judged: policy.JudgeFailure("http", probes.Down, probes.Timeout, nil),
 		Reason: "timeout", Title: "the entire customer solution is inaccessible", Why: "3 of 3 essential components are down (priority 1: the entire customer solution is inaccessible).",
 		Detail:  []string{"backend/app01/perfion: 4 of 4 results failed since 10:42:20, last: " + detail, "web-client/http: 4 of 4 results failed since 10:42:50", "remote-desktop/rdp: 4 of 4 results failed since 10:43:20"},
 		Started: At(6 * time.Minute), Opened: At(5*time.Minute + 51*time.Second),
@@ -141,9 +143,28 @@ func trouble(f *Fake) {
 
 func functional(f *Fake) {
 	f.fail(1, 9, probes.Degraded, probes.Auth, "the log-in of the probe was refused: 401")
+	j := policy.JudgeFailure("http", probes.Degraded, probes.Auth, nil)
+	f.Seen.Components[1].Instances[0].Probes[0].Judged = j
 	f.open(incident.Incident{
-		Class: incident.Function, Root: "web-client", Components: []string{"web-client"}, Reason: "auth", Title: "web-client refuses the probe's credential",
-		Why: "the application answers that the log-in is wrong: it is reachable, so this is not infrastructure.", Started: At(5 * time.Minute), Opened: At(5 * time.Minute),
+		Judged: j,
+		Class:  incident.Function, Root: "web-client", Components: []string{"web-client"}, Reason: "auth", Title: "web-client refuses the probe's credential",
+		Why: "functional, not infrastructure, because " + j.Why + "; so no case is opened at the Operations Centre", Started: At(5 * time.Minute), Opened: At(5 * time.Minute),
+	})
+}
+
+// account is a probe whose account is refused, while what can be measured without it is up.
+func account(f *Fake) {
+	const off = `log-on with ACME\firstcall is off: refused at 2026-11-23 09:41 UTC: its password has expired (STATUS_PASSWORD_EXPIRED); it is not tried again until its secret changes or an operator resets it`
+	p := &f.Seen.Components[2].Instances[0].Probes[0]
+	p.Account = &engine.AccountView{Off: true, Since: At(7 * time.Minute), Why: off}
+	p.Last.Facts = append(p.Last.Facts, probes.Fact{Name: probes.FactAccount, Value: off})
+	f.open(incident.Incident{
+		Class: incident.Account, Root: p.ID, Components: []string{p.ID}, Reason: "auth", Title: "the account of the probe " + p.ID + " is off",
+		Judged: policy.JudgeFailure("rdp", probes.Unknown, probes.Auth, nil),
+		Why: "the probe's own account is refused: nothing is said against the customer's solution and no case is opened; mend the account, then run firstcall probe " +
+			p.ID + " --try-account-again, or change the probe's secret and reload",
+		Detail:  []string{off},
+		Started: At(7 * time.Minute), Opened: At(7 * time.Minute),
 	})
 }
 

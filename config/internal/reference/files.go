@@ -23,7 +23,15 @@ func Files(docs string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	cases, err := os.ReadFile(filepath.Join(docs, "cases.md"))
+	if err != nil {
+		return nil, err
+	}
+	if cases, err = withJudgements(cases); err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
+		filepath.Join(docs, "cases.md"):              cases,
 		filepath.Join(docs, "configuration.md"):      page,
 		filepath.Join(docs, "firstcall.schema.json"): schema,
 	}, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/notify"
@@ -42,7 +43,7 @@ func shapeOf(t reflect.Type) shape {
 		return shapeDuration
 	case t == reflect.TypeFor[config.Quantity]():
 		return shapeQuantity
-	case t == reflect.TypeFor[config.Supported]():
+	case t == reflect.TypeFor[config.Supported](), t == reflect.TypeFor[field.Words]():
 		return shapeWords
 	case reflect.PointerTo(t).Implements(textType):
 		return shapeText

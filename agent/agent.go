@@ -54,6 +54,7 @@ type Agent struct {
 	seeds     *seeder
 	schedule  *schedule
 	heartbeat *heartbeat
+	orders    *orders
 	server    *web.Server
 	started   time.Time
 	ready     atomic.Bool
@@ -104,6 +105,10 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 // assemble builds the parts, from right to left.
 func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
+	a.orders = &orders{clock: a.clock, store: a.store}
+	if err := a.orders.load(ctx); err != nil {
+		return err
+	}
 	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)
 	a.lag = newLag(a.clock, a.log, a.jumped)
 	a.writer = newWriter(a.clock, a.store, a.log, a.metrics, a.kick)
@@ -143,6 +148,7 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 		return err
 	}
 	now, setup := a.clock.Now(), s.setup
+	setup.Spans = a.orders.spans()
 	if setup.Baselines, err = a.store.Baselines(ctx); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (a *Agent) reload() (changed bool, err error) {
 	}
 	err = a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
 		setup := fresh.setup
-		setup.Baselines = from.baselines
+		setup.Baselines, setup.Spans = from.baselines, a.orders.spans()
 		return engine.New(setup, from.state, from.open, now)
 	}, func() { a.install(fresh) })
 	if err != nil {

@@ -229,7 +229,7 @@ func (a *Agent) reconciler(s *set) *reconcile.Reconciler {
 		},
 		Centre:      reconcile.Centre{Name: c.OperationsCentre.Name, Phone: c.OperationsCentre.Phone},
 		StatusEvery: c.ServiceLevel.StatusEvery, StatusFor: c.ServiceLevel.StatusFor,
-		Level: c.Level(), WarnAt: c.ServiceLevel.WarnAt, HoldEnds: c.ServiceLevel.HoldEnds,
+		Level: c.Level(), WarnAt: c.ServiceLevel.WarnAt, HoldEnds: c.ServiceLevel.HoldEnds, Silenced: a.orders.silenced,
 		ExternalURL: c.Web.ExternalURL, Version: a.o.Version, Vantage: c.Vantage,
 		View: a.View, Now: a.clock.Now, Log: a.log,
 		Observe: func(o reconcile.Observation) {

@@ -24,3 +24,19 @@ func (w Window) Active(now time.Time, zone *time.Location) (start, end time.Time
 func (w Window) Covers(component string) bool {
 	return len(w.Components) == 0 || slices.Contains(w.Components, component)
 }
+
+// Span is maintenance that a person ordered for once. Like a window it suppresses the opening of incidents and never a close, and
+// measuring goes on.
+type Span struct {
+	Name       string
+	From, To   time.Time
+	Components []string // empty: all
+}
+
+// Active reports whether the span is open at now.
+func (s Span) Active(now time.Time) bool { return !now.Before(s.From) && now.Before(s.To) }
+
+// Covers reports whether the span is for that component.
+func (s Span) Covers(component string) bool {
+	return len(s.Components) == 0 || slices.Contains(s.Components, component)
+}

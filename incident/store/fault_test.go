@@ -276,6 +276,7 @@ func TestOlderStore(t *testing.T) {
 	older := raw(t, path)
 	execute(t, older, "DROP TABLE baselines")
 	execute(t, older, "DROP TABLE seeds")
+	execute(t, older, "DROP TABLE orders")
 	execute(t, older, "DELETE FROM goose_db_version WHERE version_id > 1")
 	if err := older.Close(); err != nil {
 		t.Fatal(err)

@@ -109,7 +109,41 @@ func (f IncidentFilter) where() (string, []any) {
 		conditions = append(conditions, "opened < ?")
 		args = append(args, nanos(f.Before))
 	}
+	if !f.From.IsZero() {
+		conditions = append(conditions, "opened >= ?")
+		args = append(args, nanos(f.From))
+	}
+	if f.Closed {
+		conditions = append(conditions, "closed <> 0")
+	}
+	for _, field := range []struct{ name, value string }{
+		{"highest", strings.ToLower(strings.Trim(f.Highest.String(), "-"))}, {"class", string(f.Class)}, {"resolution", string(f.Resolution)},
+	} {
+		if field.value != "" {
+			conditions = append(conditions, "json_extract(body, '$."+field.name+"') = ?")
+			args = append(args, field.value)
+		}
+	}
+	if f.Text != "" {
+		// The letters between A and Z in either case, as SQLite's LIKE has it.
+		like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(f.Text) + "%"
+		conditions = append(conditions, `(id LIKE ? ESCAPE '\' OR json_extract(body, '$.title') LIKE ? ESCAPE '\' OR json_extract(body, '$.widest') LIKE ? ESCAPE '\'
+			OR json_extract(body, '$.reason') LIKE ? ESCAPE '\' OR json_extract(body, '$.components') LIKE ? ESCAPE '\'
+			OR id IN (SELECT incident FROM cases WHERE number LIKE ? ESCAPE '\'))`)
+		for range 6 {
+			args = append(args, like)
+		}
+	}
 	return strings.Join(conditions, " AND "), args
+}
+
+// CountIncidents returns how many incidents are selected, whatever the filter's Limit.
+func (s *Store) CountIncidents(ctx context.Context, f IncidentFilter) (n int, err error) {
+	where, args := f.where()
+	err = s.view(ctx, "count incidents", func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT count(*) FROM incidents WHERE "+where, args...).Scan(&n)
+	})
+	return n, err
 }
 
 // Incidents returns the selected incidents, newest first.

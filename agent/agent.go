@@ -65,6 +65,7 @@ type Agent struct {
 	desks   atomic.Pointer[desking]
 
 	mu          sync.Mutex
+	configRead  time.Time
 	configError string // why the newest configuration is not in force
 }
 
@@ -92,6 +93,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	a := &Agent{o: o, log: o.Log, clock: newClock()}
 	a.started = a.clock.Now()
+	a.configRead = a.started
 	var err error
 	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func (a *Agent) Reload(_ context.Context) error {
 	}
 	changed, err := a.reload()
 	a.mu.Lock()
-	a.configError = ""
+	a.configError, a.configRead = "", a.clock.Now()
 	if err != nil {
 		a.configError = err.Error()
 	}

@@ -103,8 +103,8 @@ func (s *site) latencyChart(d series, b backdrop, name string) figure {
 	c := newChart(d.From, d.To, float64(ceiling(d, b)))
 	c.open(chartWhole, tellSeries(d, b, name))
 	c.behind(b, d.To, s.Zone)
-	if b.normal > 0 {
-		c.rect("band", 0, chartWide, c.y(float64(max(b.slow, b.normal))), c.y(float64(b.normal)/2), "")
+	if spread := min(max(b.slow-b.normal, 0), b.normal); b.normal > 0 {
+		c.rect("band", 0, chartWide, c.y(float64(b.normal+spread)), c.y(float64(b.normal-spread)), "")
 	}
 	for k := range max(1, len(d.Phases)) {
 		c.area(d, k)

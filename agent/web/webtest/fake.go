@@ -38,6 +38,7 @@ type Fake struct {
 	Ordered   []incident.Order // newest first
 	Windows   []policy.Span    // configured
 	Hours     map[string][]store.Rollup
+	Past      map[string][]probes.Result // older than Newest, by probe
 
 	state   sync.RWMutex // of what stands above
 	mu      sync.Mutex
@@ -217,7 +218,7 @@ func (f *Fake) Notices(_ context.Context, id string) ([]incident.Notice, error) 
 func (f *Fake) Results(_ context.Context, probe string, from, to time.Time, limit int) ([]probes.Result, error) {
 	defer f.reading()()
 	var all []probes.Result
-	for _, r := range f.Newest[probe] {
+	for _, r := range slices.Concat(f.Past[probe], f.Newest[probe]) {
 		if !r.Start.Before(from) && r.Start.Before(to) {
 			all = append(all, r)
 		}

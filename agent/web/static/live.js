@@ -31,6 +31,30 @@
     for (const e of root.querySelectorAll("select")) e.dataset.first = e.value;
   }
 
+  // keep takes what somebody is writing over into what comes in its place.
+  function keep(old, fresh) {
+    for (const form of old.querySelectorAll("form[id]")) {
+      const same = begun(form) && fresh.querySelector("#" + CSS.escape(form.id));
+      if (same) same.replaceWith(form);
+    }
+  }
+
+  // exchange replaces the parts of the page that differ, and leaves the others as they are, with whoever reads or presses there.
+  function exchange(old, fresh) {
+    const was = Array.from(old.children), is = Array.from(fresh.children);
+    old.dataset.level = fresh.dataset.level;
+    if (was.length !== is.length || was.some((e, i) => e.localName !== is[i].localName)) {
+      keep(old, fresh);
+      old.replaceChildren(...fresh.childNodes);
+      return;
+    }
+    was.forEach((e, i) => {
+      if (e.isEqualNode(is[i])) return;
+      keep(e, is[i]);
+      e.replaceWith(is[i]);
+    });
+  }
+
   function put(text) {
     const next = new DOMParser().parseFromString(text, "text/html");
     const old = document.querySelector("main"), fresh = next.querySelector("main");
@@ -41,24 +65,17 @@
     }
     remember(fresh);
     const focus = old.contains(document.activeElement) ? document.activeElement : null;
-    for (const form of old.querySelectorAll("form[id]")) {
-      const same = begun(form) && fresh.querySelector("#" + CSS.escape(form.id));
-      if (same) same.replaceWith(form);
-    }
     const key = focus && (focus.id ? "#" + CSS.escape(focus.id) : focus.getAttribute("href") ? 'a[href="' + CSS.escape(focus.getAttribute("href")) + '"]' :
       focus.localName === "summary" && focus.parentElement.id ? "#" + CSS.escape(focus.parentElement.id) + " > summary" : "");
-    // The first sentence is announced by screen readers when it changes, and only then.
-    const before = old.querySelector(".headline"), after = fresh.querySelector(".headline");
-    if (before && after && before.isEqualNode(after)) after.replaceWith(before);
-    old.replaceWith(fresh);
+    exchange(old, fresh);
     // Browsers do not send the cookie of who is signed in where a link of another site led here, but with the page's own requests.
     const bar = document.querySelector(".top"), newBar = next.querySelector(".top");
     if (bar && newBar && !bar.isEqualNode(newBar) && !bar.contains(document.activeElement)) bar.replaceWith(newBar);
     document.title = next.title;
     const icon = document.querySelector('link[rel="icon"]'), newIcon = next.querySelector('link[rel="icon"]');
     if (icon && newIcon && icon.href !== newIcon.href) icon.href = newIcon.getAttribute("href");
-    const target = focus && fresh.contains(focus) ? focus : key && fresh.querySelector(key);
-    if (target) target.focus({ preventScroll: true });
+    const target = focus && document.contains(focus) ? focus : key && document.querySelector(key);
+    if (target && target !== document.activeElement) target.focus({ preventScroll: true });
   }
 
   // warn takes the colour out of what is old, in the page and in the window's icon.

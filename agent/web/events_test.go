@@ -92,7 +92,9 @@ func TestEvents(t *testing.T) {
 			f.Seen.Incidents[0].Priority = incident.P2
 		},
 		func() { f.Desk[len(f.Desk)-1].State = incident.CaseHeld },
-		func() { f.Ordered = []incident.Order{{ID: 1, Kind: incident.OrderSilence, From: f.Now, Until: f.Now.Add(time.Hour)}} },
+		func() {
+			f.Ordered = []incident.Order{{ID: 1, Kind: incident.OrderSilence, From: f.Now, Until: f.Now.Add(time.Hour)}}
+		},
 		func() { f.Seen.Components[0].Outcome = probes.Degraded },
 		func() { f.State.StoreError = "no space left on device" },
 	} {

@@ -153,8 +153,8 @@ type Options struct {
 	// Silenced returns the order of a person by which nobody is told of an incident at that instant, the customer only where it says
 	// so; nil: nothing is ever silenced.
 	Silenced func(i incident.Incident, customer bool, at time.Time) (incident.Order, bool)
-	Version     string
-	Vantage     string
+	Version  string
+	Vantage  string
 
 	View    func() engine.View // what is measured now; nil: nothing is known
 	Now     func() time.Time   // nil: time.Now

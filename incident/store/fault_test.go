@@ -277,6 +277,11 @@ func TestOlderStore(t *testing.T) {
 	execute(t, older, "DROP TABLE baselines")
 	execute(t, older, "DROP TABLE seeds")
 	execute(t, older, "DROP TABLE orders")
+	execute(t, older, "DROP INDEX incidents_opened")
+	for _, column := range []string{"highest", "class", "resolution", "words"} {
+		execute(t, older, "ALTER TABLE incidents DROP COLUMN "+column)
+	}
+	execute(t, older, "CREATE INDEX incidents_opened ON incidents (opened)")
 	execute(t, older, "DELETE FROM goose_db_version WHERE version_id > 1")
 	if err := older.Close(); err != nil {
 		t.Fatal(err)

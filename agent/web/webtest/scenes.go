@@ -62,7 +62,6 @@ func base() *Fake {
 	for _, id := range []string{"witness/tcp", "witness/dns"} {
 		f.Seen.Witnesses = append(f.Seen.Witnesses, f.probe(id, id[8:], 12*time.Millisecond))
 	}
-	f.pool()
 	f.past()
 	return f
 }

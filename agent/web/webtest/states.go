@@ -225,7 +225,7 @@ func (f *Fake) pool() {
 			r.Outcome, r.Reason, r.Phases = probes.Degraded, probes.Slow, nil
 		case n > 2700 && n < 2720:
 			r.Outcome, r.Reason, r.Phases = probes.Down, probes.Status, nil
-		case n > 2560 && n < 2566:
+		case n > 2560 && n < 2600:
 			r.Outcome, r.Reason, r.Phases = probes.Unknown, probes.Blind, nil
 		}
 		f.Past["web-client/http"] = append(f.Past["web-client/http"], r)
@@ -243,6 +243,7 @@ func (f *Fake) pool() {
 
 // ordered is an outage that is silenced, beside a component that people put in maintenance and a configured window.
 func ordered(f *Fake) {
+	f.pool()
 	i := f.down(1, 9*time.Minute, incident.P2)
 	f.fail(0, 8, probes.Down, probes.Refused, "connection refused by 203.0.113.9:443")
 	f.Desk = append(f.Desk, incident.Case{Incident: i.ID, Desk: "builtin", Ref: "204", Number: "FC-2026-000204", State: incident.CaseNew, Created: At(8 * time.Minute), Priority: incident.P2})

@@ -43,7 +43,7 @@ func incidentFilter(t *testing.T, s *store.Store) {
 		case 5:
 			i.Highest, i.Class = incident.P4, incident.Capacity
 		case 6:
-			i.Resolution, i.Title = incident.Recovered, `100 %_odd\`
+			i.Resolution, i.Title = incident.Recovered, `<b>"100" %_odd\`
 		}
 		all = append(all, i)
 	}
@@ -65,9 +65,10 @@ func incidentFilter(t *testing.T, s *store.Store) {
 		"class":               {store.IncidentFilter{Class: incident.Capacity}, []string{"fc-005"}},
 		"class and priority":  {store.IncidentFilter{Class: incident.Capacity, Highest: incident.P1}, nil},
 		"resolution":          {store.IncidentFilter{Resolution: incident.Recovered}, []string{"fc-006"}},
-		"text in the title":   {store.IncidentFilter{Text: "100 %_ODD"}, []string{"fc-006"}},
+		"text in the title":   {store.IncidentFilter{Text: `"100" %_ODD`}, []string{"fc-006"}},
 		"text is no pattern":  {store.IncidentFilter{Text: "1%d"}, nil},
 		"text, a backslash":   {store.IncidentFilter{Text: `odd\`}, []string{"fc-006"}},
+		"text, marked up":     {store.IncidentFilter{Text: "<B>"}, []string{"fc-006"}},
 		"text, a component":   {store.IncidentFilter{Text: "remote-D"}, []string{"fc-063", "fc-003"}},
 		"text, a case number": {store.IncidentFilter{Text: "inc-fc-009"}, []string{"fc-009"}},
 		"text, an id":         {store.IncidentFilter{Text: "FC-11"}, []string{"fc-119", "fc-118", "fc-117", "fc-116", "fc-115", "fc-114", "fc-113", "fc-112", "fc-111", "fc-110"}},

@@ -56,6 +56,7 @@ type Agent struct {
 	evidence  *evidence.Gatherer
 	schedule  *schedule
 	heartbeat *heartbeat
+	orders    *orders
 	server    *web.Server
 	started   time.Time
 	ready     atomic.Bool
@@ -66,6 +67,7 @@ type Agent struct {
 	desks   atomic.Pointer[desking]
 
 	mu          sync.Mutex
+	configRead  time.Time
 	configError string // why the newest configuration is not in force
 }
 
@@ -93,6 +95,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	a := &Agent{o: o, log: o.Log, clock: newClock()}
 	a.started = a.clock.Now()
+	a.configRead = a.started
 	var err error
 	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
 		return nil, err
@@ -106,6 +109,10 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 // assemble builds the parts, from right to left.
 func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
+	a.orders = &orders{clock: a.clock, store: a.store}
+	if err := a.orders.load(ctx); err != nil {
+		return err
+	}
 	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)
 	a.lag = newLag(a.clock, a.log, a.jumped)
 	a.evidence = evidence.New(evidence.Options{
@@ -148,6 +155,7 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 		return err
 	}
 	now, setup := a.clock.Now(), s.setup
+	setup.Spans = a.orders.spans()
 	if setup.Baselines, err = a.store.Baselines(ctx); err != nil {
 		return err
 	}

@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/firstcall-agent/firstcall/agent/metrics"
 	"github.com/firstcall-agent/firstcall/agent/web"
+	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -33,11 +37,12 @@ func (a *Agent) Recent(probe string) []probes.Result {
 
 // Info describes a configured probe. Interval is 0 for one with a cron schedule.
 func (a *Agent) Info(probe string) (web.ProbeInfo, bool) {
-	j := a.set.Load().byID[probe]
-	if j == nil {
+	s := a.set.Load()
+	j, p := s.byID[probe], s.written[probe]
+	if j == nil || p == nil {
 		return web.ProbeInfo{}, false
 	}
-	return web.ProbeInfo{ID: j.id, Kind: j.kind, Interval: j.interval, Timeout: j.timeout}, true
+	return web.ProbeInfo{ID: j.id, Kind: j.kind, Interval: j.interval, Timeout: j.timeout, Limits: p.Limits, Thresholds: p.Thresholds}, true
 }
 
 // Act performs an operator's action on a case of the built-in desk.
@@ -76,18 +81,45 @@ func (a *Agent) Health() web.Health {
 		ConfigFile: a.o.ConfigFile, ConfigDigest: s.config.Digest, ConfigLoaded: s.loaded,
 	}
 	a.mu.Lock()
-	h.ConfigError = a.configError
+	h.ConfigError, h.ConfigRead = a.configError, a.configRead
 	a.mu.Unlock()
-	h.Lagging, h.LagReason, _ = a.lag.state()
+	h.Lagging, h.LagReason, h.Delay = a.lag.state()
+	h.Stuck = a.schedule.stuckRuns()
 	h.StoreError, _ = a.writer.failure()
 	steps, results := a.writer.waiting()
-	h.StorePending = steps + results
+	h.StorePending, h.StoreBytes, h.StoreWritten = steps+results, a.store.Size(), a.writer.written()
 	if fares != nil {
 		status := fares.Status()
 		h.DeskErrors, h.NoticeErrors, h.CasePending, h.OldestPending = status.DeskErrors, status.NoticeErrors, status.Pending, status.Oldest
+		h.DeskQueue, h.NoticeQueue = queues(status.Desks), queues(status.Notifiers)
 	}
 	h.Heartbeat, h.HeartbeatError = a.heartbeat.state()
 	return h
+}
+
+func queues(all map[string]reconcile.Backlog) map[string]web.Queue {
+	shown := map[string]web.Queue{}
+	for name, b := range all {
+		shown[name] = web.Queue{Pending: b.Pending, Oldest: b.Oldest, Failures: b.Failures}
+	}
+	return shown
+}
+
+// Maintenance returns the maintenance between two instants, configured and ordered, by its start.
+func (a *Agent) Maintenance(from, to time.Time) []policy.Span {
+	const most = 200 // of each configured window
+	c := a.set.Load().config
+	var all []policy.Span
+	for _, w := range c.Windows() {
+		all = append(all, w.Spans(from, to, c.Tenant.Zone, most)...)
+	}
+	for _, o := range a.orders.list() {
+		if o.Kind == incident.OrderMaintenance && o.From.Before(to) && o.End().After(from) {
+			all = append(all, policy.Span{Name: o.Reason, From: o.From, To: o.End(), Components: o.Components})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b policy.Span) int { return a.From.Compare(b.From) })
+	return all
 }
 
 // isReady reports whether every probe with an interval ran once since the start; a reload does not make an agent unready.

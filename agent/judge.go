@@ -11,6 +11,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -37,6 +38,7 @@ type Engine interface {
 	Seed(probe string, history []detect.Point) (taken int)
 	Learning(probe string) (days, of int)
 	Accept(now time.Time, probe, by, reason string) (engine.Step, bool)
+	Maintain(now time.Time, spans []policy.Span) engine.Step
 	View(now time.Time) engine.View
 }
 
@@ -176,6 +178,21 @@ func (j *judge) accept(probe, by, reason string) bool {
 	j.viewed = -1
 	j.follow(s)
 	return ok
+}
+
+// maintain puts the maintenance in force that people ordered.
+func (j *judge) maintain(spans func() []policy.Span) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.follow(j.engine.Maintain(j.clock.Now(), spans()))
+	j.viewed = -1
+}
+
+// fresh returns what the engine believes now, to the instant.
+func (j *judge) fresh() engine.View {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.engine.View(j.clock.Now())
 }
 
 func (j *judge) tick() {

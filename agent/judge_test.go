@@ -20,6 +20,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -81,6 +82,10 @@ func (e *counting) Learning(string) (days, of int) { return len(e.seeded), 14 }
 func (e *counting) Seed(_ string, history []detect.Point) int {
 	e.seeded = append(e.seeded, history...)
 	return len(history)
+}
+
+func (e *counting) Maintain(now time.Time, _ []policy.Span) engine.Step {
+	return engine.Step{At: now}
 }
 
 func (e *counting) View(now time.Time) engine.View { return engine.View{At: now} }

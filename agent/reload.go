@@ -25,7 +25,7 @@ func (a *Agent) Reload(_ context.Context) error {
 	}
 	changed, err := a.reload()
 	a.mu.Lock()
-	a.configError = ""
+	a.configError, a.configRead = "", a.clock.Now()
 	if err != nil {
 		a.configError = err.Error()
 	}
@@ -62,7 +62,7 @@ func (a *Agent) reload() (changed bool, err error) {
 	}
 	err = a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
 		setup := fresh.setup
-		setup.Baselines = from.baselines
+		setup.Baselines, setup.Spans = from.baselines, a.orders.spans()
 		return engine.New(setup, from.state, from.open, now)
 	}, func() { a.install(fresh) })
 	if err != nil {

@@ -27,6 +27,7 @@ type set struct {
 	jobs      []*job
 	probes    []probes.Probe // of the jobs, by index
 	byID      map[string]*job
+	written   map[string]*config.Probe // as configured, by id
 	series    []*metrics.Series
 	setup     engine.Setup
 	desks     []reconcile.Desk // none in alert-only mode
@@ -38,7 +39,7 @@ type set struct {
 // build makes everything of a configuration, and starts nothing. A probe that is configured as in old, which may be nil, keeps
 // its job, and so its place in the schedule and its recent results.
 func (a *Agent) build(c *config.Config, old *set) (*set, error) {
-	s := &set{config: c, byID: map[string]*job{}, loaded: a.clock.Now()}
+	s := &set{config: c, byID: map[string]*job{}, written: map[string]*config.Probe{}, loaded: a.clock.Now()}
 	c.UseLatches()
 	// Witnesses, which come last in the configuration, run first: whether the agent sees should be known before a target fails.
 	all := c.AllProbes()
@@ -46,6 +47,7 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	for _, p := range slices.Concat(all[targets:], all[:targets]) {
 		j := a.job(p, c, old)
 		s.probes = append(s.probes, p.Probe)
+		s.written[j.id] = p
 		s.jobs, s.series, s.byID[j.id] = append(s.jobs, j), append(s.series, j.series), j
 	}
 	s.setup = engine.Setup{
@@ -229,7 +231,7 @@ func (a *Agent) reconciler(s *set) *reconcile.Reconciler {
 		},
 		Centre:      reconcile.Centre{Name: c.OperationsCentre.Name, Phone: c.OperationsCentre.Phone},
 		StatusEvery: c.ServiceLevel.StatusEvery, StatusFor: c.ServiceLevel.StatusFor,
-		Level: c.Level(), WarnAt: c.ServiceLevel.WarnAt, HoldEnds: c.ServiceLevel.HoldEnds,
+		Level: c.Level(), WarnAt: c.ServiceLevel.WarnAt, HoldEnds: c.ServiceLevel.HoldEnds, Silenced: a.orders.silenced,
 		ExternalURL: c.Web.ExternalURL, Version: a.o.Version, Vantage: c.Vantage,
 		View: a.View, Now: a.clock.Now, Log: a.log,
 		Observe: func(o reconcile.Observation) {

@@ -57,6 +57,7 @@ type writer struct {
 	bound   int               // of held
 	dropped int               // since the store last took results
 	trouble [2]trouble        // by lane
+	last    time.Time         // of the newest write that succeeded
 	busy    time.Duration     // monotonic time at which the write under way began; -1: none
 }
 
@@ -356,7 +357,7 @@ func (w *writer) write(l lane, call func(context.Context) error) error {
 	w.busy = -1
 	switch {
 	case err == nil:
-		w.trouble[l] = trouble{}
+		w.trouble[l], w.last = trouble{}, w.clock.Now()
 	case before.err == nil:
 		w.trouble[l] = trouble{err, began, began}
 	default:
@@ -394,6 +395,13 @@ func (w *writer) failure() (reason string, lasting time.Duration) {
 		return "the store does not answer", now - w.busy
 	}
 	return reason, lasting
+}
+
+// written returns when the store last took a write; zero: not yet.
+func (w *writer) written() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
 }
 
 // waiting returns how many steps and raw results wait for the store.

@@ -264,6 +264,9 @@ const (
 	EventNote         EventKind = "note"
 	EventNoticeSent   EventKind = "notice-sent" // with the proof
 	EventNoticeFailed EventKind = "notice-failed"
+	EventSilenced     EventKind = "silenced"    // by a person: people are not told for a time
+	EventUnsilenced   EventKind = "unsilenced"  // by a person, before the time was over
+	EventMaintenance  EventKind = "maintenance" // a person said that work is done on it, or that it is over
 )
 
 // Event is one step of an incident's append-only timeline: when, who, what, why.

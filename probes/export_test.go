@@ -43,6 +43,7 @@ var ParseGateway = parseGateway
 
 // SetResolver makes the probe look controllers up with r.
 func (p *RDP) SetResolver(r *net.Resolver) { p.resolver = r }
+
 // Fake replaces the identity; it is called after Validate.
 func (p *MSSQL) Fake(credential azcore.TokenCredential) {
 	p.azure.identity.build = func() (azcore.TokenCredential, error) { return credential, nil }

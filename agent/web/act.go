@@ -2,10 +2,8 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -39,22 +37,29 @@ func (s *site) act(action desk.Action) func(*http.Request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f := o.check(action); f != nil {
-			return nil, f
-		}
 		number := r.PathValue("number")
-		// An action that began is not broken off because the client hung up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTimeout)
-		defer cancel()
-		if err := s.Agent.Act(ctx, number, action, o.Actor, o.Reason); err != nil {
-			return nil, s.actFault(ctx, number, err)
+		if err := s.perform(r.Context(), number, action, o); err != nil {
+			return nil, err
 		}
-		s.Log.Info("case worked on", "case", number, "action", string(action), "actor", o.Actor)
 		return struct {
 			Number string      `json:"number"`
 			Action desk.Action `json:"action"`
 		}{number, action}, nil
 	}
+}
+
+// perform checks an operator's order and carries it out. An action that began is not broken off because the client hung up.
+func (s *site) perform(ctx context.Context, number string, action desk.Action, o order) error {
+	if f := o.check(action); f != nil {
+		return f
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	if err := s.Agent.Act(ctx, number, action, o.Actor, o.Reason); err != nil {
+		return s.actFault(ctx, number, err)
+	}
+	s.Log.Info("case worked on", "case", number, "action", string(action), "actor", o.Actor)
+	return nil
 }
 
 // actFault says why an action failed: no such case, a case of a desk where people work themselves, or a state that does not
@@ -79,31 +84,13 @@ func (s *site) actFault(ctx context.Context, number string, err error) error {
 	return &fault{Status: http.StatusConflict, Message: err.Error()}
 }
 
-func readOrder(r *http.Request) (order, error) {
-	var o order
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return o, &fault{Status: http.StatusUnsupportedMediaType, Message: "the body must be JSON", Hint: "send Content-Type: application/json"}
-	}
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil {
-		return o, orderFault(err)
-	}
-	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return o, orderFault(errors.New("more follows after the object"))
-	}
-	return o, nil
+func readOrder(r *http.Request) (o order, err error) {
+	return o, readJSON(r, &o, `send {"actor": "your name", "reason": "why"}`)
 }
 
-func orderFault(err error) error {
-	if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
-		return err
-	}
-	return &fault{
-		Status: http.StatusBadRequest, Message: "the body cannot be read: " + err.Error(),
-		Hint: `send {"actor": "your name", "reason": "why"}`,
-	}
+func isJSON(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/json"
 }
 
 func (o *order) check(action desk.Action) *fault {

@@ -9,6 +9,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -27,6 +28,14 @@ type Agent interface {
 	Act(ctx context.Context, number string, action desk.Action, actor, reason string) error
 	// Accept takes the latency that a probe measures now as normal from now on; false: too little is measured to say what that is.
 	Accept(probe, actor, reason string) bool
+	// Order makes durable, and follows, what a person ordered for the time from From to Until, counted from now.
+	Order(ctx context.Context, o incident.Order) (incident.Order, error)
+	// EndOrder ends maintenance or silence before its time; the error wraps incident.ErrNotFound where there is none.
+	EndOrder(ctx context.Context, kind incident.OrderKind, id int64, actor, reason string) (incident.Order, error)
+	// Orders returns what people ordered, newest first, in force or over for less than 30 days.
+	Orders() []incident.Order
+	// Maintenance returns the maintenance between two instants, configured and ordered, by its start.
+	Maintenance(from, to time.Time) []policy.Span
 	// DeskChanged says that something changed at the desk of that name: its cases are read at once.
 	DeskChanged(name string)
 }
@@ -43,6 +52,7 @@ type Reader interface {
 	Evidence(ctx context.Context, id string) (incident.Evidence, error)
 	EvidenceFile(ctx context.Context, id, name string) (incident.EvidenceFile, error)
 	Rollups(ctx context.Context, probe string, from, to time.Time) ([]store.Rollup, error)
+	CountIncidents(ctx context.Context, f store.IncidentFilter) (int, error)
 }
 
 // ProbeInfo is what the configuration says of a probe, without secrets.
@@ -51,6 +61,9 @@ type ProbeInfo struct {
 	Kind     string        `json:"kind"`
 	Interval time.Duration `json:"interval"`
 	Timeout  time.Duration `json:"timeout"`
+
+	Limits     map[string]time.Duration `json:"limits,omitempty"`     // absolute ones of latencies, by phase
+	Thresholds map[string]float64       `json:"thresholds,omitempty"` // of numbers, by name
 }
 
 // Health is how the agent itself fares.
@@ -63,14 +76,28 @@ type Health struct {
 	ConfigDigest   string            `json:"config_digest"`
 	ConfigLoaded   time.Time         `json:"config_loaded"`          // of the configuration in force
 	ConfigError    string            `json:"config_error,omitempty"` // why the newest file is not in force
+	ConfigRead     time.Time         `json:"config_read"`            // when the file was read last, with whatever result
 	Lagging        bool              `json:"lagging"`
 	LagReason      string            `json:"lag_reason,omitempty"`
+	Delay          time.Duration     `json:"delay"`                   // worst of the last minute, from when a run was due to its start
+	Stuck          int               `json:"stuck"`                   // runs that did not return after their time-out
 	StoreError     string            `json:"store_error,omitempty"`   // why state cannot be written now
 	StorePending   int               `json:"store_pending"`           // steps and results that wait for the store
+	StoreBytes     int64             `json:"store_bytes"`             // on the disk; 0 in memory
+	StoreWritten   time.Time         `json:"store_written,omitzero"`  // last write that succeeded
+	DeskQueue      map[string]Queue  `json:"desk_queue,omitempty"`    // by desk: cases that are not as they should be
+	NoticeQueue    map[string]Queue  `json:"notice_queue,omitempty"`  // by notifier: notices that are due
 	DeskErrors     map[string]string `json:"desk_errors,omitempty"`   // by desk
 	NoticeErrors   map[string]string `json:"notice_errors,omitempty"` // by notifier
 	CasePending    int               `json:"case_pending"`            // incidents whose case is not yet as it should be
 	OldestPending  time.Duration     `json:"oldest_pending"`
 	Heartbeat      time.Time         `json:"heartbeat,omitzero"` // last one that was answered
 	HeartbeatError string            `json:"heartbeat_error,omitempty"`
+}
+
+// Queue is what one desk or notifier has not heard yet.
+type Queue struct {
+	Pending  int           `json:"pending"`
+	Oldest   time.Duration `json:"oldest"`   // how long the oldest has waited
+	Failures int           `json:"failures"` // most attempts in a row that failed
 }

@@ -93,7 +93,8 @@ type Incidents struct {
 
 func (s *site) apiIncidents(r *http.Request) (any, error) {
 	q := query{values: r.URL.Query()}
-	f := store.IncidentFilter{Open: q.flag("open"), Component: q.text("component"), Before: q.time("before", time.Time{}), Limit: q.limit()}
+	f := q.incidents(s.Zone)
+	f.Limit = q.limit()
 	if q.fault != nil {
 		return nil, q.fault
 	}

@@ -55,6 +55,9 @@ func (s *site) static(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body)
 }
 
+// pair hands two values to a part of a page.
+type pair struct{ First, Second any }
+
 // loadPages parses each page with the layout and the parts; they are embedded, so that a fault in one shows in every test.
 var loadPages = sync.OnceValue(func() map[string]*template.Template {
 	functions := template.FuncMap{
@@ -65,12 +68,15 @@ var loadPages = sync.OnceValue(func() map[string]*template.Template {
 		},
 		"lines": cleanLines,
 		"count": plural,
+		"took":  latency,
+		"pair":  func(first, second any) pair { return pair{first, second} },
+		"upper": func(s any) string { return strings.ToUpper(fmt.Sprint(s)) },
 		"words": func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "-", " ") },
 		"lower": func(s any) string { return strings.ToLower(fmt.Sprint(s)) },
 	}
 	base := template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	pages := map[string]*template.Template{}
-	for _, name := range []string{"status", "incidents", "incident", "error"} {
+	for _, name := range []string{"status", "incidents", "incident", "component", "maintenance", "agent", "login", "error"} {
 		pages[name] = template.Must(template.Must(base.Clone()).ParseFS(files, "templates/"+name+".html"))
 	}
 	return pages

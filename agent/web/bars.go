@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -21,19 +22,19 @@ const (
 )
 
 // strip draws the newest results as bars, the newest at the right. Each outcome has its own shape: up is a plain bar as high as
-// the answer was slow, degraded is broken in two, down is full and notched, unknown is a small hollow box. What is not up says
-// why in its title. Everything in the markup is a number or is escaped here.
-func strip(results []probes.Result, now time.Time, zone *time.Location, window string) template.HTML {
+// the answer was slow, degraded is broken in two, down is full and notched, unknown is a small hollow box; what was not up in maintenance is a diamond. What
+// is not up says why in its title. Everything in the markup is a number or is escaped here.
+func strip(results []probes.Result, now time.Time, zone *time.Location, upkeep []policy.Span) template.HTML {
 	if len(results) > barCount {
 		results = results[len(results)-barCount:]
 	}
 	var b strings.Builder
 	class := "bars"
-	if window != "" {
+	if maintained(upkeep, now) {
 		class = "bars window"
 	}
 	fmt.Fprintf(&b, `<svg class="%s" viewBox="0 0 %d %d" role="img" aria-label="%s">`, class, barCount*barStep, barHeight,
-		template.HTMLEscapeString(tell(results, now, zone, window)))
+		template.HTMLEscapeString(tell(results, now, zone, upkeep)))
 	ceiling := scale(results)
 	var ups []byte
 	left := (barCount - len(results)) * barStep
@@ -44,7 +45,7 @@ func strip(results []probes.Result, now time.Time, zone *time.Location, window s
 			ups = fmt.Appendf(ups, "M%d %dh%dV%dh-%dz", x, barHeight-h, barWidth, barHeight, barWidth)
 			continue
 		}
-		b.WriteString(bar(r, x, now, zone))
+		b.WriteString(bar(r, x, now, zone, maintained(upkeep, r.Start)))
 	}
 	if len(ups) > 0 {
 		b.WriteString(`<path class="up" d="`)
@@ -56,10 +57,13 @@ func strip(results []probes.Result, now time.Time, zone *time.Location, window s
 }
 
 // bar draws one result that is not plainly up.
-func bar(r probes.Result, x int, now time.Time, zone *time.Location) string {
+func bar(r probes.Result, x int, now time.Time, zone *time.Location, upkeep bool) string {
 	what := r.Outcome.String()
 	if r.Lagging {
 		what = "not used, the agent was late: " + what
+	}
+	if upkeep {
+		what = "in maintenance, " + what
 	}
 	if r.Reason != probes.None {
 		what += ", " + string(r.Reason)
@@ -68,6 +72,8 @@ func bar(r probes.Result, x int, now time.Time, zone *time.Location) string {
 	class, d := "unknown", fmt.Sprintf("M%d.5 %d.5h3v8h-3z", x, barHeight-10)
 	switch {
 	case r.Lagging:
+	case upkeep && r.Outcome != probes.Unknown:
+		class, d = "maintenance", fmt.Sprintf("M%d %dl2.5 6l-2.5 6l-2.5 -6z", x+2, barHeight-12)
 	case r.Outcome == probes.Down:
 		class, d = "down", fmt.Sprintf("M%d 0l2.5 6l2.5-6V%dh-5z", x, barHeight)
 	case r.Outcome == probes.Degraded:
@@ -92,7 +98,7 @@ func scale(results []probes.Result) time.Duration {
 }
 
 // tell says a strip in words.
-func tell(results []probes.Result, now time.Time, zone *time.Location, window string) string {
+func tell(results []probes.Result, now time.Time, zone *time.Location, upkeep []policy.Span) string {
 	if len(results) == 0 {
 		return "no results yet"
 	}
@@ -117,7 +123,7 @@ func tell(results []probes.Result, now time.Time, zone *time.Location, window st
 	}
 	text := fmt.Sprintf("last %s, %s to %s: %s", plural(len(results), "result", "results"), precise(results[0].Start, now, zone),
 		precise(results[len(results)-1].Start, now, zone), strings.Join(parts, ", "))
-	if window != "" {
+	if maintained(upkeep, now) {
 		text += "; in maintenance"
 	}
 	return text

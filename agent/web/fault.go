@@ -57,7 +57,7 @@ func (s *site) refuse(w http.ResponseWriter, r *http.Request, f *fault) {
 	case strings.HasPrefix(path, "/-/"), strings.HasPrefix(path, "/static/"), path == "/metrics", path == "/badge.svg":
 		writeText(w, f.Status, f.Error())
 	default:
-		s.render(w, f.Status, "error", errorPage{page: s.page(rootOf(path), http.StatusText(f.Status), levelUnknown), Fault: f})
+		s.render(w, f.Status, "error", errorPage{page: s.page(r, http.StatusText(f.Status), levelUnknown), Fault: f})
 	}
 }
 

@@ -281,7 +281,7 @@ func (g glance) trouble() []string {
 	}
 	first, rest, _ := strings.Cut(h.ConfigError, "\n")
 	if rest != "" {
-		first += " (in full below)"
+		first += " (in full at Agent)"
 	}
 	add("The newest configuration is not in force", first)
 	add("State cannot be written", h.StoreError)

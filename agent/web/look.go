@@ -8,6 +8,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
@@ -25,6 +26,7 @@ type glance struct {
 	over      []incident.Incident // of the store: closed ones that are not settled
 	tales     map[string]tale     // of the first few of open and of over, by incident
 	storeErr  error               // why tales may be incomplete
+	upkeep    []policy.Span       // maintenance of the last day and now
 }
 
 // tale is what the store knows of an incident.
@@ -37,6 +39,7 @@ type tale struct {
 // look takes a glance and reads the tales of the first few open incidents.
 func (s *site) look(ctx context.Context, few int) glance {
 	g := glance{now: s.Now(), zone: s.Zone, view: s.Agent.View(), health: s.Agent.Health(), tales: map[string]tale{}}
+	g.upkeep = s.Agent.Maintenance(g.now.Add(-24*time.Hour), g.now.Add(time.Second))
 	g.alertOnly = s.AlertOnly || g.health.AlertOnly
 	g.open = slices.Clone(g.view.Incidents)
 	slices.SortStableFunc(g.open, func(a, b incident.Incident) int {

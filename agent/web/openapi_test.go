@@ -92,6 +92,10 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			"GET /", "GET /incidents", "GET /incidents/" + id, "GET /incidents/none", "GET /cases/none", "GET /cases/" + number, "GET /static/style.css", "POST /-/reload", "PUT /-/reload",
 			"GET /api/v1/incidents/" + id + "/evidence", "GET /api/v1/incidents/none/evidence", "GET /api/v1/incidents/" + id + "/evidence/path.txt", "GET /api/v1/incidents/none/evidence/path.txt",
 			"GET /incidents/" + f.Told[0].ID, "GET /api/v1/incidents/" + f.Told[0].ID,
+			"GET /api/v1/incidents?q=web&class=availability&state=closed&priority=p2&from=2026-01-01&to=2026-12-31", "GET /api/v1/incidents?class=none",
+			"GET /components/web-client", "GET /components/web-client?range=30d", "GET /components/web-client?range=1y", "GET /components/none", "GET /maintenance", "GET /agent",
+			"GET /login", "GET /api/v1/maintenance", "GET /api/v1/silences", "GET /api/v1/events", "POST /login", "POST /logout", "POST /orders", "POST /orders/1/end",
+			"POST /cases/" + number + "/act", "POST /api/v1/maintenance/1/end", "POST /api/v1/silences/x/end", "POST /api/v1/maintenance", "POST /api/v1/silences",
 			"POST /api/v1/probes/accept?probe=web-client/http", "POST /api/v1/probes/accept?probe=none", "POST /api/v1/probes/accept?probe=witness/tcp", "POST /api/v1/probes/accept",
 			"POST /api/v1/cases/" + number + "/ack", "POST /api/v1/cases/" + number + "/hold", "POST /api/v1/cases/none/note", "POST /api/v1/cases/" + number + "/resume", "POST /api/v1/cases/" + number + "/resolve",
 		} {
@@ -99,6 +103,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			body := ""
 			if strings.HasPrefix(address, "/api/v1/") && method == "POST" {
 				body = `{"actor": "mette", "reason": "why"}`
+			}
+			if method == "POST" && (address == "/api/v1/maintenance" || address == "/api/v1/silences") {
+				body = `{"actor": "mette", "reason": "why", "minutes": 60}`
 			}
 			w := call(t, h, method, address, body)
 			if err := conforms(t, router, method, address, w); err != nil {

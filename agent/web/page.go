@@ -5,12 +5,14 @@ import (
 	"cmp"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -32,7 +34,10 @@ type page struct {
 	Level     Level
 	Zone      string
 	Now       moment
-	AlertOnly bool // alert-only
+	AlertOnly bool   // alert-only
+	Who       string // who is signed in; "": nobody
+	Here      string // the page's own address, below the root
+	Done      string // what the form did that led here
 }
 
 // moment is an instant as it is written and as machines and other zones read it.
@@ -42,10 +47,16 @@ type moment struct {
 	ISO  string
 }
 
-func (s *site) page(root, title string, level Level) page {
+func (s *site) page(r *http.Request, title string, level Level) page {
 	now := s.Now()
+	here, query := "", r.URL.Query()
+	if r.URL.Path != loginPath && r.Method != http.MethodPost {
+		query.Del("done")
+		here = inside(strings.TrimPrefix((&url.URL{Path: r.URL.Path, RawQuery: query.Encode()}).RequestURI(), "/"))
+	}
 	return page{
-		Root: root, Title: title, Tenant: clean(cmp.Or(s.Tenant, "firstcall")), Version: s.Version, Stamp: s.assets.stamp, Level: level,
+		Who: clean(s.guard.person(r, now)), Here: here, Done: done[r.URL.Query().Get("done")],
+		Root: rootOf(r.URL.Path), Title: title, Tenant: clean(cmp.Or(s.Tenant, "firstcall")), Version: s.Version, Stamp: s.assets.stamp, Level: level,
 		Zone: s.Zone.String(), Now: s.when(now, now), AlertOnly: s.AlertOnly,
 	}
 }
@@ -97,7 +108,7 @@ type statusPage struct {
 func (s *site) statusPage(w http.ResponseWriter, r *http.Request) {
 	g := s.look(r.Context(), maxCards)
 	h := g.headline()
-	p := statusPage{page: s.page("./", h.Short, h.Level), Headline: h, Trouble: g.trouble(), Agent: s.agentRow(g), Components: len(g.view.Components)}
+	p := statusPage{page: s.page(r, h.Short, h.Level), Headline: h, Trouble: g.trouble(), Agent: s.agentRow(g), Components: len(g.view.Components)}
 	p.AlertOnly = g.alertOnly
 	for _, i := range g.open[:min(maxCards, len(g.open))] {
 		p.Cards = append(p.Cards, s.card(g, i))
@@ -118,7 +129,7 @@ func (s *site) statusPage(w http.ResponseWriter, r *http.Request) {
 		p.Shown, p.Folded = p.Shown[:calm], p.Shown[calm:]
 	}
 	for _, v := range g.view.Witnesses {
-		p.Witnesses = append(p.Witnesses, s.probeRow(g, v, "witness", ""))
+		p.Witnesses = append(p.Witnesses, s.probeRow(g, v, "witness", nil))
 	}
 	s.render(w, http.StatusOK, "status", p)
 }
@@ -130,6 +141,7 @@ type card struct {
 	For     string
 	Clause  string // where its case stands
 	Clock   clockRow
+	Silence *orderRow // by which people are not told; nil: none
 	Cases   []caseRow
 	Due     []dueRow
 	Events  []eventRow
@@ -147,6 +159,7 @@ type lateRow struct {
 func (s *site) card(g glance, i incident.Incident) card {
 	t, known := g.tales[i.ID]
 	c := card{Incident: i, Since: s.when(i.Started, g.now), For: span(g.now.Sub(i.Started)), Clause: g.caseClause(i), Unread: !known}
+	c.Silence = s.silence(i, g.now)
 	for _, k := range t.cases {
 		c.Cases = append(c.Cases, s.caseRow(k, i, g.now))
 	}
@@ -164,12 +177,13 @@ func (s *site) card(g glance, i incident.Incident) card {
 // componentRow is a component with its probes.
 type componentRow struct {
 	engine.ComponentView
-	State     string // the outcome, or "maintenance" for what is not up inside a window
-	Since     moment
-	Why       string // the component's detail, where none of its probes says the same
-	Redundant bool
-	Rows      []probeRow
-	rank      int // 0: answers; higher stands further up
+	State      string // the outcome, or "maintenance" for what is not up inside a window
+	Since      moment
+	Why        string // the component's detail, where none of its probes says the same
+	Redundant  bool
+	Rows       []probeRow
+	Maintained moment // until when it is in maintenance
+	rank       int    // 0: answers; higher stands further up
 }
 
 func (s *site) componentRow(g glance, c engine.ComponentView) componentRow {
@@ -177,9 +191,18 @@ func (s *site) componentRow(g glance, c engine.ComponentView) componentRow {
 	if !c.Since.IsZero() && c.Outcome != probes.Up {
 		row.Since = s.when(c.Since, g.now)
 	}
+	if c.Maintenance != "" {
+		row.Maintained = s.when(c.Maintained, g.now)
+	}
+	var upkeep []policy.Span
+	for _, m := range g.upkeep {
+		if m.Covers(c.Name) {
+			upkeep = append(upkeep, m)
+		}
+	}
 	for _, in := range c.Instances {
 		for _, p := range in.Probes {
-			row.Rows = append(row.Rows, s.probeRow(g, p, c.Name, c.Maintenance))
+			row.Rows = append(row.Rows, s.probeRow(g, p, c.Name, upkeep))
 		}
 	}
 	row.Why = clean(c.Detail)
@@ -215,6 +238,7 @@ type probeRow struct {
 	CertDays  int
 	CertUntil moment
 	CertLevel string // "", "notice" or "alarm"
+	Numbers   []numberRow
 	Detail    string
 	LastGood  moment
 	At        moment
@@ -230,7 +254,7 @@ type accountRow struct {
 	Why   string
 }
 
-func (s *site) probeRow(g glance, p engine.ProbeView, component, window string) probeRow {
+func (s *site) probeRow(g glance, p engine.ProbeView, component string, upkeep []policy.Span) probeRow {
 	row := probeRow{ID: p.ID, Name: strings.TrimPrefix(p.ID, component+"/"), Role: "evidence", State: p.Outcome.String(), Suspect: p.Suspect}
 	if p.Deciding {
 		row.Role = "deciding"
@@ -245,8 +269,9 @@ func (s *site) probeRow(g glance, p engine.ProbeView, component, window string) 
 		}
 	}
 	recent := s.Agent.Recent(p.ID)
-	row.Bars = strip(recent, g.now, g.zone, window)
+	row.Bars = strip(recent, g.now, g.zone, upkeep)
 	s.certificate(&row, recent, g.now)
+	s.numbers(&row, p, recent)
 	for _, f := range p.Findings {
 		row.Findings = append(row.Findings, s.findingRow(f, g.now))
 	}
@@ -290,6 +315,49 @@ func (s *site) certificate(row *probeRow, recent []probes.Result, now time.Time)
 		}
 		return
 	}
+}
+
+// numberRow is a measured quantity.
+type numberRow struct {
+	Name, Value, Limit string
+	Passed             bool
+}
+
+// numbers fills in what the probe measures beside latency, where no certificate says the same.
+func (s *site) numbers(row *probeRow, p engine.ProbeView, recent []probes.Result) {
+	all := newestNumbers(p.Last, recent)
+	info, _ := s.Agent.Info(p.ID)
+	kind, _ := probes.Lookup(info.Kind)
+	for _, n := range all {
+		if n.Name == probes.CertificateDays && row.CertUntil.ISO != "" {
+			continue
+		}
+		k, known := kind.Number(n.Name)
+		if !known {
+			k = probes.NumberKind{Name: n.Name}
+		}
+		number := numberRow{Name: strings.ReplaceAll(clean(n.Name), "_", " "), Value: unbroken(k.Format(n.Value))}
+		if n.Of != "" {
+			number.Name += " of " + clean(n.Of)
+		}
+		if limit, ok := info.Thresholds[n.Name]; ok {
+			number.Limit, number.Passed = unbroken(k.Format(limit)), k.Passed(n.Value, limit)
+		}
+		row.Numbers = append(row.Numbers, number)
+	}
+}
+
+// newestNumbers returns those of the newest result that has any: a failing target shows none.
+func newestNumbers(last *probes.Result, recent []probes.Result) []probes.Number {
+	if last != nil && len(last.Numbers) > 0 {
+		return last.Numbers
+	}
+	for _, r := range slices.Backward(recent) {
+		if len(r.Numbers) > 0 {
+			return r.Numbers
+		}
+	}
+	return nil
 }
 
 // agentRow is how the agent itself fares.

@@ -51,10 +51,16 @@ func (s *Server) Close() error { return s.listener.Close() }
 // Run serves h until ctx is done, lets running requests end for 5 s, and returns nil; any other end is an error. It is called
 // once, and closes the address.
 func (s *Server) Run(ctx context.Context, h http.Handler, log *slog.Logger) error {
+	ending, end := context.WithCancel(context.Background())
+	defer end()
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.Background(), endingKey{}, ending)
+		},
 	}
+	server.RegisterOnShutdown(end) // streams end at once, and do not use up the time for running requests
 	ended := make(chan error, 1)
 	go func() {
 		addresses, socket := []string{s.listener.Addr().String()}, false

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -28,6 +29,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/agent/web/webtest"
+	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
 func mustAddr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -216,6 +218,71 @@ func BenchmarkStatusPage100Components(b *testing.B) {
 		size = w.Len()
 	}
 	b.ReportMetric(float64(size)/1024, "KiB/page")
+}
+
+// manyIncidents is a store with ten thousand of them, each with a case.
+func manyIncidents(b *testing.B) *store.Store {
+	b.Helper()
+	s, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "firstcall.db"), store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	told := webtest.Scene("well").Told
+	var c store.Commit
+	for n := range 10_000 {
+		i := told[n%100]
+		i.ID, i.Opened = fmt.Sprintf("fc-acme-%05d", n), i.Opened.Add(-time.Duration(n)*time.Minute)
+		c.Incidents = append(c.Incidents, i)
+		if n%1000 == 999 {
+			c.At = i.Opened
+			if err := s.Commit(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
+			c.Incidents = nil
+		}
+	}
+	return s
+}
+
+func BenchmarkHistoryPage10000Incidents(b *testing.B) {
+	f, s := webtest.Scene("well"), manyIncidents(b)
+	o := options(f)
+	o.Store = s
+	h := web.New(o)
+	for name, target := range map[string]string{
+		"newest": "/incidents", "filtered": "/incidents?component=web-client&priority=p2&class=availability&state=recovered&from=2026-01-01", "text": "/incidents?q=inaccessible",
+		"none": "/incidents?q=nothing-like-it", "deep": "/incidents?before=2026-06-01T00:00:00Z",
+	} {
+		b.Run(name, func(b *testing.B) {
+			r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1"+target, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				w := &sink{header: http.Header{}}
+				h.ServeHTTP(w, r)
+				if !strings.Contains(w.String(), "incident") {
+					b.Fatal(w.String())
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkComponentPage(b *testing.B) {
+	h := web.New(options(webtest.Scene("ordered")))
+	for _, span := range []string{"3h", "24h", "30d"} {
+		b.Run(span, func(b *testing.B) {
+			r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1/components/web-client?range="+span, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				h.ServeHTTP(&sink{header: http.Header{}}, r)
+			}
+		})
+	}
 }
 
 type sink struct {

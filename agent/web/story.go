@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
-	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
 // Bounds on the pages of the past.
@@ -123,12 +122,21 @@ type incidentPage struct {
 	Clock                                      clockRow
 	Cases                                      []caseRow
 	Due                                        []dueRow
-	Commands                                   []string // numbers of live cases of the built-in desk
+	Work                                       []workRow // live cases of the built-in desk
+	Silence                                    *orderRow // by which people are not told; nil: none
+	Choices                                    []choice
+	First                                      []factRow
 	Timeline                                   []eventRow
 	Earlier                                    int
 	Notices                                    []noticeRow
 	MoreNotices                                int
 	Evidence                                   *evidenceRow // nil: none was gathered
+}
+
+// workRow is a case that people may work on here.
+type workRow struct {
+	Number    string
+	New, Held bool
 }
 
 type noticeRow struct {
@@ -150,7 +158,7 @@ func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
 	}
 	now, i := s.Now(), st.Incident
 	p := incidentPage{
-		page: s.page("../", i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
+		page: s.page(r, i.Priority.String()+" "+clean(i.Title), levelOf(i)), Incident: i,
 		Started: s.when(i.Started, now), Opened: s.when(i.Opened, now), Commencement: s.when(i.Commencement, now), ReactionDue: s.when(i.ReactionDue, now),
 		Ended: s.when(i.Ended, now), Closed: s.when(i.Closed, now), Gross: exact(st.Downtime.Gross), Net: exact(st.Downtime.Net),
 		Clock: s.clockRow(st.Clock, i, now), Due: s.dueRows(st.Deliveries, now), Evidence: s.evidenceRow(st),
@@ -160,9 +168,10 @@ func (s *site) incidentPage(w http.ResponseWriter, r *http.Request) {
 		p.Cases = append(p.Cases, row)
 		p.HasHolds = p.HasHolds || len(row.Holds) > 0
 		if row.BuiltIn && row.Live {
-			p.Commands = append(p.Commands, row.Number)
+			p.Work = append(p.Work, workRow{row.Number, c.State == incident.CaseNew, c.State == incident.CaseHeld})
 		}
 	}
+	p.Silence, p.Choices, p.First = s.silence(st.Incident, now), choices, s.firstFacts(ctx, st.Incident, now)
 	cut := max(0, len(st.Timeline)-pageEvents)
 	p.Earlier = st.Earlier + cut
 	for _, e := range slices.Backward(st.Timeline[cut:]) {
@@ -197,87 +206,4 @@ func (s *site) casePage(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", "../incidents/"+url.PathEscape(c.Incident)) // relative: right below any prefix
 	w.WriteHeader(http.StatusSeeOther)
-}
-
-type historyPage struct {
-	page
-	Open       bool
-	Component  string
-	Components []string
-	Rows       []historyRow
-	Older      string // address of the next page; "" when there is none
-	Paged      bool   // not the newest page
-}
-
-type historyRow struct {
-	incident.Incident
-	Since  moment
-	For    string
-	Cases  []caseRow
-	Lasts  bool
-	Ending string
-}
-
-func (s *site) historyPage(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	q := query{values: r.URL.Query()}
-	f := store.IncidentFilter{Open: q.flag("open"), Component: q.text("component"), Before: q.time("before", time.Time{}), Limit: historySize}
-	if q.fault != nil {
-		s.refuse(w, r, q.fault)
-		return
-	}
-	found, next, err := s.history(ctx, f)
-	for n, i := range found {
-		if !i.Open() {
-			found[n] = i.AtWorst()
-		}
-	}
-	if err != nil {
-		s.refuse(w, r, asFault(err))
-		return
-	}
-	p := historyPage{page: s.page("./", "History", levelWell), Open: f.Open, Component: f.Component, Paged: !f.Before.IsZero()}
-	for _, c := range s.Agent.View().Components {
-		p.Components = append(p.Components, c.Name)
-	}
-	slices.Sort(p.Components)
-	if f.Component != "" && !slices.Contains(p.Components, f.Component) {
-		p.Components = append(p.Components, f.Component)
-	}
-	if next != nil {
-		values := url.Values{"before": {next.UTC().Format(time.RFC3339Nano)}}
-		if f.Open {
-			values.Set("open", "true")
-		}
-		if f.Component != "" {
-			values.Set("component", f.Component)
-		}
-		p.Older = "incidents?" + values.Encode()
-	}
-	if p.Rows, err = s.historyRows(ctx, found); err != nil {
-		s.refuse(w, r, asFault(err))
-		return
-	}
-	s.render(w, http.StatusOK, "incidents", p)
-}
-
-func (s *site) historyRows(ctx context.Context, found []incident.Incident) ([]historyRow, error) {
-	now := s.Now()
-	var rows []historyRow
-	for _, i := range found {
-		row := historyRow{Incident: i, Since: s.when(i.Started, now), Lasts: i.Open(), Ending: string(i.Resolution)}
-		cases, err := s.Store.Cases(ctx, i.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range cases {
-			if c.Number != "" {
-				row.Cases = append(row.Cases, s.caseRow(c, i, now))
-			}
-		}
-		row.For = exact(downtime(i, nil, now).Gross)
-		rows = append(rows, row)
-	}
-	return rows, nil
 }

@@ -38,6 +38,7 @@ type Options struct {
 type site struct {
 	Options
 	guard  guard
+	pulse  *pulse
 	pages  map[string]*template.Template
 	assets assets
 }
@@ -53,7 +54,7 @@ func New(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &site{Options: o, guard: newGuard(o), pages: loadPages(), assets: loadAssets()}
+	s := &site{Options: o, guard: newGuard(o), pulse: &pulse{}, pages: loadPages(), assets: loadAssets()}
 	return s.guard.wrap(s.underPrefix(s.mux()), s.refuse)
 }
 
@@ -62,7 +63,7 @@ func New(o Options) http.Handler {
 type route struct {
 	path    string
 	methods map[string]http.HandlerFunc
-	signed  bool // the handler itself asks for the proof of right
+	signed  bool // the handler itself asks for the proof of right: a signature, or who is signed in
 }
 
 func (s *site) routes() []route {
@@ -73,6 +74,9 @@ func (s *site) routes() []route {
 		get("/{$}", s.statusPage),
 		get("/incidents", s.historyPage),
 		get("/incidents/{id}", s.incidentPage),
+		get("/components/{name}", s.componentPage),
+		get("/maintenance", s.maintenancePage),
+		get("/agent", s.agentPage),
 		get("/cases/{number}", s.casePage),
 		get("/static/{name}", s.static),
 		get("/badge.svg", s.badge),
@@ -87,6 +91,7 @@ func (s *site) routes() []route {
 		get("/api/v1/incidents/{id}", s.answer(s.apiIncident)),
 		get("/api/v1/incidents/{id}/evidence", s.answer(s.apiEvidence)),
 		get("/api/v1/incidents/{id}/evidence/{name}", s.evidenceFile),
+		get("/api/v1/events", s.events),
 		get("/api/v1/cases", s.answer(s.apiCases)),
 		get("/api/v1/cases/{number}", s.answer(s.apiCase)),
 	}
@@ -94,6 +99,23 @@ func (s *site) routes() []route {
 		route{path: acceptPath, methods: map[string]http.HandlerFunc{http.MethodPost: s.answer(s.accept)}},
 		route{path: changedPath, methods: map[string]http.HandlerFunc{http.MethodPost: s.answer(s.changed)}, signed: true},
 	)
+	form := func(path string, do func(*http.Request, string) (string, error)) route {
+		return route{path: path, methods: map[string]http.HandlerFunc{http.MethodPost: s.form(do)}, signed: true}
+	}
+	all = append(
+		all,
+		route{path: loginPath, methods: map[string]http.HandlerFunc{http.MethodGet: s.loginPage, http.MethodPost: s.login}, signed: true},
+		route{path: "/logout", methods: map[string]http.HandlerFunc{http.MethodPost: s.logout}, signed: true},
+		form("/cases/{number}/act", s.actForm), form("/orders", s.orderForm), form("/orders/{id}/end", s.endForm),
+	)
+	for path, kind := range map[string]incident.OrderKind{"/api/v1/maintenance": incident.OrderMaintenance, "/api/v1/silences": incident.OrderSilence} {
+		list := map[incident.OrderKind]func(*http.Request) (any, error){incident.OrderMaintenance: s.apiMaintenance, incident.OrderSilence: s.apiSilences}[kind]
+		all = append(
+			all,
+			route{path: path, methods: map[string]http.HandlerFunc{http.MethodGet: s.answer(list), http.MethodPost: s.answer(s.apiOrder(kind))}},
+			route{path: path + "/{id}/end", methods: map[string]http.HandlerFunc{http.MethodPost: s.answer(s.apiEnd(kind))}},
+		)
+	}
 	for _, action := range actions {
 		all = append(all, route{
 			path:    "/api/v1/cases/{number}/" + string(action),

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,11 @@ func call(t *testing.T, h http.Handler, method, target, body string, change ...f
 	r.RemoteAddr, r.Host = "127.0.0.1:40000", "127.0.0.1:9797"
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if strings.HasPrefix(target, "/api/v1/events") { // which does not end before its client goes
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r = r.WithContext(ctx)
 	}
 	for _, c := range change {
 		c(r)

@@ -321,20 +321,36 @@ func (e *Engine) evidence(c *component) []string {
 	return lines
 }
 
-// inMaintenance returns whether a window that covers the component is open.
-func (e *Engine) inMaintenance(component string) bool { return e.window(component) != "" }
+// inMaintenance returns whether a window or an ordered span that covers the component is open.
+func (e *Engine) inMaintenance(component string) bool {
+	name, _ := e.window(component)
+	return name != ""
+}
 
-func (e *Engine) window(component string) string {
-	for _, w := range e.set.Windows {
-		if !w.Covers(component) {
-			continue
-		}
-		if _, end, open := w.Active(e.now, e.set.Zone); open {
-			e.step.wake(end)
-			return w.Name
+// window returns the name of the maintenance that covers the component now, and when it ends; "" while there is none. Where several
+// do, it is the one that ends last.
+func (e *Engine) window(component string) (name string, until time.Time) {
+	later := func(what string, end time.Time) {
+		if end.After(until) {
+			name, until = what, end
 		}
 	}
-	return ""
+	for _, w := range e.set.Windows {
+		if w.Covers(component) {
+			if _, end, open := w.Active(e.now, e.set.Zone); open {
+				later(w.Name, end)
+			}
+		}
+	}
+	for _, s := range e.set.Spans {
+		if s.Covers(component) && s.Active(e.now) {
+			later(s.Name, s.To)
+		}
+	}
+	if name != "" {
+		e.step.wake(until)
+	}
+	return name, until
 }
 
 func line(f incident.Finding) string { return f.Probe + ": " + f.Explanation }

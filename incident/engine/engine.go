@@ -24,6 +24,7 @@ type Setup struct {
 	Solution   policy.Solution
 	Readings   policy.Readings
 	Windows    []policy.Window
+	Spans      []policy.Span // maintenance that people ordered for once; Maintain replaces them
 	Level      sla.Level
 	Detection  detect.Settings
 	Limits     map[string][]detect.Limit     // by probe id
@@ -198,6 +199,17 @@ func (e *Engine) Forget(now time.Time, _ string) Step {
 	e.begin(now)
 	e.forget()
 	e.evaluate()
+	return e.finish()
+}
+
+// Maintain replaces the maintenance that people ordered for once: what it no longer covers is judged at once, dated from its real
+// start.
+func (e *Engine) Maintain(now time.Time, spans []policy.Span) Step {
+	e.begin(now)
+	e.set.Spans = spans
+	if !e.blind() {
+		e.evaluate()
+	}
 	return e.finish()
 }
 

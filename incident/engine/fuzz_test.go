@@ -291,7 +291,7 @@ func (w *world) followed() {
 	}
 	for _, c := range w.setup.Solution.Components {
 		l := w.engine.member(incident.Availability, c.Name)
-		maintained := len(w.setup.Windows) > 0
+		maintained := len(w.setup.Windows)+len(w.setup.Spans) > 0
 		if !maintained && l == nil && w.says(c, probes.Down, steady, false) {
 			w.t.Fatalf("%s: %s is down and in no incident\n%s", w.now.Sub(t0), c.Name, strings.Join(w.story(), "\n"))
 		}

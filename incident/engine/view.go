@@ -29,7 +29,8 @@ type ComponentView struct {
 	Detail      string         `json:"detail,omitempty"`
 	Essential   bool           `json:"essential"`
 	DependsOn   []string       `json:"depends_on,omitempty"`
-	Maintenance string         `json:"maintenance,omitempty"` // the window's name, while one is open
+	Maintenance string         `json:"maintenance,omitempty"` // the window's name, or what was ordered, while it is open
+	Maintained  time.Time      `json:"maintenance_until,omitzero"`
 	Instances   []InstanceView `json:"instances"`
 }
 
@@ -123,7 +124,8 @@ func (e *Engine) View(now time.Time) View {
 }
 
 func (e *Engine) viewComponent(c *component) ComponentView {
-	v := ComponentView{Name: c.Name, Essential: c.Essential, DependsOn: c.DependsOn, Maintenance: e.window(c.Name)}
+	v := ComponentView{Name: c.Name, Essential: c.Essential, DependsOn: c.DependsOn}
+	v.Maintenance, v.Maintained = e.window(c.Name)
 	down := 0
 	for i, list := range c.instances {
 		iv := InstanceView{Name: c.Component.Instances[i].Name}

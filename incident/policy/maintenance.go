@@ -20,7 +20,37 @@ func (w Window) Active(now time.Time, zone *time.Location) (start, end time.Time
 	return time.Time{}, time.Time{}, false
 }
 
+// Spans returns the times between from and to in which the window is open, at most so many. Windows that overlap are one that goes on.
+func (w Window) Spans(from, to time.Time, zone *time.Location, most int) []Span {
+	var all []Span
+	for start := w.Schedule.Next(from.Add(-w.Duration).In(zone)); !start.IsZero() && start.Before(to) && len(all) < most; start = w.Schedule.Next(start) {
+		end := start.Add(w.Duration).UTC()
+		if last := len(all) - 1; last >= 0 && !start.After(all[last].To) {
+			all[last].To = end
+			continue
+		}
+		all = append(all, Span{Name: w.Name, From: start.UTC(), To: end, Components: w.Components})
+	}
+	return all
+}
+
 // Covers reports whether the window is for that component.
 func (w Window) Covers(component string) bool {
 	return len(w.Components) == 0 || slices.Contains(w.Components, component)
+}
+
+// Span is maintenance that a person ordered for once. Like a window it suppresses the opening of incidents and never a close, and
+// measuring goes on.
+type Span struct {
+	Name       string
+	From, To   time.Time
+	Components []string // empty: all
+}
+
+// Active reports whether the span is open at now.
+func (s Span) Active(now time.Time) bool { return !now.Before(s.From) && now.Before(s.To) }
+
+// Covers reports whether the span is for that component.
+func (s Span) Covers(component string) bool {
+	return len(s.Components) == 0 || slices.Contains(s.Components, component)
 }

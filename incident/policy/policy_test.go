@@ -102,3 +102,27 @@ func TestWindow(t *testing.T) {
 		t.Error("a window covers its components, or all when it names none")
 	}
 }
+
+func TestSpansOfAWindow(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Copenhagen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schedule, err := cron.ParseStandard("0 22 * * *")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Window{Name: "patching", Schedule: schedule, Duration: 4 * time.Hour}
+	from := time.Date(2026, 11, 23, 0, 30, 0, 0, time.UTC) // inside the one of the evening before
+	all := w.Spans(from, from.Add(48*time.Hour), zone, 10)
+	if len(all) != 3 || !all[0].From.Equal(time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC)) || all[0].To.Sub(all[0].From) != 4*time.Hour || all[0].Name != "patching" {
+		t.Errorf("%+v", all)
+	}
+	if got := w.Spans(from, from.AddDate(1, 0, 0), zone, 5); len(got) != 5 {
+		t.Errorf("%d spans, want the bound", len(got))
+	}
+	w.Duration = 30 * time.Hour // each begins before the one before ends
+	if got := w.Spans(from, from.Add(48*time.Hour), zone, 10); len(got) != 1 || got[0].To.Sub(got[0].From) < 72*time.Hour {
+		t.Errorf("windows that overlap are one: %+v", got)
+	}
+}

@@ -88,6 +88,9 @@ func (l *noticeLoop) deliver(ctx context.Context, n incident.Notice) (sent bool,
 	if l.quiet(i) {
 		return false, nil
 	}
+	if muted, done, err := l.mute(ctx, n, i, to); muted || err != nil {
+		return done, err
+	}
 	message, err := l.r.text.message(s, to)
 	if err != nil {
 		return false, err

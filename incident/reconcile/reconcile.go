@@ -151,8 +151,12 @@ type Options struct {
 	HoldEnds    sla.HoldRule
 	CallTimeout time.Duration // of one call to a desk, or to a notifier that asks for no other; 0: 10 s
 	ExternalURL string        // of the agent's page; "": not mentioned
-	Version     string
-	Vantage     string
+
+	// Silenced returns the order of a person by which nobody is told of an incident at that instant, the customer only where it says
+	// so; nil: nothing is ever silenced.
+	Silenced func(i incident.Incident, customer bool, at time.Time) (incident.Order, bool)
+	Version  string
+	Vantage  string
 
 	View    func() engine.View // what is measured now; nil: nothing is known
 	Now     func() time.Time   // nil: time.Now
@@ -212,6 +216,9 @@ func New(o Options) *Reconciler {
 	}
 	if o.Observe == nil {
 		o.Observe = func(Observation) {}
+	}
+	if o.Silenced == nil {
+		o.Silenced = func(incident.Incident, bool, time.Time) (incident.Order, bool) { return incident.Order{}, false }
 	}
 	if o.View == nil {
 		o.View = func() engine.View { return engine.View{} }

@@ -143,7 +143,7 @@ func (r *Reconciler) newBacklog() backlog {
 // count adds what is left to do for one incident.
 func (b *backlog) count(r *Reconciler, s situation) {
 	for _, n := range s.notices {
-		if _, ok := b.notices[n.Notifier]; ok && n.State == incident.NoticeDue && !n.Due.After(s.now) {
+		if _, ok := b.notices[n.Notifier]; ok && n.State == incident.NoticeDue && !n.Due.After(s.now) && !r.waitsForSilence(n, s.incident, s.now) {
 			b.notices[n.Notifier] = append(b.notices[n.Notifier], waiting{n.Due, s.incident.Priority, n.Failures})
 		}
 	}

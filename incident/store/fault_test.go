@@ -266,6 +266,26 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
+// downgrade makes the store's schema that of an older version.
+func downgrade(t *testing.T, db *sql.DB, version int) {
+	t.Helper()
+	undo := [][]string{
+		2: {"DROP TABLE baselines", "DROP TABLE seeds"},
+		3: {"DROP TABLE evidence", "DROP TABLE evidence_files"},
+		4: {"ALTER TABLE rollups DROP COLUMN histogram"},
+		5: {
+			"DROP TABLE orders", "DROP INDEX incidents_opened", "ALTER TABLE incidents DROP COLUMN highest", "ALTER TABLE incidents DROP COLUMN class",
+			"ALTER TABLE incidents DROP COLUMN resolution", "ALTER TABLE incidents DROP COLUMN words", "CREATE INDEX incidents_opened ON incidents (opened)",
+		},
+	}
+	for _, steps := range undo[version+1:] {
+		for _, step := range steps {
+			execute(t, db, step)
+		}
+	}
+	execute(t, db, fmt.Sprintf("DELETE FROM goose_db_version WHERE version_id > %d", version))
+}
+
 // TestOlderStore states that a store of the version before is brought up to date with all that is in it.
 func TestOlderStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "firstcall.db")
@@ -274,12 +294,7 @@ func TestOlderStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	older := raw(t, path)
-	execute(t, older, "DROP TABLE baselines")
-	execute(t, older, "DROP TABLE seeds")
-	execute(t, older, "ALTER TABLE rollups DROP COLUMN histogram")
-	execute(t, older, "DROP TABLE evidence")
-	execute(t, older, "DROP TABLE evidence_files")
-	execute(t, older, "DELETE FROM goose_db_version WHERE version_id > 1")
+	downgrade(t, older, 1)
 	if err := older.Close(); err != nil {
 		t.Fatal(err)
 	}

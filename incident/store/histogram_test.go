@@ -93,8 +93,7 @@ func TestRollupsOfBeforeHaveNoHistogram(t *testing.T) {
 		t.Fatal(err)
 	}
 	older := raw(t, path)
-	execute(t, older, "ALTER TABLE rollups DROP COLUMN histogram")
-	execute(t, older, "DELETE FROM goose_db_version WHERE version_id > 3")
+	downgrade(t, older, 3)
 	if err := older.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (f IncidentFilter) where() (string, []any) {
 		conditions = append(conditions, "closed = 0")
 	}
 	if f.Component != "" {
-		conditions = append(conditions, "id IN (SELECT incident FROM incident_components WHERE component = ?)")
+		conditions = append(conditions, "EXISTS (SELECT 1 FROM incident_components WHERE component = ? AND incident = incidents.id)")
 		args = append(args, f.Component)
 	}
 	if f.Unsettled {
@@ -109,7 +109,43 @@ func (f IncidentFilter) where() (string, []any) {
 		conditions = append(conditions, "opened < ?")
 		args = append(args, nanos(f.Before))
 	}
+	if !f.From.IsZero() {
+		conditions = append(conditions, "opened >= ?")
+		args = append(args, nanos(f.From))
+	}
+	if f.Closed {
+		conditions = append(conditions, "closed <> 0")
+	}
+	for _, field := range []struct{ name, value string }{
+		{"highest", strings.ToLower(strings.Trim(f.Highest.String(), "-"))}, {"class", string(f.Class)}, {"resolution", string(f.Resolution)},
+	} {
+		if field.value != "" {
+			conditions = append(conditions, field.name+" = ?")
+			args = append(args, field.value)
+		}
+	}
+	if f.Text != "" {
+		// The letters between A and Z in either case, as SQLite's LIKE has it. In the body a text is as json.Marshal writes it.
+		quoted, _ := json.Marshal(f.Text) // a string: it does not fail
+		conditions = append(conditions, `(id LIKE ? ESCAPE '\' OR words LIKE ? ESCAPE '\'
+			OR id IN (SELECT incident FROM cases WHERE number LIKE ? ESCAPE '\'))`)
+		args = append(args, like(f.Text), like(string(quoted[1:len(quoted)-1])), like(f.Text))
+	}
 	return strings.Join(conditions, " AND "), args
+}
+
+// like is a pattern for a text that holds another.
+func like(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
+}
+
+// CountIncidents returns how many incidents are selected, whatever the filter's Limit.
+func (s *Store) CountIncidents(ctx context.Context, f IncidentFilter) (n int, err error) {
+	where, args := f.where()
+	err = s.view(ctx, "count incidents", func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT count(*) FROM incidents WHERE "+where, args...).Scan(&n)
+	})
+	return n, err
 }
 
 // Incidents returns the selected incidents, newest first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"time"
 )
 
@@ -27,6 +28,7 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 		func(tx *sql.Tx) (bool, error) { return expireRollups(tx, hour(old)) },
 		func(tx *sql.Tx) (bool, error) { return expireIncidents(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireDeskCases(tx, old) },
+		func(tx *sql.Tx) (bool, error) { return expireOrders(tx, old) },
 	} {
 		for more := true; more; {
 			if err := s.write(ctx, relaxed, "apply retention", func(tx *sql.Tx) (err error) {
@@ -214,4 +216,17 @@ func (s *Store) forgetProbes(ctx context.Context, cutoff int64) error {
 			delete(s.probes, name)
 		}
 	})
+}
+
+// Size returns the bytes that the store takes on the disk; 0 in memory.
+func (s *Store) Size() (bytes int64) {
+	if s.path == "" {
+		return 0
+	}
+	for _, name := range []string{s.path, s.path + "-wal"} {
+		if info, err := os.Stat(name); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
 }

@@ -88,7 +88,15 @@ type IncidentFilter struct {
 	Component string    // only those that name it
 	Unsettled bool      // open, or closed with a case that is not settled or a notice that is due: the reconciler's work
 	Before    time.Time // only those opened before; zero: no bound
-	Limit     int       // 0: 100; newest first
+	From      time.Time // only those opened at or after; zero: no bound
+
+	Highest    incident.Priority   // only those whose highest priority it was; NoPriority: any
+	Class      incident.Class      // only of that class; "": any
+	Resolution incident.Resolution // only those that ended so; "": any
+	Closed     bool                // only those that are closed
+	Text       string              // only those with it in ID, Title, Reason, a component or a case number, in either case; "": any
+
+	Limit int // 0: 100; newest first
 }
 
 // Close writes what is pending and closes the store. Writes under way are waited for; later calls fail. Closing twice is no

@@ -15,11 +15,13 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
-// Fake is an agent and a store in one state. Its fields are set before it is used; after that it is safe for concurrent use.
+// Fake is an agent and a store in one state. Its fields are set before it is used, or in Change; it is safe for
+// concurrent use.
 type Fake struct {
 	Now       time.Time // the instant of the state
 	Seen      engine.View
@@ -34,7 +36,12 @@ type Fake struct {
 	StoreErr  error               // of every read
 	ReloadErr error
 	ActErr    error
+	Ordered   []incident.Order // newest first
+	Windows   []policy.Span    // configured
+	Hours     map[string][]store.Rollup
+	Past      map[string][]probes.Result // older than Newest, by probe
 
+	state   sync.RWMutex // of what stands above
 	mu      sync.Mutex
 	acts    []Act
 	changed []string
@@ -75,13 +82,16 @@ func (f *Fake) EvidenceFile(ctx context.Context, id, name string) (incident.Evid
 }
 
 // View implements web.Agent.
-func (f *Fake) View() engine.View { return f.Seen }
+func (f *Fake) View() engine.View { defer f.reading()(); return f.Seen }
 
 // Health implements web.Agent.
-func (f *Fake) Health() web.Health { return f.State }
+func (f *Fake) Health() web.Health { defer f.reading()(); return f.State }
 
 // Recent implements web.Agent.
-func (f *Fake) Recent(probe string) []probes.Result { return f.Newest[probe] }
+func (f *Fake) Recent(probe string) []probes.Result {
+	defer f.reading()()
+	return f.Newest[probe][max(0, len(f.Newest[probe])-60):]
+}
 
 // Info implements web.Agent.
 func (f *Fake) Info(probe string) (web.ProbeInfo, bool) { i, ok := f.Kinds[probe]; return i, ok }
@@ -101,10 +111,11 @@ func (f *Fake) Act(_ context.Context, number string, action desk.Action, actor, 
 	if f.ActErr != nil {
 		return f.ActErr
 	}
-	if !slices.ContainsFunc(f.Desk, func(c incident.Case) bool { return c.Number == number && c.Desk == "builtin" }) {
+	if !slices.ContainsFunc(f.cases(), func(c incident.Case) bool { return c.Number == number && c.Desk == "builtin" }) {
 		return fmt.Errorf("desk %q: %w", "builtin", incident.ErrNotFound)
 	}
 	f.acts = append(f.acts, Act{number, actor, reason, action})
+	f.Change(func() { f.work(number, action, actor, reason) })
 	return nil
 }
 
@@ -156,13 +167,8 @@ func (f *Fake) Reloads() int {
 
 // Incidents implements web.Reader.
 func (f *Fake) Incidents(_ context.Context, q store.IncidentFilter) ([]incident.Incident, error) {
-	var all []incident.Incident
-	for _, i := range f.Told {
-		if (q.Open && !i.Open()) || (q.Component != "" && !slices.Contains(i.Components, q.Component)) || (!q.Before.IsZero() && !i.Opened.Before(q.Before)) || (q.Unsettled && !f.unsettled(i)) {
-			continue
-		}
-		all = append(all, i)
-	}
+	defer f.reading()()
+	all := slices.DeleteFunc(slices.Clone(f.Told), func(i incident.Incident) bool { return !f.selected(q, i) })
 	slices.SortStableFunc(all, func(a, b incident.Incident) int { return b.Opened.Compare(a.Opened) })
 	return all[:min(cmp.Or(q.Limit, 100), len(all))], f.StoreErr
 }
@@ -174,6 +180,7 @@ func (f *Fake) unsettled(i incident.Incident) bool {
 
 // Incident implements web.Reader.
 func (f *Fake) Incident(_ context.Context, id string) (incident.Incident, error) {
+	defer f.reading()()
 	for _, i := range f.Told {
 		if i.ID == id {
 			return i, f.StoreErr
@@ -184,6 +191,7 @@ func (f *Fake) Incident(_ context.Context, id string) (incident.Incident, error)
 
 // Timeline implements web.Reader.
 func (f *Fake) Timeline(_ context.Context, id string, after int64) ([]incident.Event, error) {
+	defer f.reading()()
 	var all []incident.Event
 	for _, e := range f.Events[id] {
 		if e.Seq > after {
@@ -195,6 +203,7 @@ func (f *Fake) Timeline(_ context.Context, id string, after int64) ([]incident.E
 
 // Cases implements web.Reader.
 func (f *Fake) Cases(_ context.Context, id string) ([]incident.Case, error) {
+	defer f.reading()()
 	var all []incident.Case
 	for _, c := range f.Desk {
 		if id == "" || c.Incident == id {
@@ -206,6 +215,7 @@ func (f *Fake) Cases(_ context.Context, id string) ([]incident.Case, error) {
 
 // CaseByNumber implements web.Reader.
 func (f *Fake) CaseByNumber(_ context.Context, number string) (incident.Case, error) {
+	defer f.reading()()
 	for _, c := range f.Desk {
 		if c.Number == number {
 			return c, f.StoreErr
@@ -216,6 +226,7 @@ func (f *Fake) CaseByNumber(_ context.Context, number string) (incident.Case, er
 
 // Notices implements web.Reader.
 func (f *Fake) Notices(_ context.Context, id string) ([]incident.Notice, error) {
+	defer f.reading()()
 	var all []incident.Notice
 	for _, n := range f.Messages {
 		if n.Incident == id || id == "" && n.State == incident.NoticeDue {
@@ -227,16 +238,12 @@ func (f *Fake) Notices(_ context.Context, id string) ([]incident.Notice, error) 
 
 // Results implements web.Reader.
 func (f *Fake) Results(_ context.Context, probe string, from, to time.Time, limit int) ([]probes.Result, error) {
+	defer f.reading()()
 	var all []probes.Result
-	for _, r := range f.Newest[probe] {
+	for _, r := range slices.Concat(f.Past[probe], f.Newest[probe]) {
 		if !r.Start.Before(from) && r.Start.Before(to) {
 			all = append(all, r)
 		}
 	}
 	return all[max(0, len(all)-limit):], f.StoreErr
-}
-
-// Rollups implements web.Reader.
-func (f *Fake) Rollups(context.Context, string, time.Time, time.Time) ([]store.Rollup, error) {
-	return nil, f.StoreErr
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -18,7 +19,7 @@ var Now = time.Date(2026, 11, 23, 9, 48, 20, 0, time.UTC)
 var Zone = time.FixedZone("Europe/Copenhagen", 3600)
 
 // Scenes lists the named states.
-var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "account", "still", "hostile", "large", "alert-only", "young", "slow", "quiet", "late", "fallback", "follows"}
+var Scenes = []string{"empty", "learning", "well", "suspect", "p1", "pending", "held", "blind", "maintenance", "trouble", "functional", "account", "still", "hostile", "large", "alert-only", "young", "slow", "quiet", "late", "fallback", "follows", "ordered"}
 
 // Scene returns a fresh Fake in the named state; an unknown name is "empty".
 func Scene(name string) *Fake {
@@ -27,7 +28,7 @@ func Scene(name string) *Fake {
 		"learning": learning, "well": func(*Fake) {}, "suspect": suspect, "p1": p1, "pending": pending, "held": held, "blind": blind,
 		"maintenance": maintenance, "trouble": trouble, "functional": functional, "account": account, "still": func(f *Fake) { f.State.Alive = false },
 		"hostile": hostile, "large": func(f *Fake) { large(f, 100) }, "alert-only": alertOnly,
-		"young": young, "slow": slow, "quiet": quiet, "late": late, "fallback": fallback, "follows": follows,
+		"young": young, "slow": slow, "quiet": quiet, "late": late, "fallback": fallback, "follows": follows, "ordered": ordered,
 	}[name]
 	if !ok {
 		f.Seen.Components, f.Seen.Witnesses, f.Seen.Outcome, f.State.Ready = nil, nil, probes.Unknown, false
@@ -44,9 +45,11 @@ var Level = sla.Level{Reaction: [5]time.Duration{0, 15 * time.Minute, time.Hour,
 func At(before time.Duration) time.Time { return Now.Add(-before) }
 
 func base() *Fake {
-	f := &Fake{Now: Now, Newest: map[string][]probes.Result{}, Kinds: map[string]web.ProbeInfo{}, Events: map[string][]incident.Event{}}
+	f := &Fake{Now: Now, Newest: map[string][]probes.Result{}, Kinds: map[string]web.ProbeInfo{}, Events: map[string][]incident.Event{}, Hours: map[string][]store.Rollup{}, Past: map[string][]probes.Result{}}
 	f.State = web.Health{
 		Started: At(52 * time.Hour), Ready: true, Alive: true, ConfigFile: "/etc/firstcall/acme.yaml",
+		ConfigRead: At(52 * time.Hour), Delay: 3 * time.Millisecond, StoreBytes: 41 << 20, StoreWritten: At(time.Second),
+		DeskQueue: map[string]web.Queue{"soc": {}, "builtin": {}}, NoticeQueue: map[string]web.Queue{"customer": {}, "on-call": {}},
 		ConfigDigest: "9f2c44e1b7a0d35566aa71c09d1f7be2a9d0c1e2f3a4b5c6d7e8f90123456789", ConfigLoaded: At(52 * time.Hour), Heartbeat: At(22 * time.Second),
 	}
 	f.Seen = engine.View{At: At(800 * time.Millisecond), Tenant: "acme", Outcome: probes.Up}

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -214,3 +216,64 @@ func alertOnly(f *Fake) {
 
 // ErrStore is what a store says that does not answer.
 var ErrStore = errors.New("store firstcall.db: database is locked")
+
+// pool gives the virtual desktop the numbers of a host pool, and its probe a limit of latency.
+func (f *Fake) pool() {
+	const id = "virtual-desktop/avd-pool"
+	c := &f.Seen.Components[3]
+	p := f.probe(id, "avd-pool", 300*time.Millisecond)
+	for n := range f.Newest[id] {
+		r := &f.Newest[id][n]
+		r.Phases, r.Certificate = nil, nil
+		r.Numbers = []probes.Number{{Name: "sessions", Value: 40 + float64(n)}, {Name: "sessions_free", Value: 60 - float64(n)}, {Name: "hosts_unhealthy", Value: 0}}
+	}
+	last := f.Newest[id][39]
+	p.Last, p.Deciding, p.Baseline = &last, false, whole(420*time.Millisecond)
+	f.Kinds[id] = web.ProbeInfo{ID: id, Kind: "avd-pool", Interval: 30 * time.Second, Timeout: 5 * time.Second, Thresholds: map[string]float64{"sessions": 85, "sessions_free": 10}}
+	c.Instances[0].Probes = append(c.Instances[0].Probes, p)
+	http := f.Kinds["web-client/http"]
+	http.Limits = map[string]time.Duration{probes.PhaseTotal: 120 * time.Millisecond}
+	f.Kinds["web-client/http"] = http
+	for n := range 2840 { // the rest of a day
+		d := time.Duration(46+n*7919%17) * time.Millisecond
+		if n > 2000 && n < 2120 {
+			d += 40 * time.Millisecond
+		}
+		r := probes.Result{Probe: "web-client/http", Start: At(time.Duration(2880-n)*30*time.Second - 20*time.Second), Duration: d, Outcome: probes.Up}
+		r.Phases = []probes.Phase{{Name: "dns", Duration: d / 20}, {Name: "connect", Duration: d / 6}, {Name: "tls", Duration: d / 4}, {Name: "first_byte", Duration: d / 3}, {Name: "transfer", Duration: d / 8}}
+		switch {
+		case n%700 == 333:
+			r.Outcome, r.Reason, r.Phases = probes.Degraded, probes.Slow, nil
+		case n > 2700 && n < 2720:
+			r.Outcome, r.Reason, r.Phases = probes.Down, probes.Status, nil
+		case n > 2560 && n < 2600:
+			r.Outcome, r.Reason, r.Phases = probes.Unknown, probes.Blind, nil
+		}
+		f.Past["web-client/http"] = append(f.Past["web-client/http"], r)
+	}
+	for n := range 30 * 24 {
+		hour := At(time.Duration(n) * time.Hour).Truncate(time.Hour)
+		r := store.Rollup{Probe: "web-client/http", Hour: hour, Counts: [4]int64{probes.Up: 118, probes.Degraded: 2}, Min: 30 * time.Millisecond, Max: time.Duration(90+n%37) * time.Millisecond}
+		r.Sum = 120 * time.Duration(50+n*13%11) * time.Millisecond
+		if n%97 == 5 {
+			r.Counts[probes.Down], r.Counts[probes.Up] = 40, 78
+		}
+		f.Hours["web-client/http"] = append([]store.Rollup{r}, f.Hours["web-client/http"]...)
+	}
+}
+
+// ordered is an outage that is silenced, beside a component that people put in maintenance and a configured window.
+func ordered(f *Fake) {
+	f.pool()
+	i := f.down(1, 9*time.Minute, incident.P2)
+	f.fail(0, 8, probes.Down, probes.Refused, "connection refused by 203.0.113.9:443")
+	f.Desk = append(f.Desk, incident.Case{Incident: i.ID, Desk: "builtin", Ref: "204", Number: "FC-2026-000204", State: incident.CaseNew, Created: At(8 * time.Minute), Priority: incident.P2})
+	f.Ordered = []incident.Order{
+		{ID: 3, Kind: incident.OrderSilence, Incident: i.ID, Priority: incident.P2, From: At(5 * time.Minute), Until: At(-55 * time.Minute), Actor: "mette", Reason: "the hosting provider works on it"},
+		{ID: 2, Kind: incident.OrderMaintenance, Components: []string{"backend"}, From: At(12 * time.Minute), Until: At(-108 * time.Minute), Actor: "jonas", Reason: "a new certificate"},
+		{ID: 1, Kind: incident.OrderMaintenance, From: At(50 * time.Hour), Until: At(46 * time.Hour), Ended: At(48 * time.Hour), EndedBy: "mette", Actor: "mette", Reason: "patching by hand"},
+	}
+	f.Windows = []policy.Span{{Name: "patch-sunday", From: At(-100 * time.Hour), To: At(-104 * time.Hour)}}
+	f.tell(i.ID, 5*time.Minute, incident.EventSilenced, "mette", "people are not told until 2026-11-23 10:43 UTC: the hosting provider works on it", 0)
+	f.maintain()
+}

@@ -39,9 +39,16 @@ func incidentFilter(t *testing.T, s *store.Store) {
 		if n%60 == 3 {
 			i.Components = []string{"remote-desktop"}
 		}
+		switch n {
+		case 5:
+			i.Highest, i.Class = incident.P4, incident.Capacity
+		case 6:
+			i.Resolution, i.Title = incident.Recovered, `<b>"100" %_odd\`
+		}
 		all = append(all, i)
 	}
 	ok(t, s.Commit(ctx, store.Commit{At: at(12, 0), Incidents: all}))
+	ok(t, s.SaveCase(ctx, aCase("fc-009", "soc")))
 	for name, tc := range map[string]struct {
 		f    store.IncidentFilter
 		want []string
@@ -51,9 +58,27 @@ func incidentFilter(t *testing.T, s *store.Store) {
 		"component and open":  {store.IncidentFilter{Component: "remote-desktop", Open: true}, nil},
 		"before":              {store.IncidentFilter{Before: all[2].Opened}, []string{"fc-001", "fc-000"}},
 		"limit":               {store.IncidentFilter{Limit: 2}, []string{"fc-119", "fc-118"}},
+		"from":                {store.IncidentFilter{From: all[118].Opened}, []string{"fc-119", "fc-118"}},
+		"from and before":     {store.IncidentFilter{From: all[4].Opened, Before: all[6].Opened}, []string{"fc-005", "fc-004"}},
+		"closed":              {store.IncidentFilter{Closed: true, Before: all[9].Opened, From: all[6].Opened}, []string{"fc-008", "fc-006"}},
+		"highest":             {store.IncidentFilter{Highest: incident.P4}, []string{"fc-005"}},
+		"class":               {store.IncidentFilter{Class: incident.Capacity}, []string{"fc-005"}},
+		"class and priority":  {store.IncidentFilter{Class: incident.Capacity, Highest: incident.P1}, nil},
+		"resolution":          {store.IncidentFilter{Resolution: incident.Recovered}, []string{"fc-006"}},
+		"text in the title":   {store.IncidentFilter{Text: `"100" %_ODD`}, []string{"fc-006"}},
+		"text is no pattern":  {store.IncidentFilter{Text: "1%d"}, nil},
+		"text, a backslash":   {store.IncidentFilter{Text: `odd\`}, []string{"fc-006"}},
+		"text, marked up":     {store.IncidentFilter{Text: "<B>"}, []string{"fc-006"}},
+		"text, a component":   {store.IncidentFilter{Text: "remote-D"}, []string{"fc-063", "fc-003"}},
+		"text, a case number": {store.IncidentFilter{Text: "inc-fc-009"}, []string{"fc-009"}},
+		"text, an id":         {store.IncidentFilter{Text: "FC-11"}, []string{"fc-119", "fc-118", "fc-117", "fc-116", "fc-115", "fc-114", "fc-113", "fc-112", "fc-111", "fc-110"}},
+		"text, hostile":       {store.IncidentFilter{Text: `'; DROP TABLE incidents; --`}, nil},
 		"open, before, limit": {store.IncidentFilter{Open: true, Before: all[87].Opened, Limit: 1}, []string{"fc-047"}},
 	} {
 		same(t, name, ids(must[[]incident.Incident](t)(s.Incidents(ctx, tc.f))), tc.want)
+		if n := must[int](t)(s.CountIncidents(ctx, tc.f)); n != len(tc.want) && tc.f.Limit == 0 {
+			t.Errorf("%s: counted %d, want %d", name, n, len(tc.want))
+		}
 	}
 	if n := len(must[[]incident.Incident](t)(s.Incidents(ctx, store.IncidentFilter{}))); n != 100 {
 		t.Errorf("%d incidents without a limit, want 100", n)

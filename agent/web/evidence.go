@@ -101,7 +101,7 @@ func (s *site) evidenceRow(st Story) *evidenceRow {
 	row := &evidenceRow{At: s.when(e.At, st.At), Took: exact(e.Took), Text: cleanLines(e.Text)}
 	for _, f := range e.Files {
 		row.Files = append(row.Files, fileRow{
-			Name: f.Name, Type: clean(f.Type), Size: bytesOf(f.Size), Picture: f.Type == "image/png" || f.Type == "image/jpeg",
+			Name: clean(f.Name), Type: clean(f.Type), Size: bytesOf(f.Size), Picture: f.Type == "image/png" || f.Type == "image/jpeg",
 		})
 	}
 	for _, name := range e.Left {

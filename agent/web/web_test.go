@@ -301,14 +301,14 @@ func TestLongStoriesAreCut(t *testing.T) {
 	}
 	h := web.New(options(f))
 	page := get(t, h, "/incidents/"+id).Body.String()
-	if n := strings.Count(page, "<b>measured</b>"); n != 200 || !strings.Contains(page, "1306 earlier entries are in") {
+	if n := strings.Count(page, "<b>measured</b>"); n != 200 || !strings.Contains(page, "1307 earlier entries are in") {
 		t.Errorf("the page shows %d events", n)
 	}
 	var story web.Story
 	if err := json.Unmarshal(get(t, h, "/api/v1/incidents/"+id).Body.Bytes(), &story); err != nil {
 		t.Fatal(err)
 	}
-	if len(story.Timeline) != 1000 || story.Earlier != 506 || story.Timeline[999].Text != "measured 1499" {
+	if len(story.Timeline) != 1000 || story.Earlier != 507 || story.Timeline[999].Text != "measured 1499" {
 		t.Errorf("the API shows %d events, %d earlier", len(story.Timeline), story.Earlier)
 	}
 }

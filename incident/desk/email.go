@@ -144,7 +144,7 @@ func (d *email) Update(ctx context.Context, ref string, f Fields, notes []Note) 
 	lines := []string{"Priority: " + f.Priority.String()}
 	what := []string{f.Title, f.Priority.String()}
 	for _, n := range notes {
-		lines = append(lines, strings.TrimSpace(paragraphs(n.Text)))
+		lines = append(lines, strings.ReplaceAll(strings.TrimSpace(paragraphs(n.Text)), "\n", "\n  ")) // the lines of one note stand out from the next
 		what = append(what, strconv.FormatInt(n.Seq, 10), n.Text)
 	}
 	return d.send(ctx, mailUpdate, ref, f, strings.Join(lines, "\n"), nil, what...)

@@ -171,7 +171,7 @@ func TestEmailIsOneThread(t *testing.T) {
 	reply := "Re: [" + c.Number + "] P1 acme: backend is inaccessible"
 	want := []struct{ action, subject, priority, importance, text string }{
 		{"open", first, "P3", "", "Ærø, Øst og Ås.\n.\nHilsen"},
-		{"update", reply, "P1", "high", "Priority: P1\n10:31 raised: both are down\n10:32 measured X-Evil: 1"},
+		{"update", reply, "P1", "high", "Priority: P1\n10:31 raised: both are down\n10:32 measured\n  X-Evil: 1"},
 		{"resolve", reply, "P1", "high", "please close it.\nanswers again"},
 		{"reopen", reply, "P1", "high", "opened again.\nstill measured"},
 		{"withdraw", "Re: [" + c.Number + "] withdrawn, goes on as FC-2026-000001", "", "", "it goes on as FC-2026-000001"},

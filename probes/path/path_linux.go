@@ -88,7 +88,7 @@ func (k *kernel) ask(ctx context.Context, ttls []int, wait time.Duration) ([]ans
 	}
 	for end := time.Now().Add(wait); ctx.Err() == nil; {
 		left := time.Until(end)
-		if left <= 0 || !k.gather(shots, min(left, pollSlice)) {
+		if !k.gather(shots, min(left, pollSlice)) || left <= 0 { // looked at once more in the end: a busy host comes late
 			break
 		}
 	}

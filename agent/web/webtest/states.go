@@ -190,6 +190,10 @@ func hostile(f *Fake) {
 		Earlier: []incident.EarlierCase{{Number: Hostile, URL: "javascript:alert(4)", Resolved: At(2 * time.Minute), ResolvedBy: Hostile}},
 	})
 	f.tell(i.ID, 2*time.Minute, incident.EventNote, Hostile, Hostile, 0)
+	f.Evidences = append(f.Evidences, incident.Evidence{
+		Incident: i.ID, At: At(2 * time.Minute), Text: Hostile + "\n" + Hostile, Left: []string{Hostile},
+		Files: []incident.EvidenceFile{{Name: Hostile, Type: "image/png"}, {Name: "a.png", Type: Hostile}},
+	})
 	f.Messages = append(f.Messages, incident.Notice{ID: "h", Incident: i.ID, Notifier: "customer", Kind: incident.NoticeOpened, Due: At(time.Minute), Proof: Hostile, LastError: Hostile})
 	f.State.DeskErrors = map[string]string{"soc": Hostile}
 	f.State.ConfigError = Hostile

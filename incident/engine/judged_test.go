@@ -96,6 +96,9 @@ func TestReloadJudgesAnew(t *testing.T) {
 		if i := w.last(t, incident.Availability); i.Resolution != incident.Rejudged || !i.Ended.Equal(w.now) {
 			t.Errorf("%s at %s", i.Resolution, i.Ended)
 		}
+		if m := w.engine.s.Components["web"]; len(m.Short) > 0 || !m.DownSince.IsZero() {
+			t.Errorf("it counts as a momentary outage: %+v", m)
+		}
 		w.run(8 * minute).restart().run(20 * minute)
 		w.tells(t, "opened P2 web", "resolved P2 web", "opened - web-functional")
 		w.reload(byTheTable).run(30 * minute)

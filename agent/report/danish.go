@@ -2,7 +2,7 @@ package report
 
 // danish has the report's words, by the English ones.
 var danish = map[string]string{
-	"d": "d.", "h": "t.", "min": "min.", "s": "sek.", "yes": "ja", "no": "nej", "none": "ingen",
+	"d": "d.", "h": "t.", "min": "min.", "s": "sek.", "none": "ingen",
 	"Jan": "jan.", "Feb": "feb.", "Mar": "mar.", "Apr": "apr.", "May": "maj", "Jun": "jun.", "Jul": "jul.", "Aug": "aug.", "Sep": "sep.", "Oct": "okt.", "Nov": "nov.", "Dec": "dec.",
 	"January": "januar", "February": "februar", "March": "marts", "April": "april", "June": "juni", "July": "juli", "August": "august",
 	"September": "september", "October": "oktober", "November": "november", "December": "december",

@@ -57,10 +57,10 @@ func (w *words) percent(s Share) string {
 		return "–"
 	}
 	part := min(max(s.Part, 0), s.Whole)
-	switch part {
-	case s.Whole:
+	if part == s.Whole {
 		return "100 %"
-	case 0:
+	}
+	if part == 0 {
 		return "0 %"
 	}
 	high, low := bits.Mul64(uint64(part), 100_000)
@@ -188,10 +188,3 @@ func (w *words) priority(p incident.Priority) string {
 func (w *words) title(title string) string { return reconcile.Problem(w.code, title) }
 
 func (w *words) count(n int) string { return strconv.Itoa(n) }
-
-func (w *words) yesNo(b bool) string {
-	if b {
-		return w.say("yes")
-	}
-	return w.say("no")
-}

@@ -155,12 +155,13 @@ func (b *builder) reaction(i incident.Incident, reacted time.Time, margin time.D
 
 // trace notes the events that the figures rest on, by their sequence numbers, and what persons and the engine said against the alarm.
 func (b *builder) trace(r *Incident, t *Tale, lead incident.Case) {
-	list := map[string][]int64{}
+	list := r.Seqs
 	for _, e := range t.Timeline {
 		switch e.Kind {
 		case incident.EventOpened, incident.EventRaised, incident.EventLowered, incident.EventJoined, incident.EventLeft, incident.EventAbsorbed,
 			incident.EventResolved, incident.EventCaseOpened, incident.EventAcknowledged, incident.EventHeld, incident.EventResumed, incident.EventCaseResolved:
 			list[string(e.Kind)] = append(list[string(e.Kind)], e.Seq)
+		default:
 		}
 		if e.Kind == incident.EventCaseOpened && e.Actor == lead.Desk && r.CaseAfter == nil {
 			after := Seconds(max(0, e.At.Sub(t.Incident.Opened)))
@@ -175,8 +176,5 @@ func (b *builder) trace(r *Incident, t *Tale, lead incident.Case) {
 			r.Alarm = append(r.Alarm, alarmFalse)
 			list["false"] = append(list["false"], e.Seq)
 		}
-	}
-	for kind, seqs := range list {
-		r.Seqs[kind] = seqs
 	}
 }

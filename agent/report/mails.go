@@ -73,6 +73,7 @@ func (b *builder) countMails(m *Mails, t *Tale, list []incident.Notice) {
 			if n.State != incident.NoticeSent {
 				m.Unsent++
 			}
+		default:
 		}
 	}
 	if told.IsZero() {

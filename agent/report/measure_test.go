@@ -26,7 +26,8 @@ func TestHoursByRollUp(t *testing.T) {
 	in := report.Input{
 		Tenant: "acme", Zone: time.UTC, From: from, To: to, Made: to, Components: []report.InputComponent{{Name: "a"}, {Name: "b"}},
 		Probes: []report.Probe{
-			{ID: "a/tcp", Component: "a", Deciding: true, Interval: time.Minute}, {ID: "a/tls", Component: "a", Deciding: true, Interval: 6 * time.Hour},
+			{ID: "a/tcp", Component: "a", Deciding: true, Interval: time.Minute},
+			{ID: "a/tls", Component: "a", Deciding: true, Interval: 6 * time.Hour},
 			{ID: "b/tls", Component: "b", Deciding: true, Interval: 2 * time.Hour},
 		},
 	}

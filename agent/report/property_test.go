@@ -76,18 +76,18 @@ func (s story) report(t *testing.T, from, to, made time.Time) *report.Report {
 		Tenant: "acme", Zone: copenhagen(t), From: from, To: to, Made: made, Windows: s.windows, Level: s.level, Tales: s.tales, Primary: "soc",
 		Components: []report.InputComponent{{Name: "a", Instances: 1}, {Name: "b", Instances: 1}},
 		Probes: []report.Probe{
-			{ID: "a/tcp", Component: "a", Deciding: true, Interval: 5 * time.Minute},
-			{ID: "b/tcp", Component: "b", Deciding: true, Schedule: schedule(t, "*/10 * * * *")},
+			{ID: "a/tcp", Component: "a", Deciding: true, Interval: 15 * time.Minute},
+			{ID: "b/tcp", Component: "b", Deciding: true, Schedule: schedule(t, "*/30 * * * *")},
 		},
 	}
 	in.Measured = report.NewMeasured(in.Probes, from, to, in.Zone)
 	first, end := in.Measured.Bounds()
-	for at := first.Truncate(10 * time.Minute); at.Before(end); at = at.Add(5 * time.Minute) {
+	for at := first.Truncate(30 * time.Minute); at.Before(end); at = at.Add(15 * time.Minute) {
 		if slices.ContainsFunc(s.off, func(o [2]time.Time) bool { return !at.Before(o[0]) && at.Before(o[1]) }) {
 			continue
 		}
 		in.Measured.Add(probes.Result{Probe: "a/tcp", Start: at, Outcome: probes.Up})
-		if at.Minute()%10 == 0 {
+		if at.Minute()%30 == 0 {
 			in.Measured.Add(probes.Result{Probe: "b/tcp", Start: at, Outcome: probes.Up})
 		}
 	}

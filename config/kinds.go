@@ -25,7 +25,7 @@ func (*Probe) kinds() (names, later []string) {
 	for _, k := range probes.Kinds() {
 		names = append(names, k.Name)
 	}
-	return names, []string{"arm", "browser", "perfion", "soap"}
+	return names, []string{"arm", "perfion", "soap"}
 }
 
 func (p *Probe) choose(name string) any {

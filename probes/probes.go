@@ -89,11 +89,14 @@ const (
 	PhaseX224      = "x224"
 	PhaseNTLM      = "ntlm"  // of rdp: the NTLM challenge
 	PhaseEntra     = "entra" // of rdp: the whole second connection, for Entra authentication
-	PhaseLogon     = "logon" // of rdp: from the account's response to the server's proof
 	PhaseRTT       = "rtt"   // of icmp: the average round trip, not the time of the run
 	PhaseFirstByte = "first_byte"
 	PhaseTransfer  = "transfer"
-	PhaseTotal     = "total" // never in Result.Phases: it is Result.Duration
+	PhaseDOM       = "dom"     // of browser: from the first byte to the whole document, parsed, and what it waited for
+	PhasePaint     = "paint"   // of browser: from there to the first text or picture
+	PhaseVisible   = "visible" // of browser: from there to what is waited for
+	PhaseLogon     = "logon"   // of rdp: from the account's response to the server's proof; of browser: the whole log-in
+	PhaseTotal     = "total"   // never in Result.Phases: it is Result.Duration
 )
 
 // Phase is a named part of a result's duration.
@@ -164,6 +167,12 @@ func (r Result) Phase(name string) (time.Duration, bool) {
 type Probe interface {
 	field.Validator
 	Probe(ctx context.Context) Result
+}
+
+// NeedsHost is a Probe that needs a program on the agent's host. It may be called at any time after Validate.
+type NeedsHost interface {
+	// Missing says what is missing and what to do about it, as one clause; "" when nothing is.
+	Missing() string
 }
 
 // Kind describes a registered kind.

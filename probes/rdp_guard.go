@@ -29,14 +29,14 @@ const (
 	digestRounds = 10_000
 )
 
-// guardKey returns the key of an account under a scope, which is the host for accounts of its own.
-func guardKey(user, domain, scope string, secret []byte) (string, error) {
-	salt := strings.Join([]string{"firstcall rdp", strings.ToUpper(user), strings.ToUpper(domain), strings.ToLower(scope)}, "\x00")
+// guardKey returns the key of an account of a kind under a scope, which is the host for accounts of its own.
+func guardKey(kind, user, domain, scope string, secret []byte) (string, error) {
+	salt := strings.Join([]string{"firstcall " + kind, strings.ToUpper(user), strings.ToUpper(domain), strings.ToLower(scope)}, "\x00")
 	sum, err := pbkdf2.Key(sha256.New, string(secret), []byte(salt), digestRounds, 16)
 	if err != nil {
 		return "", err
 	}
-	return "rdp-" + hex.EncodeToString(sum), nil
+	return kind + "-" + hex.EncodeToString(sum), nil
 }
 
 // turns lets one log-on of an account at a time pass, and proven holds the keys that were accepted since the process began.

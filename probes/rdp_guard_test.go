@@ -158,7 +158,7 @@ func TestGuardTurnsEndWithTheContext(t *testing.T) {
 func TestGuardKeysDependOnAccountAndSecret(t *testing.T) {
 	seen := map[string]string{}
 	for _, c := range [][4]string{{"probe", "ACME", "", "s"}, {"probe", "ACME", "", "t"}, {"probe", "OTHER", "", "s"}, {"probe", "", "h1", "s"}, {"probe", "", "h2", "s"}} {
-		key, err := guardKey(c[0], c[1], c[2], []byte(c[3]))
+		key, err := guardKey("rdp", c[0], c[1], c[2], []byte(c[3]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestGuardKeysDependOnAccountAndSecret(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	upper, err := guardKey("PROBE", "acme", "", []byte("s"))
+	upper, err := guardKey("rdp", "PROBE", "acme", "", []byte("s"))
 	if err != nil || seen[upper] == "" {
 		t.Errorf("letters' case makes another account: %v", err)
 	}
@@ -212,7 +212,7 @@ func TestLatches(t *testing.T) {
 
 func BenchmarkGuardKey(b *testing.B) {
 	for b.Loop() {
-		if _, err := guardKey("probe", "ACME", "", []byte("s")); err != nil {
+		if _, err := guardKey("rdp", "probe", "ACME", "", []byte("s")); err != nil {
 			b.Fatal(err)
 		}
 	}

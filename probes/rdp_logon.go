@@ -66,7 +66,7 @@ func (p *RDP) checkAccount(faults *field.Errors) {
 		scope = p.target // an account of a domain is the same whatever the host
 	}
 	var err error
-	if p.key, err = guardKey(p.account.User, p.account.Domain, scope, p.account.Hash.Bytes()); err != nil {
+	if p.key, err = guardKey("rdp", p.account.User, p.account.Domain, scope, p.account.Hash.Bytes()); err != nil {
 		faults.Add("password", "cannot be guarded against a lock-out: %s", clause(err))
 	}
 }

@@ -19,7 +19,10 @@ import (
 )
 
 // phaseOrder is the order in which phases happen and in which Result.Phases lists them.
-var phaseOrder = [...]string{PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseLogon, PhaseRTT, PhaseFirstByte, PhaseTransfer}
+var phaseOrder = [...]string{
+	PhaseGateway, PhaseDNS, PhaseConnect, PhaseX224, PhaseTLS, PhaseNTLM, PhaseEntra, PhaseRTT, PhaseFirstByte, PhaseTransfer,
+	PhaseDOM, PhasePaint, PhaseVisible, PhaseLogon,
+}
 
 // MaxName bounds the names in a Certificate, in bytes.
 const MaxName = 200

@@ -47,6 +47,7 @@ func newProbe() *cobra.Command {
 				}
 			}
 			r := runOnce(cmd.Context(), p)
+			probes.CloseBrowsers()
 			if output == "json" {
 				err = printJSON(cmd.OutOrStdout(), r)
 			} else {

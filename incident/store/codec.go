@@ -40,6 +40,7 @@ const (
 var phaseNames = [...]string{
 	"", probes.PhaseDNS, probes.PhaseConnect, probes.PhaseTLS, probes.PhaseX224, probes.PhaseFirstByte, probes.PhaseTransfer, probes.PhaseRTT,
 	probes.PhaseGateway, probes.PhaseNTLM, probes.PhaseEntra, probes.PhaseLogon,
+	probes.PhaseDOM, probes.PhasePaint, probes.PhaseVisible,
 }
 
 // numberNames are stored as their index; any other name as 0 and itself. Only ever append.

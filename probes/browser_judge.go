@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -161,14 +162,24 @@ func (v *visit) late(record chromium.Record) Result {
 	}
 	waiting := list(pending, 3, func(q chromium.Request) string { return bareURL(q.URL) })
 	v.rec.Fact("still_loading", waiting)
-	what := "the page has not loaded"
-	if v.p.Visible != "" || v.p.Text != "" {
-		what = strings.Trim(v.p.Visible+" and \""+v.p.Text+"\"", "and \"") + " is not visible"
-	}
+	what := v.p.wanted()
 	if waiting != "" {
 		return v.finish(Down, Timeout, "%s within %s: still loading %s", what, within, waiting)
 	}
 	return v.finish(Down, Content, "%s within %s, though the page has loaded%s", what, within, v.titled())
+}
+
+// wanted says what the page does not show.
+func (p *Browser) wanted() string {
+	switch {
+	case p.Visible == "" && p.Text == "":
+		return "the page has not loaded"
+	case p.Text == "":
+		return p.Visible + " is not visible"
+	case p.Visible == "":
+		return fmt.Sprintf("%q is not visible", p.Text)
+	}
+	return fmt.Sprintf("%s or %q is not visible", p.Visible, p.Text)
 }
 
 // titled asks the page for its title, for a detail.

@@ -22,6 +22,9 @@ const (
 	maxReserve = 2 * time.Second
 )
 
+// errorPage begins the address of the page that Chromium shows for a document that did not come.
+const errorPage = "chrome-error:"
+
 // visit is one run: a page, and what is known of it.
 type visit struct {
 	p     *Browser
@@ -255,7 +258,7 @@ func (v *visit) facts(record chromium.Record) {
 	v.rec.Number(Requests, float64(len(record.Requests)+record.Omitted))
 	v.rec.Number(FailedRequests, float64(len(failed)))
 	v.rec.Number(ScriptErrors, float64(len(record.Errors)))
-	if record.URL != "" && !strings.HasPrefix(record.URL, "chrome-error:") {
+	if record.URL != "" && !strings.HasPrefix(record.URL, errorPage) {
 		v.rec.Fact("url", bareURL(record.URL))
 	}
 	if document, ok := record.Document(); ok && document.Answered {
@@ -314,6 +317,9 @@ func (v *visit) evidence() {
 	v.facts(record)
 	if text := har(record, v.title, func(text string) string { return secret.Hide(text, v.p.masked) }); text != nil {
 		v.rec.Attach(Attachment{Name: "requests.har", Type: "application/json", Content: text})
+	}
+	if _, ok := record.Document(); !ok || strings.HasPrefix(record.URL, errorPage) {
+		return // of Chromium's own page there is no need for a picture
 	}
 	if !v.p.Screenshot || v.ctx.Err() != nil || v.page.Err() != nil {
 		return

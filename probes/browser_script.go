@@ -31,16 +31,17 @@ const scriptShows = `function(selector, text) {` + scriptFind + `
 	return 'yes';
 }`
 
-// scriptVitals waits for the next frame, so that what became visible is painted, and reads the Web Vitals so far. The layout
+// scriptVitals waits, for half a second at most, until what became visible is painted, and reads the Web Vitals so far. The layout
 // shift is that of the worst session: shifts less than a second apart, within five seconds.
 const scriptVitals = `async function() {
-	await new Promise(done => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 200); });
+	const painted = () => performance.getEntriesByName('first-contentful-paint').length;
+	for (let i = 0; i < 25 && !painted(); i++) await new Promise(done => setTimeout(done, 20));
 	const entries = type => {
 		const o = new PerformanceObserver(() => {});
 		try { o.observe({type, buffered: true}); return o.takeRecords(); } catch { return []; } finally { o.disconnect(); }
 	};
 	let fcp = 0, lcp = 0, cls = 0, sum = 0, first = 0, last = 0;
-	for (const e of performance.getEntriesByName('first-contentful-paint')) fcp = e.startTime;
+	if (painted()) fcp = performance.getEntriesByName('first-contentful-paint')[0].startTime;
 	for (const e of entries('largest-contentful-paint')) lcp = Math.max(lcp, e.startTime);
 	for (const e of entries('layout-shift')) {
 		if (e.hadRecentInput) continue;

@@ -117,9 +117,12 @@ func readMessage(in *bufio.Reader, buffer []byte) (text []byte, whole bool, err 
 // take passes a message on. Of one that is too long only the command that it answers is looked for.
 func (c *conn) take(text []byte, whole bool) {
 	var m message
-	if !whole {
+	switch {
+	case !whole:
 		m.ID, m.err = idOf(text), errTooLong
-	} else if json.Unmarshal(text, &m) != nil {
+	case len(text) > maxEvent && idOf(text) == 0:
+		return
+	case json.Unmarshal(text, &m) != nil:
 		return
 	}
 	c.mu.Lock()
@@ -131,7 +134,7 @@ func (c *conn) take(text []byte, whole bool) {
 	switch {
 	case m.ID != 0 && call != nil:
 		call <- m // it has room for one
-	case m.Method != "" && handle != nil && len(text) <= maxEvent:
+	case m.Method != "" && handle != nil:
 		handle(m.Session, m.Method, m.Params)
 	}
 }

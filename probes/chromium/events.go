@@ -116,7 +116,7 @@ type response struct {
 	Security   *CertificateDates `json:"securityDetails"`
 }
 
-func (r *recorder) sent(_ string, params json.RawMessage) {
+func (r *recorder) sent(session string, params json.RawMessage) {
 	var e struct {
 		ID      string `json:"requestId"`
 		Loader  string `json:"loaderId"`
@@ -144,8 +144,10 @@ func (r *recorder) sent(_ string, params json.RawMessage) {
 		return
 	}
 	if len(r.r.Requests) >= maxRequests || r.kept >= maxKept {
-		r.r.Omitted++
 		delete(r.latest, e.ID)
+		if r.r.Omitted++; r.r.Omitted == maxOmitted {
+			r.conn.post(session, "Network.disable", nil)
+		}
 		return
 	}
 	r.latest[e.ID] = len(r.r.Requests)
@@ -255,7 +257,7 @@ func (r *recorder) failed(_ string, params json.RawMessage) {
 	}
 }
 
-func (r *recorder) printed(_ string, params json.RawMessage) {
+func (r *recorder) printed(session string, params json.RawMessage) {
 	var e struct {
 		Type string `json:"type"`
 		Args []struct {
@@ -274,19 +276,25 @@ func (r *recorder) printed(_ string, params json.RawMessage) {
 		}
 		words = append(words, cut(word, maxText))
 	}
-	r.note(&r.r.Console, strings.Join(words, " "))
+	r.note(session, &r.r.Console, strings.Join(words, " "))
 }
 
-// note appends a message to a list of the record.
-func (r *recorder) note(list *[]string, text string) {
+// note appends a message to a list of the record. When the list is full the session's messages are switched off: a page that
+// prints without end would keep browser and agent busy.
+func (r *recorder) note(session string, list *[]string, text string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(*list) < maxMessages && text != "" {
+	if text != "" && len(*list) < maxMessages {
 		*list = append(*list, cut(text, maxText))
+	}
+	full := len(*list) >= maxMessages
+	r.mu.Unlock()
+	if full {
+		r.conn.post(session, "Runtime.disable", nil)
+		r.conn.post(session, "Log.disable", nil)
 	}
 }
 
-func (r *recorder) thrown(_ string, params json.RawMessage) {
+func (r *recorder) thrown(session string, params json.RawMessage) {
 	var e struct {
 		Details struct {
 			Text      string `json:"text"`
@@ -303,10 +311,10 @@ func (r *recorder) thrown(_ string, params json.RawMessage) {
 	if text == "" {
 		text = strings.TrimSpace(e.Details.Text + " " + string(e.Details.Exception.Value))
 	}
-	r.note(&r.r.Errors, text)
+	r.note(session, &r.r.Errors, text)
 }
 
-func (r *recorder) logged(_ string, params json.RawMessage) {
+func (r *recorder) logged(session string, params json.RawMessage) {
 	var e struct {
 		Entry struct {
 			Source string `json:"source"`
@@ -315,7 +323,7 @@ func (r *recorder) logged(_ string, params json.RawMessage) {
 		} `json:"entry"`
 	}
 	if json.Unmarshal(params, &e) == nil && e.Entry.Level == "error" && e.Entry.Source != "network" { // failed requests are noted as such
-		r.note(&r.r.Console, e.Entry.Text)
+		r.note(session, &r.r.Console, e.Entry.Text)
 	}
 }
 

@@ -221,6 +221,3 @@ func (g *Page) Chain(ctx context.Context, origin string) ([][]byte, error) {
 	err := g.call(ctx, "Network.getCertificate", object{"origin": origin}, &answer)
 	return answer.Chain, err
 }
-
-// PID returns the process of the browser, which is also its process group where there are such.
-func (g *Page) PID() int { return g.p.cmd.Process.Pid }

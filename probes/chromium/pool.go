@@ -121,6 +121,16 @@ func (p *Pool) Open(ctx context.Context) (*Page, error) {
 	}
 }
 
+// PID returns the process id of the running browser, which is also its process group where there are such; an error when none runs.
+func (p *Pool) PID() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil || !p.current.alive() {
+		return 0, ErrGone
+	}
+	return p.current.cmd.Process.Pid, nil
+}
+
 // take returns the browser, started if need be, with one user more.
 func (p *Pool) take(ctx context.Context) (*shared, error) {
 	for {

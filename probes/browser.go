@@ -223,10 +223,23 @@ var entraHosts = []string{
 	"login.microsoftonline.com", "login.microsoft.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn",
 }
 
-// mayEnd reports whether the page may end at an address.
-func (p *Browser) mayEnd(address string) bool {
-	return p.allows(address, p.Hosts)
+// ends are the hosts on which the page may end, as a document names its own.
+func (p *Browser) ends() []string { return p.with(p.Hosts) }
+
+// with returns the page's own host and others, as a document names its own.
+func (p *Browser) with(hosts []string) []string {
+	all := []string{strings.ToLower(p.target.Hostname())}
+	if strings.Contains(all[0], ":") {
+		all[0] = "[" + all[0] + "]"
+	}
+	for _, host := range hosts {
+		all = append(all, strings.ToLower(host))
+	}
+	return all
 }
+
+// mayEnd reports whether the page may end at an address.
+func (p *Browser) mayEnd(address string) bool { return p.allows(address, p.Hosts) }
 
 // mayType reports whether the account may be given to a form at an address: never in clear, unless the page itself is so.
 func (p *Browser) mayType(address string) bool {

@@ -28,8 +28,8 @@ const (
 
 // loginState is what a page that logs in shows, see scriptState.
 type loginState struct {
-	Allowed, Ready, Expect, Refused, User, Password, Start, Stay, More bool
-	Why, Title, Bad                                                    string
+	Allowed, Ready, Complete, Expect, Refused, User, Password, Other, Start, Stay, More bool
+	Document, Why, Title, Bad                                                           string
 }
 
 // attempt is a log-in under way.
@@ -87,7 +87,7 @@ func (v *visit) login() Result {
 
 func (v *visit) attempt(g guard, tries int) *attempt {
 	l := v.p.Login
-	a := &attempt{visit: v, g: g, tries: tries, hosts: append([]string{strings.ToLower(v.p.target.Hostname())}, l.Hosts...)}
+	a := &attempt{visit: v, g: g, tries: tries, hosts: v.p.with(l.Hosts)}
 	or := func(given, usual string) string {
 		if given != "" {
 			return given
@@ -95,7 +95,7 @@ func (v *visit) attempt(g guard, tries int) *attempt {
 		return usual
 	}
 	a.selectors = map[string]string{
-		"start": l.Start, "expect": l.Expect, "refused": or(l.Refused, usualWhy), "user": or(l.UserField, usualUser), "password": or(l.PasswordField, usualPass),
+		"start": l.Start, "expect": l.Expect, "refused": or(l.Refused, usualWhy), "user": or(l.UserField, usualUser), "password": or(l.PasswordField, usualPass), "other": usualPass,
 	}
 	if l.Form == formEntra {
 		a.hosts = append(a.hosts, entraHosts...)
@@ -111,7 +111,7 @@ func (a *attempt) clear() bool { return a.p.target.Scheme == "http" }
 // step does the next thing that the page asks for; true when the account is in.
 func (a *attempt) step(record chromium.Record) (bool, error) {
 	a.state = loginState{}
-	if err := a.page.Eval(a.until, scriptState, &a.state, a.hosts, a.clear(), a.selectors); err != nil {
+	if err := a.page.Eval(a.until, scriptState, &a.state, a.hosts, a.clear(), a.p.ends(), a.selectors); err != nil {
 		if a.until.Err() != nil || a.page.Err() != nil {
 			return false, err
 		}
@@ -121,7 +121,7 @@ func (a *attempt) step(record chromium.Record) (bool, error) {
 	switch {
 	case s.Bad != "":
 		return false, selectorError(s.Bad)
-	case s.Expect && a.p.mayEnd(record.URL):
+	case s.Expect:
 		return true, nil
 	case a.sent:
 		return false, a.answer(record)
@@ -139,18 +139,18 @@ func (a *attempt) step(record chromium.Record) (bool, error) {
 		return false, a.givePassword(record)
 	case s.Refused && a.userAt != "":
 		return false, a.refusal(s.Why)
-	case s.User && a.userAt != record.Loader:
-		return false, a.giveUser(record)
+	case s.User && !s.Other && a.userAt != s.Document:
+		return false, a.giveUser()
 	}
 	return false, nil
 }
 
 // giveUser types the name on a page that asks for it alone.
-func (a *attempt) giveUser(record chromium.Record) error {
+func (a *attempt) giveUser() error {
 	if err := a.fill("user", a.p.Login.User, false); err != nil {
 		return err
 	}
-	a.userAt, a.named = record.Loader, true
+	a.userAt, a.named = a.state.Document, true
 	return a.send("user")
 }
 
@@ -166,7 +166,7 @@ func (a *attempt) givePassword(record chromium.Record) error {
 	if err := a.fill("password", a.p.Login.Password.Reveal(), true); err != nil {
 		return err
 	}
-	a.sent, a.sentAt, a.before, a.noise = true, record.Loader, len(record.Requests), a.state.Why
+	a.sent, a.sentAt, a.before, a.noise = true, a.state.Document, len(record.Requests), a.state.Why
 	return a.send("password")
 }
 
@@ -211,7 +211,7 @@ func (a *attempt) answer(record chromium.Record) error {
 		return &loginError{outcome: Down, reason: Status, detail: "the log-in is answered by " + statusError(document).Error()}
 	case s.Stay:
 		return a.page.Eval(a.until, scriptClick, nil, entraNo)
-	case s.Password && record.Loader != a.sentAt && record.Marks.Loaded > 0:
+	case s.Password && s.Document != a.sentAt && s.Complete:
 		return a.refusal("the form came back")
 	case s.Password && slices.ContainsFunc(record.Requests[min(a.before, len(record.Requests)):], refusing):
 		return a.refusal("the form stays, and the server answered 400, 401 or 403")
@@ -230,6 +230,7 @@ var passing = regexp.MustCompile(`AADSTS(90006|90012|90013|90020|90025|90033|900
 // refusal is the page's word that the account is refused.
 func (a *attempt) refusal(why string) error {
 	why = Printable(strings.Join(strings.Fields(maskTokens(why)), " "), 150)
+	why = strings.TrimRight(why, ".: ")
 	if passing.MatchString(why) {
 		return &loginError{outcome: Down, reason: Status, detail: "entra cannot log anybody in at the moment: " + why}
 	}

@@ -176,7 +176,7 @@ func (v *visit) poll(done func(record chromium.Record) (bool, error)) error {
 // shows reports whether an element and a text are visible; empty ones are.
 func (v *visit) shows(selector, text string) (bool, error) {
 	var shown string
-	err := v.page.Eval(v.until, scriptShows, &shown, selector, text)
+	err := v.page.Eval(v.until, scriptShows, &shown, v.p.ends(), selector, text)
 	switch {
 	case err != nil && (v.until.Err() != nil || v.page.Err() != nil):
 		return false, err

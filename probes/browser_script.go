@@ -21,7 +21,9 @@ const scriptFind = `
 	};
 `
 
-const scriptShows = `function(selector, text) {` + scriptFind + `
+// scriptShows says whether a page of one of these hosts shows what it should.
+const scriptShows = `function(hosts, selector, text) {` + scriptFind + `
+	if (!hosts.includes(location.hostname)) return 'no';
 	try {
 		if (selector && !find(selector)) return 'no';
 	} catch (e) {
@@ -73,16 +75,17 @@ const scriptGuard = `
 `
 
 // scriptState says what a page that logs in shows.
-const scriptState = `function(hosts, clear, s) {` + scriptFind + scriptGuard + `
+const scriptState = `function(hosts, clear, ends, s) {` + scriptFind + scriptGuard + `
 	const sees = selector => { try { return !!selector && !!find(selector); } catch { return false; } };
 	const text = selector => { try { const e = selector && find(selector); return e ? e.innerText.slice(0, 300) : ''; } catch { return ''; } };
 	for (const selector of Object.values(s)) {
 		try { selector && document.querySelector(selector); } catch { return {Bad: selector}; }
 	}
 	return {
-		Allowed: allowed(location.href), Ready: document.readyState !== 'loading', Title: document.title.slice(0, 100), Expect: sees(s.expect),
-		Refused: sees(s.refused), Why: text(s.refused), User: sees(s.user), Password: sees(s.password), Start: sees(s.start),
-		Stay: sees(s.stay), More: sees(s.more),
+		Document: String(performance.timeOrigin), Allowed: allowed(location.href), Ready: document.readyState !== 'loading',
+		Complete: document.readyState === 'complete', Title: document.title.slice(0, 100),
+		Expect: ends.includes(location.hostname) && sees(s.expect), Refused: sees(s.refused), Why: text(s.refused),
+		User: sees(s.user), Password: sees(s.password), Other: sees(s.other), Start: sees(s.start), Stay: sees(s.stay), More: sees(s.more),
 	};
 }`
 

@@ -26,7 +26,7 @@ type Page struct {
 	context, target, session string
 	world                    int64 // execution context of Eval in the page's document; 0: none yet
 	record                   *recorder
-	release                  func(worn bool)
+	closing                  chan<- *Page
 	why                      func() error
 }
 
@@ -100,15 +100,18 @@ func (g *Page) unlisten() {
 // Close gives the page back. It does not wait: the browser closes the page meanwhile, or is ended when it does not.
 func (g *Page) Close() {
 	g.unlisten()
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), disposeWithin)
-		defer cancel()
-		err := g.p.call(ctx, "", "Target.disposeBrowserContext", object{"browserContextId": g.context}, nil)
-		if errors.Is(err, context.DeadlineExceeded) {
-			g.p.stop()
-		}
-		g.release(err != nil || g.record.crashed())
-	}()
+	g.closing <- g // it has room for every page that is open
+}
+
+// dispose closes the page with its context, and reports whether the browser is worn by it.
+func (g *Page) dispose() (worn bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), disposeWithin)
+	defer cancel()
+	err := g.p.call(ctx, "", "Target.disposeBrowserContext", object{"browserContextId": g.context}, nil)
+	if errors.Is(err, context.DeadlineExceeded) {
+		g.p.stop()
+	}
+	return err != nil || g.record.crashed()
 }
 
 // call asks the page. Errors say why: that the page crashed, or why the browser ended.

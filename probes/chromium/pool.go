@@ -46,9 +46,10 @@ type Pool struct {
 // shared is a browser with its users. The pool's lock guards it.
 type shared struct {
 	*process
+	closing     chan *Page // pages that are given back
 	open, pages int
 	worn        bool
-	ended       error // why the pool ended it
+	why         error // the pool ended it
 }
 
 var (
@@ -71,11 +72,11 @@ func Close() {
 	poolsMu.Lock()
 	defer poolsMu.Unlock()
 	for _, p := range pools {
-		p.close()
+		p.stop()
 	}
 }
 
-func (p *Pool) close() {
+func (p *Pool) stop() {
 	p.mu.Lock()
 	starting := p.starting
 	p.mu.Unlock()
@@ -109,7 +110,7 @@ func (p *Pool) Open(ctx context.Context) (*Page, error) {
 		}
 		page, err := newPage(ctx, b.process)
 		if err == nil {
-			page.release = func(worn bool) { p.release(b, worn) }
+			page.closing = b.closing
 			page.why = func() error { return p.why(b) }
 			return page, nil
 		}
@@ -181,9 +182,10 @@ func (p *Pool) start(done chan struct{}) {
 	defer p.mu.Unlock()
 	p.failed, p.starting = err, nil
 	if err == nil {
-		p.current = &shared{process: browser}
+		p.current = &shared{process: browser, closing: make(chan *Page, Slots)}
 		p.rest()
 		go p.watch(p.current)
+		go p.close(p.current)
 	}
 	close(done)
 }
@@ -208,7 +210,7 @@ func (p *Pool) watch(b *shared) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-b.process.ended:
+		case <-b.ended:
 			b.stop()
 			return
 		case <-tick.C:
@@ -220,7 +222,7 @@ func (p *Pool) watch(b *shared) {
 			continue
 		}
 		p.mu.Lock()
-		b.worn, b.ended = true, ErrMemory
+		b.worn, b.why = true, ErrMemory
 		p.mu.Unlock()
 		b.stop()
 		return
@@ -231,16 +233,37 @@ func (p *Pool) watch(b *shared) {
 func (p *Pool) why(b *shared) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if b.ended != nil {
-		return b.ended
+	if b.why != nil {
+		return b.why
 	}
 	return ErrGone
 }
 
-// release takes the page's place back.
-func (p *Pool) release(b *shared, worn bool) {
-	p.put(b, worn || memory(b.cmd.Process.Pid) > wornMemory)
-	<-p.slots
+// close closes pages that are given back, and takes their places back, until no page can come any more.
+func (p *Pool) close(b *shared) {
+	for {
+		select {
+		case page := <-b.closing:
+			worn := page.dispose()
+			p.put(b, worn || memory(b.cmd.Process.Pid) > wornMemory)
+			<-p.slots
+			continue
+		case <-b.ended:
+		}
+		p.mu.Lock()
+		done := b.open == 0
+		p.mu.Unlock()
+		if done {
+			return
+		}
+		select { // pages of a browser that ended meanwhile
+		case page := <-b.closing:
+			page.dispose()
+			p.put(b, true)
+			<-p.slots
+		case <-time.After(watchEvery): // one that was never opened may be the last
+		}
+	}
 }
 
 // put takes one user from a browser.

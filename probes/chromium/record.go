@@ -8,8 +8,8 @@ import (
 
 // Bounds on what is recorded of a page.
 const (
-	maxRequests = 400  // that are kept
-	maxOmitted  = 2000 // requests that are counted only; then the counting stops
+	maxRequests = 400     // that are kept
+	maxOmitted  = 2000    // requests that are counted only; then the counting stops
 	maxURL      = 2 << 10 // bytes
 	maxHeaders  = 40      // of a request or a response
 	maxHeader   = 300     // bytes of a value

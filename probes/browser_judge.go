@@ -121,6 +121,9 @@ func (v *visit) failed(record chromium.Record, err error) Result {
 func (v *visit) noDocument(err chromium.NetError) Result {
 	meant := judgeNet(err)
 	v.rec.Fact("error", string(err))
+	if gone := v.page.Err(); gone != nil {
+		return v.finish(Unknown, Local, "%s", clause(gone))
+	}
 	if meant.reason == DNS || meant.reason == Unreachable || meant.reason == BadCertificate {
 		if other := v.secondOpinion(meant.reason == BadCertificate); other != nil && v.ctx.Err() == nil {
 			v.facts(v.page.Record())

@@ -180,6 +180,7 @@ func (c *conn) callUntil(ctx context.Context, crash <-chan struct{}, session, me
 		case m := <-answer:
 			return m.decode(method, result)
 		default:
+			c.forget(id)
 			return ErrGone
 		}
 	}

@@ -50,7 +50,7 @@ func newPage(ctx context.Context, p *process) (page *Page, err error) {
 		}
 	}()
 	if err := p.call(ctx, "", "Target.createTarget", object{
-		"url": "about:blank", "browserContextId": page.context, "width": Width, "height": Height,
+		"url": "about:blank", "browserContextId": page.context, "width": width, "height": height,
 	}, &made); err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (g *Page) Screenshot(ctx context.Context) ([]byte, error) {
 		var answer struct{ Data []byte }
 		err := g.call(ctx, "Page.captureScreenshot", object{
 			"format": "jpeg", "quality": 60, "optimizeForSpeed": true,
-			"clip": object{"x": 0, "y": 0, "width": Width, "height": Height, "scale": scale},
+			"clip": object{"x": 0, "y": 0, "width": width, "height": height, "scale": scale},
 		}, &answer)
 		switch {
 		case errors.Is(err, errTooLong) || err == nil && len(answer.Data) > MaxPicture:

@@ -29,8 +29,8 @@ const (
 	maxHeap     = 512 // MiB of a page's JavaScript
 	maxOutput   = 8 << 10
 
-	// Width and Height are those of the window, in pixels.
-	Width, Height = 1280, 800
+	// Those of the window, in pixels.
+	width, height = 1280, 800
 )
 
 // switches make Chromium quiet: no window, no calls home, nothing kept. (Those after Puppeteer's and Playwright's defaults.)
@@ -47,7 +47,7 @@ var switches = []string{
 	"--disable-hang-monitor", "--disable-prompt-on-repost", "--disable-popup-blocking", "--disable-renderer-backgrounding",
 	"--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--password-store=basic",
 	"--use-mock-keychain", "--no-proxy-server", "--enable-unsafe-swiftshader",
-	"--window-size=" + strconv.Itoa(Width) + "," + strconv.Itoa(Height),
+	"--window-size=" + strconv.Itoa(width) + "," + strconv.Itoa(height),
 	"--js-flags=--max-old-space-size=" + strconv.Itoa(maxHeap),
 }
 

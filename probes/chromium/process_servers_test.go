@@ -49,7 +49,7 @@ func debian(t *testing.T) Options {
 func shortTemp(t *testing.T) {
 	t.Helper()
 	Close()
-	dir, err := os.MkdirTemp("", "fc")
+	dir, err := os.MkdirTemp("", "fc") //nolint:usetesting // the name of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,10 @@ func TestAgentKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = agent.Wait()
-	await(t, "the browser ends", func() bool { return len(using(fields[1])) == 0 })
+	group, _ := strconv.Atoi(fields[2])
+	await(t, "the browser ends", func() bool {
+		return len(using(fields[1])) == 0 && errors.Is(syscall.Kill(-group, 0), syscall.ESRCH)
+	})
 	removeStale(os.TempDir())
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), profilePattern)); len(left) > 0 {
 		t.Errorf("directories are left: %v", left)

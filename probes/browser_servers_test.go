@@ -107,7 +107,7 @@ func hostilePages() []probetest.Scenario {
 		return probetest.Scenario{Name: name, Timeout: patience / 10, Target: on(script), Outcome: probes.Up}
 	}
 	return []probetest.Scenario{
-		up("long message", `console.error('x'.repeat(50 << 20))`),
+		up("long message", `console.error('x'.repeat(20 << 20))`),
 		up("many messages", `setInterval(() => { for (let i = 0; i < 200; i++) console.error('x'.repeat(5000)) })`),
 		up("long title", `document.title = 'x'.repeat(20 << 20)`),
 		up("many requests", `setInterval(() => { for (let i = 0; i < 50; i++) fetch('/' + 'x'.repeat(3000) + i + Math.random()).catch(() => 0) }, 20)`),

@@ -23,6 +23,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // Options say what to run. Config is required.
@@ -215,6 +216,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	watching.Go(func() { a.watchConfig(ctx) })
 	c := a.set.Load().config
 	a.log.Info("the agent watches", "tenant", c.Tenant.ID, "probes", len(c.AllProbes()), "alert_only", a.o.AlertOnly, "version", a.o.Version)
+	a.tellMissing(c)
 	if a.o.OnReady != nil {
 		a.o.OnReady(a.URL())
 	}
@@ -225,6 +227,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stopped.Store(true) // no reload from here on
 	a.reloads.Unlock()
 	a.schedule.stop(stopRuns)
+	probes.CloseBrowsers()
 	a.seeds.wait()
 	endJudge()
 	judging.Wait()
@@ -237,6 +240,13 @@ func (a *Agent) Run(ctx context.Context) error {
 		err = fmt.Errorf("the agent stopped, but could not save its state: %w", err)
 	}
 	return errors.Join(err, a.store.Close())
+}
+
+// tellMissing tells the log what this host lacks for probes, whose results are unknown until it is there.
+func (a *Agent) tellMissing(c *config.Config) {
+	for id, missing := range c.Missing() {
+		a.log.Warn("a probe cannot run on this host", "probe", id, "reason", missing)
+	}
 }
 
 // serve serves the page until ctx ends. Probing goes on without a page.

@@ -36,6 +36,7 @@ func (a *Agent) Reload(_ context.Context) error {
 	case changed:
 		s := a.set.Load()
 		a.log.Info("the new configuration is in force", "file", a.o.ConfigFile, "digest", s.config.Digest, "probes", len(s.jobs))
+		a.tellMissing(s.config)
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -13,19 +12,19 @@ import (
 
 // kinded is an entry whose key kind says which keys stand beside the common ones.
 type kinded interface {
-	// kinds returns the names of the registered kinds, and of those that come with a later version.
-	kinds() (names, later []string)
+	// kinds returns the names of the registered kinds.
+	kinds() []string
 	// choose sets up the kind of that name and returns a pointer to its struct; nil when there is none.
 	choose(name string) any
 }
 
 var kindedType = reflect.TypeFor[kinded]()
 
-func (*Probe) kinds() (names, later []string) {
+func (*Probe) kinds() (names []string) {
 	for _, k := range probes.Kinds() {
 		names = append(names, k.Name)
 	}
-	return names, []string{"arm", "browser"}
+	return names
 }
 
 func (p *Probe) choose(name string) any {
@@ -37,11 +36,11 @@ func (p *Probe) choose(name string) any {
 	return p.Probe
 }
 
-func (*Desk) kinds() (names, later []string) {
+func (*Desk) kinds() (names []string) {
 	for _, k := range desk.Kinds() {
 		names = append(names, k.Name)
 	}
-	return names, nil
+	return names
 }
 
 func (k *Desk) choose(name string) any {
@@ -53,11 +52,11 @@ func (k *Desk) choose(name string) any {
 	return k.Builder
 }
 
-func (*Notifier) kinds() (names, later []string) {
+func (*Notifier) kinds() (names []string) {
 	for _, k := range notify.Kinds() {
 		names = append(names, k.Name)
 	}
-	return names, nil
+	return names
 }
 
 func (n *Notifier) choose(name string) any {
@@ -90,12 +89,7 @@ func (d *decoder) kind(n ast.Node, path string, k kinded) []reflect.Value {
 		if target := k.choose(name); target != nil {
 			return []reflect.Value{reflect.ValueOf(target).Elem()}
 		}
-		names, later := k.kinds()
-		if slices.Contains(later, name) {
-			d.fault(p, "", "kind %q is not in this version; it has %s", name, list(names))
-		} else {
-			d.fault(p, d.suggest(name, names), "there is no kind %s", quote(name))
-		}
+		d.fault(p, d.suggest(name, k.kinds()), "there is no kind %s", quote(name))
 		return nil
 	}
 	return nil

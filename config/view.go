@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -65,6 +66,19 @@ func (c *Config) UseLatches() {
 	for _, p := range c.AllProbes() {
 		if u, ok := p.Probe.(probes.UsesLatch); ok {
 			u.SetLatch(probes.FileLatch(filepath.Join(filepath.Dir(path), "latches")))
+		}
+	}
+}
+
+// Missing yields what this host lacks for probes, by their ids: they are valid, but know nothing until it is there.
+func (c *Config) Missing() iter.Seq2[string, string] {
+	return func(yield func(id, missing string) bool) {
+		for _, p := range c.AllProbes() {
+			if n, ok := p.Probe.(probes.NeedsHost); ok {
+				if missing := n.Missing(); missing != "" && !yield(p.ID, missing) {
+					return
+				}
+			}
 		}
 	}
 }

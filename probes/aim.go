@@ -50,6 +50,27 @@ func (p *HTTP) Aim() Aim {
 	return aimOf(p.target)
 }
 
+// Aim returns the host and port of address.
+func (p *MSSQL) Aim() Aim { return aimAt(p.Address) }
+
+// Aim returns the host and port of url.
+func (p *Browser) Aim() Aim {
+	if p.target == nil {
+		return Aim{}
+	}
+	return aimOf(p.target)
+}
+
+// Aim returns the proxy, where there is one, and otherwise the host and port of url.
+func (p *Perfion) Aim() Aim {
+	for _, address := range []string{p.Proxy.Reveal(), p.URL} {
+		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+			return aimOf(u)
+		}
+	}
+	return Aim{}
+}
+
 // aimAt reads host:port.
 func aimAt(address string) Aim {
 	host, port, err := net.SplitHostPort(address)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/firstcall-agent/firstcall/probes/chromium"
 )
 
 // loopback dials what to makes of an address, and refuses to leave this machine.
@@ -36,6 +38,12 @@ func (p *AVDPool) DialTo(to func(address string) string) { p.azure.dial = loopba
 func (p *AVDPool) Fake(credential azcore.TokenCredential, transport policy.Transporter) {
 	p.azure.identity.build = func() (azcore.TokenCredential, error) { return credential, nil }
 	p.azure.transport = transport
+}
+
+// OptionsOf returns the options of the browser that a probe shares.
+func OptionsOf(p *Browser) chromium.Options {
+	o, _ := p.options()
+	return o
 }
 
 // ParseGateway finds the gateway in the text of an .rdp file.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 func TestMain(m *testing.M) {
@@ -17,7 +19,9 @@ func TestMain(m *testing.M) {
 		serve(scheme)
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	probes.CloseBrowsers()
+	os.Exit(code)
 }
 
 // serverEnv makes the test binary a server, see TestMain.

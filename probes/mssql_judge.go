@@ -122,7 +122,7 @@ func sqlFact(e tds.ServerError) string {
 }
 
 // judgeLogin judges a log-in that failed, and tells the guard; or says that the run waits for a database that resumes.
-func (r *mssqlRun) judgeLogin(ctx context.Context, err error, a *attempt) (Result, bool) {
+func (r *mssqlRun) judgeLogin(ctx context.Context, err error, a *mssqlAttempt) (Result, bool) {
 	all, answered := errors.AsType[tds.ServerErrors](err)
 	now := time.Now()
 	switch {
@@ -144,7 +144,7 @@ func (r *mssqlRun) judgeLogin(ctx context.Context, err error, a *attempt) (Resul
 }
 
 // judgeAnswer judges the errors with which a server answers a log-in.
-func (r *mssqlRun) judgeAnswer(ctx context.Context, all tds.ServerErrors, a *attempt) (Result, bool) {
+func (r *mssqlRun) judgeAnswer(ctx context.Context, all tds.ServerErrors, a *mssqlAttempt) (Result, bool) {
 	e, m := decisive(all)
 	r.rec.Fact("sql_error", sqlFact(e))
 	p := r.probe
@@ -206,7 +206,7 @@ func (r *mssqlRun) trouble(e tds.ServerError, m sqlMeaning) Result {
 }
 
 // refused ends a run whose account was refused. An error that nobody knows and that a client could mend counts as a refusal too.
-func (r *mssqlRun) refused(e tds.ServerError, m sqlMeaning, a *attempt) Result {
+func (r *mssqlRun) refused(e tds.ServerError, m sqlMeaning, a *mssqlAttempt) Result {
 	why := fmt.Sprintf("%s (%d)", m.words, e.Number)
 	if m.class == sqlOther {
 		why = fmt.Sprintf("%s (error %d)", said(e), e.Number)

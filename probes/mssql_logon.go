@@ -70,8 +70,8 @@ func (r *mssqlRun) token(ctx context.Context) (string, *Result) {
 	return "", &result
 }
 
-// attempt is a log-in that the guard knows of.
-type attempt struct {
+// mssqlAttempt is a log-in that the guard knows of.
+type mssqlAttempt struct {
 	guard guard
 	tries int
 }
@@ -101,12 +101,12 @@ func (r *mssqlRun) guarded(ctx context.Context, conn *tds.Conn, end *func(), log
 		}
 		return r.rec.Up(), false
 	}
-	return r.logon(ctx, conn, end, login, &attempt{g, tries})
+	return r.logon(ctx, conn, end, login, &mssqlAttempt{g, tries})
 }
 
 // logon logs in, where the server redirects at the next one too, and runs the query. There is no attempt for an access token,
 // which no refusal locks.
-func (r *mssqlRun) logon(ctx context.Context, conn *tds.Conn, end *func(), login tds.Login, a *attempt) (Result, bool) {
+func (r *mssqlRun) logon(ctx context.Context, conn *tds.Conn, end *func(), login tds.Login, a *mssqlAttempt) (Result, bool) {
 	for range maxRoutes + 1 {
 		r.rec.Begin(PhaseLogon)
 		session, err := conn.Login(login)
@@ -138,14 +138,14 @@ func hostInRoute(route *tds.Route) string {
 	return host
 }
 
-func (a *attempt) clear() {
+func (a *mssqlAttempt) clear() {
 	if a != nil {
 		a.guard.clear()
 	}
 }
 
 // accepted ends a run that is logged in.
-func (r *mssqlRun) accepted(ctx context.Context, conn *tds.Conn, session tds.Session, a *attempt) Result {
+func (r *mssqlRun) accepted(ctx context.Context, conn *tds.Conn, session tds.Session, a *mssqlAttempt) Result {
 	if a != nil {
 		a.guard.accepted()
 	}

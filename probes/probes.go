@@ -171,6 +171,12 @@ type Probe interface {
 	Probe(ctx context.Context) Result
 }
 
+// NeedsHost is a Probe that needs a program on the agent's host. It may be called at any time after Validate.
+type NeedsHost interface {
+	// Missing says what is missing and what to do about it, as one clause; "" when nothing is.
+	Missing() string
+}
+
 // Kind describes a registered kind.
 type Kind struct {
 	Name     string

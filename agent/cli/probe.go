@@ -49,6 +49,7 @@ func newProbe() *cobra.Command {
 				}
 			}
 			r := runOnce(cmd.Context(), p)
+			probes.CloseBrowsers()
 			if output == "json" {
 				err = printJSON(cmd.OutOrStdout(), judgedResult{r, judged(p, r)})
 			} else {

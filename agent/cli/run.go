@@ -67,6 +67,9 @@ func newRun() *cobra.Command {
 				return usage("%s: web.config_file: %s: %w", f.file, c.Web.ConfigFile, err)
 			}
 			if f.check {
+				for id, missing := range c.Missing() {
+					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: probe %s cannot run on this host: %s\n", id, missing)
+				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: tenant %s, %d components, %d probes\n", f.file, c.Tenant.ID, len(c.Components), len(c.AllProbes()))
 				return err
 			}

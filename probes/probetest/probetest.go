@@ -23,7 +23,16 @@ type Case struct {
 	Good      Target     // answers as expected: every run is Up
 	Silent    Target     // takes what it is sent and never answers: every run is Down, Timeout
 	Unproven  bool       // silence proves nothing, as that of a control plane does: every run of Silent is Unknown, Local
+	Heavy     bool       // it works through a program beside the agent: its limits and margins are ten times as long
 	Scenarios []Scenario // broken and hostile targets; see Peers
+}
+
+// scaled returns a limit as it holds for the kind.
+func (c Case) scaled(limit time.Duration) time.Duration {
+	if c.Heavy {
+		return 10 * limit
+	}
+	return limit
 }
 
 // Scenario is a target with the verdict that it must get.
@@ -53,13 +62,13 @@ func Run(t *testing.T, c Case) {
 		t.Fatalf("no kind %q is registered", c.Kind)
 	}
 	t.Run("registered", func(t *testing.T) { registered(t, kind) })
-	t.Run("good", func(t *testing.T) { good(t, kind, c.Good) })
-	t.Run("good at once", func(t *testing.T) { together(t, kind, c.Good) })
+	t.Run("good", func(t *testing.T) { good(t, kind, c) })
+	t.Run("good at once", func(t *testing.T) { together(t, kind, c) })
 	t.Run("deadline", func(t *testing.T) { deadline(t, kind, c) })
-	t.Run("cancel", func(t *testing.T) { cancelled(t, kind, c.Silent, 50*time.Millisecond) })
-	t.Run("cancelled before", func(t *testing.T) { cancelled(t, kind, c.Silent, 0) })
+	t.Run("cancel", func(t *testing.T) { cancelled(t, kind, c, c.scaled(50*time.Millisecond)) })
+	t.Run("cancelled before", func(t *testing.T) { cancelled(t, kind, c, 0) })
 	for _, s := range c.Scenarios {
-		t.Run(s.Name, func(t *testing.T) { scenario(t, kind, s) })
+		t.Run(s.Name, func(t *testing.T) { scenario(t, kind, c, s) })
 	}
 }
 
@@ -72,11 +81,11 @@ func registered(t *testing.T, kind probes.Kind) {
 	}
 }
 
-func good(t *testing.T, kind probes.Kind, target Target) {
+func good(t *testing.T, kind probes.Kind, c Case) {
 	noLeak(t)
-	p := target(t)
+	p := c.Good(t)
 	for range 10 {
-		r := once(t, kind, p, slack)
+		r := once(t, kind, p, c.scaled(slack))
 		if r.Outcome != probes.Up {
 			t.Fatalf("a healthy target is %s, %s: %s", r.Outcome, r.Reason, r.Detail)
 		}
@@ -86,13 +95,13 @@ func good(t *testing.T, kind probes.Kind, target Target) {
 	}
 }
 
-func together(t *testing.T, kind probes.Kind, target Target) {
+func together(t *testing.T, kind probes.Kind, c Case) {
 	noLeak(t)
-	p := target(t)
+	p := c.Good(t)
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			if r := once(t, kind, p, slack); r.Outcome != probes.Up {
+			if r := once(t, kind, p, c.scaled(slack)); r.Outcome != probes.Up {
 				t.Errorf("a healthy target, probed by several at once, is %s, %s: %s", r.Outcome, r.Reason, r.Detail)
 			}
 		})
@@ -103,12 +112,12 @@ func together(t *testing.T, kind probes.Kind, target Target) {
 func deadline(t *testing.T, kind probes.Kind, c Case) {
 	noLeak(t)
 	p := c.Silent(t)
-	const limit = 400 * time.Millisecond
+	limit := c.scaled(400 * time.Millisecond)
 	late := lateness(limit)
 	began := time.Now()
 	r := once(t, kind, p, limit)
 	took := time.Since(began)
-	if over := took - limit; over > margin+late() {
+	if over := took - limit; over > c.scaled(margin)+late() {
 		t.Errorf("ended %s after its deadline", over)
 	}
 	outcome, reason := probes.Down, probes.Timeout
@@ -120,9 +129,9 @@ func deadline(t *testing.T, kind probes.Kind, c Case) {
 	}
 }
 
-func cancelled(t *testing.T, kind probes.Kind, target Target, after time.Duration) {
+func cancelled(t *testing.T, kind probes.Kind, c Case, after time.Duration) {
 	noLeak(t)
-	p := target(t)
+	p := c.Silent(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	late := lateness(after)
@@ -133,7 +142,7 @@ func cancelled(t *testing.T, kind probes.Kind, target Target, after time.Duratio
 	defer stop.Stop()
 	began := time.Now()
 	r := p.Probe(ctx)
-	if over := time.Since(began) - after; over > margin+late() {
+	if over := time.Since(began) - after; over > c.scaled(margin)+late() {
 		t.Errorf("ended %s after it was cancelled", over)
 	}
 	Check(t, kind, r)
@@ -142,12 +151,12 @@ func cancelled(t *testing.T, kind probes.Kind, target Target, after time.Duratio
 	}
 }
 
-func scenario(t *testing.T, kind probes.Kind, s Scenario) {
+func scenario(t *testing.T, kind probes.Kind, c Case, s Scenario) {
 	noLeak(t)
 	p := s.Target(t)
-	limit := s.Timeout
+	limit := c.scaled(s.Timeout)
 	if limit == 0 {
-		limit = slack
+		limit = c.scaled(slack)
 	}
 	late, heap := lateness(limit), watchHeap()
 	began := time.Now()
@@ -156,7 +165,7 @@ func scenario(t *testing.T, kind probes.Kind, s Scenario) {
 	if grown := heap(); grown > maxHeap {
 		t.Errorf("the heap grew by %d KiB, at most %d are allowed", grown>>10, maxHeap>>10)
 	}
-	if took > limit+margin+late() {
+	if took > limit+c.scaled(margin)+late() {
 		t.Errorf("took %s, the deadline was %s", took, limit)
 	}
 	if s.Timeout == 0 && r.Reason == probes.Timeout {

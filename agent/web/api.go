@@ -28,7 +28,7 @@ type Status struct {
 	Headline  Headline            `json:"headline"`
 	Tenant    string              `json:"tenant"`
 	TimeZone  string              `json:"time_zone"` // the tenant's, in which the headline's times stand
-	At        time.Time           `json:"at"` // of the view
+	At        time.Time           `json:"at"`        // of the view
 	Outcome   probes.Outcome      `json:"outcome"`
 	Blind     bool                `json:"blind"`
 	Incidents []incident.Incident `json:"incidents"` // open ones, most urgent first

@@ -46,7 +46,7 @@ func changed(was map[string]engine.ComponentView, c engine.ComponentView, blind 
 	case c.Outcome == probes.Up:
 		return c.Name + " is up again"
 	}
-	line := c.Name + " is " + word(c.Outcome)
+	line := c.Name + " is " + state(c)
 	if why := explain(c); why != "" {
 		line += ": " + why
 	}
@@ -71,7 +71,7 @@ func explain(c engine.ComponentView) string {
 
 func explainInstance(i engine.InstanceView) string {
 	for _, p := range i.Probes {
-		if p.Outcome == probes.Up && !p.Suspect {
+		if p.Outcome == probes.Up && !p.Suspect || !p.Deciding && i.Outcome == probes.Up {
 			continue
 		}
 		if len(p.Findings) > 0 {
@@ -161,6 +161,14 @@ func word(o probes.Outcome) string {
 		return "slow"
 	}
 	return o.String()
+}
+
+// state is a component's outcome for people.
+func state(c engine.ComponentView) string {
+	if c.Outcome == probes.Degraded && lame(c.Instances) {
+		return "partly down"
+	}
+	return word(c.Outcome)
 }
 
 // alarms remembers what was told loudly. The zero value is ready.

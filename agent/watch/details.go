@@ -48,9 +48,9 @@ func (s *sheet) add(name, text string) {
 
 func (m *screen) componentDetails(c *engine.ComponentView, list []engine.InstanceView) []string {
 	s := sheet{m: m, rows: []string{m.rule(clean(c.Name))}}
-	s.add("state", m.look.marks[c.Outcome]+" "+word(c.Outcome))
+	s.add("state", m.look.marks[c.Outcome]+" "+state(*c))
 	if !c.Since.IsZero() {
-		s.add("since", fmt.Sprintf("%s (%s)", c.Since.In(m.zone()).Format("2006-01-02 15:04:05"), span(m.now.Sub(c.Since))))
+		s.add("since", fmt.Sprintf("%s (%s)", c.Since.In(m.zone()).Format("2006-01-02 15:04:05"), span(m.scene.At.Sub(c.Since))))
 	}
 	s.add("why", explain(*c))
 	s.add("maintenance", c.Maintenance)
@@ -85,7 +85,7 @@ func (m *screen) probeDetails(s *sheet, p *engine.ProbeView) {
 		s.add("", r.Detail)
 		s.add("phases", phases(r.Phases))
 		if c := r.Certificate; c != nil && !c.NotAfter.IsZero() {
-			s.add("certificate", fmt.Sprintf("valid for %s", span(c.NotAfter.Sub(m.now))))
+			s.add("certificate", fmt.Sprintf("valid for %s", span(c.NotAfter.Sub(m.scene.At))))
 		}
 	}
 	if b := p.Baseline; b != nil && b.Expected > 0 {
@@ -114,7 +114,7 @@ func phases(list []probes.Phase) string {
 func (m *screen) incidentDetails(i incident.Incident) []string {
 	s := sheet{m: m, rows: []string{m.rule(rank(i) + " " + clean(i.Title))}}
 	at := func(t time.Time) string { return t.In(m.zone()).Format("2006-01-02 15:04:05") }
-	s.add("since", fmt.Sprintf("%s (%s)", at(i.Started), span(m.now.Sub(i.Started))))
+	s.add("since", fmt.Sprintf("%s (%s)", at(i.Started), span(m.scene.At.Sub(i.Started))))
 	if i.Priority != incident.NoPriority {
 		s.add("priority", fmt.Sprintf("%s %s", i.Priority, i.Priority.Name()))
 	}

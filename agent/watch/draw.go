@@ -3,6 +3,7 @@ package watch
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,10 @@ func (m *screen) View() tea.View {
 }
 
 func (m *screen) title() string {
-	if m.scene == nil {
+	switch {
+	case m.update.err != nil:
+		return "firstcall: agent not reachable"
+	case m.scene == nil:
 		return "firstcall"
 	}
 	return clean(m.scene.Tenant + ": " + m.scene.Headline.Short)
@@ -31,7 +35,7 @@ func (m *screen) title() string {
 // draw returns exactly as many rows as the terminal has.
 func (m *screen) draw() []string {
 	rows := append([]string{m.head()}, m.sentence()...)
-	room := m.height - len(rows) - 1
+	room := max(0, m.height-len(rows)-1)
 	var body []string
 	switch {
 	case m.help:
@@ -42,6 +46,11 @@ func (m *screen) draw() []string {
 		body = m.window(m.detailRows(), room)
 	default:
 		body = m.lists(room)
+	}
+	if m.update.err != nil { // nothing of it is sure to be so still
+		for n := range body {
+			body[n] = m.look.write(dim, ansi.Strip(body[n]))
+		}
 	}
 	rows = append(rows, body...)
 	for len(rows) < m.height-1 {
@@ -84,7 +93,7 @@ func (m *screen) zone() *time.Location {
 // sentence is how it stands, and whether that can be trusted.
 func (m *screen) sentence() []string {
 	most := 2
-	if m.height >= 30 {
+	if m.height >= 20 {
 		most = 3
 	}
 	var rows []string
@@ -162,7 +171,7 @@ func (m *screen) lists(room int) []string {
 			rows = append(rows, m.logRow(e))
 		}
 	}
-	return rows[:min(len(rows), room)]
+	return rows[:min(len(rows), max(0, room))]
 }
 
 // around returns n rows with the one at the cursor among them.
@@ -206,8 +215,13 @@ func (m *screen) componentRow(i item, chosen bool, names int) string {
 		outcome, name, views, why = i.instance.Outcome, "  "+clean(i.instance.Name), []engine.InstanceView{*i.instance}, explainInstance(*i.instance)
 	}
 	state := word(outcome)
-	if outcome == probes.Up && suspect(views) {
+	switch {
+	case outcome == probes.Up && suspect(views):
 		outcome, state = probes.Degraded, "suspect"
+	case outcome == probes.Up:
+		why = ""
+	case outcome == probes.Degraded && lame(views):
+		state = "partly"
 	}
 	if i.component.Maintenance != "" {
 		why = strings.TrimSuffix("maintenance "+i.component.Maintenance+": "+why, ": ")
@@ -258,6 +272,11 @@ func suspect(list []engine.InstanceView) bool {
 	return false
 }
 
+// lame reports whether some instances are down.
+func lame(list []engine.InstanceView) bool {
+	return slices.ContainsFunc(list, func(i engine.InstanceView) bool { return i.Outcome == probes.Down })
+}
+
 // timed returns the probe whose latency stands for instances: the first deciding one of the worst of them.
 func timed(list []engine.InstanceView) *engine.ProbeView {
 	var best *engine.ProbeView
@@ -299,7 +318,7 @@ func (m *screen) incidentRow(i item, chosen bool) string {
 // clock writes an instant of today as a time, any other with its day.
 func (m *screen) clock(t time.Time) string {
 	t = t.In(m.zone())
-	if now := m.now.In(m.zone()); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+	if now := m.scene.At.In(m.zone()); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
 		return t.Format("15:04")
 	}
 	return t.Format("02 Jan")

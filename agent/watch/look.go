@@ -103,6 +103,7 @@ func wrap(text string, width int) []string {
 // line draws the newest results of a probe, the newest at the right: as high as they took long, against the longest of them or
 // what is normal, whichever is more; a failed one is a cross.
 func (l look) line(points []point, normal time.Duration, width int) string {
+	width = max(0, width)
 	points = points[max(0, len(points)-width):]
 	top := 2 * normal
 	for _, p := range points {

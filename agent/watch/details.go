@@ -120,7 +120,7 @@ func (m *screen) incidentDetails(i incident.Incident) []string {
 	}
 	s.add("why", i.Why)
 	if !i.ReactionDue.IsZero() {
-		s.add("reaction due", at(i.ReactionDue))
+		s.add("reaction by", at(i.ReactionDue))
 	}
 	s.add("components", strings.Join(i.Components, ", "))
 	for _, line := range i.Detail {

@@ -347,6 +347,9 @@ func (m *screen) keys() string {
 		text = " any of ? esc enter: back  q quit"
 	case m.details:
 		text = " esc back  up/down scroll  " + sound + "  q quit"
+		if m.below {
+			text += "  more below"
+		}
 	}
 	return m.look.write(dim, text)
 }
@@ -354,7 +357,8 @@ func (m *screen) keys() string {
 // window returns the part of the rows that is scrolled to.
 func (m *screen) window(rows []string, room int) []string {
 	m.top = max(0, min(m.top, len(rows)-room))
-	return rows[m.top:min(len(rows), m.top+max(0, room))]
+	m.below = len(rows) > m.top+room
+	return rows[m.top:min(len(rows), m.top+room)]
 }
 
 func (m *screen) helpText() []string {

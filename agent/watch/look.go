@@ -95,9 +95,13 @@ func (l look) fit(text string, width int) string {
 	return text + strings.Repeat(" ", max(0, width-ansi.StringWidth(text)))
 }
 
+// whole is a hyphen at which no row ends: case numbers and names hold many.
+const whole = "\u2011"
+
 // wrap breaks a text into rows of at most so many columns.
 func wrap(text string, width int) []string {
-	return strings.Split(ansi.Wrap(clean(text), max(1, width), ""), "\n")
+	wrapped := ansi.Wrap(strings.ReplaceAll(clean(text), "-", whole), max(1, width), "")
+	return strings.Split(strings.ReplaceAll(wrapped, whole, "-"), "\n")
 }
 
 // line draws the newest results of a probe, the newest at the right: as high as they took long, against the longest of them or
@@ -137,8 +141,10 @@ func millis(d time.Duration) string {
 		return "-"
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
-	case d < 10*time.Second:
+	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return fmt.Sprintf("%.0f s", d.Seconds())
 }

@@ -32,7 +32,8 @@ type screen struct {
 	help, details bool
 	cursor        int    // of the items
 	chosen        string // key of the item at the cursor
-	top           int    // first line of the details that is shown
+	top           int    // first row of the details that is shown
+	below         bool   // there are more of them
 	stopped       bool
 	sound         func(bool) // tells of a change of muted
 }

@@ -90,7 +90,7 @@ func (m *Terminal) Until(text string) string {
 // Ended waits for the command's end, and returns its exit code.
 func (m *Terminal) Ended() string {
 	m.t.Helper()
-	if err := until(2*time.Minute, func() (bool, error) { return m.State("#{pane_dead}") == "1", nil }); err != nil {
+	if err := until(2*time.Minute, func() (bool, error) { return m.State("#{pane_dead_status}") != "", nil }); err != nil {
 		m.t.Fatalf("the command does not end: %v\n%s", err, m.Screen())
 	}
 	return m.State("#{pane_dead_status}")

@@ -142,7 +142,8 @@ func (m *screen) incidentDetails(i incident.Incident) []string {
 		s.rows = append(s.rows, m.rule("timeline"))
 	}
 	for _, e := range story.Timeline {
-		s.add(e.At.In(m.zone()).Format("15:04:05"), e.Text)
+		first, _, _ := strings.Cut(e.Text, "\n") // what was gathered is told in full on the page
+		s.add(e.At.In(m.zone()).Format("15:04:05"), first)
 	}
 	return s.rows
 }

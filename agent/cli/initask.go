@@ -191,7 +191,7 @@ func machineZone() string {
 			_, name, _ = strings.Cut(filepath.ToSlash(to), "/zoneinfo/")
 		}
 	}
-	if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" {
+	if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" || name == "Etc/UTC" {
 		return "UTC"
 	}
 	return name

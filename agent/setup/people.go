@@ -15,14 +15,13 @@ func (p *page) desks(a Answers) {
 	if a.Desk == Builtin {
 		p.say(0, "Where cases are opened. Nothing stands here, so the built-in desk has them: with numbers, acknowledgement and history, on the "+
 			"agent's own page and in 'firstcall cases'. A ticket system of the Operations Centre goes here, and nothing else changes: docs/configuration.md#desks")
-		p.say(0, `desks: [{ name: soc, kind: servicenow, ... }]`)
+		p.line(0, `# desks: [{ name: soc, kind: servicenow, ... }]`, "")
 		p.blank()
 		return
 	}
 	p.say(0, "Where cases are opened. Try it before you rely on it: 'firstcall desk test soc' opens, reads, updates and resolves one case.")
 	kind, _ := desk.Lookup(a.Desk)
 	keys := []key{{name: "name", value: "soc"}, {name: "kind", value: a.Desk, note: "docs/configuration.md#desk-" + a.Desk}}
-	secrets := false
 	for _, s := range specs(kind) {
 		value := a.deskValue(s.Key)
 		switch wanted := isWanted(a, s.Key); {
@@ -34,15 +33,11 @@ func (p *page) desks(a Answers) {
 				value = smtpSecret
 			}
 			keys = append(keys, hidden(s.Key, value, s.Key+" of the desk soc"))
-			secrets = true
 		case value != "":
 			keys = append(keys, text(s.Key, value))
 		}
 	}
 	p.line(0, "desks:", "")
-	if secrets {
-		p.say(2, secretsNote)
-	}
 	p.entry(2, entry{keys: keys})
 	p.blank()
 }
@@ -73,14 +68,11 @@ func (p *page) notices(a Answers) {
 	if len(to) == 0 {
 		p.say(0, "Who is told, and how. Nobody is: give a mail server for the customer's mails, a chat or a telephone for the engineer on call. "+
 			"docs/configuration.md#notices")
-		p.say(0, `notices: [{ name: customer, kind: email, to: [customer], smtp: "smtp://HOST:587", from: "firstcall@HOST" }]`)
+		p.line(0, `# notices: [{ name: customer, kind: email, to: [customer], smtp: "smtp://HOST:587", from: "firstcall@HOST" }]`, "")
 		p.blank()
 		return
 	}
 	p.say(0, "Who is told, and how: docs/configuration.md#notices has chat, telephone and desktop too.")
-	if a.SMTPUser != "" {
-		p.say(0, secretsNote)
-	}
 	p.line(0, "notices:", "")
 	for _, role := range to {
 		keys := []key{{name: "name", value: strings.ReplaceAll(role, "_", "-")}, {name: "kind", value: "email"}, {name: "to", value: "[" + role + "]"}}
@@ -101,8 +93,9 @@ func (p *page) notices(a Answers) {
 // rest is what has a default and is often changed.
 func (p *page) rest() {
 	p.say(0, "Everything else has a default. What is often added:")
-	p.say(0, `maintenance: [{ name: patching, schedule: "0 22 * * SUN", duration: 4h }]: windows in which no case is opened.`)
-	p.say(0, `heartbeat: { url_file: secrets/heartbeat, every: 1m }: an outside watchdog that notices when this agent falls silent.`)
-	p.say(0, `web: { listen: "127.0.0.1:9797" }: the status page; with config_file also TLS and log-in, before others may see it.`)
-	p.say(0, `store: { url: "sqlite:firstcall.db" }: beside this file. docs/operations.md tells how to run it as a service.`)
+	p.blank()
+	p.line(0, `# maintenance: [{ name: patching, schedule: "0 22 * * SUN", duration: 4h }]`, "weekly windows in which no case is opened, in the customer's zone")
+	p.line(0, `# heartbeat: { url_file: secrets/heartbeat, every: 1m }`, "an outside watchdog that notices when this agent falls silent")
+	p.line(0, `# web: { listen: "127.0.0.1:9797" }`, "the status page; config_file brings TLS and log-in")
+	p.line(0, `# store: { url: "sqlite:firstcall.db" }`, "beside this file; docs/operations.md runs it as a service")
 }

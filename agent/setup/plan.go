@@ -20,7 +20,7 @@ type Plan struct {
 	Text       string // of the file
 	Secrets    []Secret
 	Components []string // names
-	Probes     []string // ids
+	Probes     []string // ids, without the witnesses
 }
 
 // standIn is the variable that stands for every secret while a configuration is checked.
@@ -41,32 +41,34 @@ func Propose(file string, a Answers, found Findings) (Plan, error) {
 	for _, m := range c.Components {
 		plan.Components = append(plan.Components, m.Name)
 	}
-	for _, probe := range c.AllProbes() {
+	all := c.AllProbes()
+	for _, probe := range all[:len(all)-len(c.Witnesses)] {
 		plan.Probes = append(plan.Probes, probe.ID)
 	}
 	return plan, nil
 }
 
-// Lacking returns the faults of a proposed configuration as it is, which are those of secrets that are not there yet, by path of
-// the secret; any other is the error.
+// Lacking returns what is wrong with the secrets of a proposed configuration as it lies at file, by their paths; none when it is
+// ready. Any other fault, where there is no such one, is the error.
 func (p Plan) Lacking(file string) (map[string]string, error) {
 	_, err := config.Parse(file, []byte(p.Text), noEnvironment)
 	var faults config.Faults
-	if err == nil || !errors.As(err, &faults) {
+	if !errors.As(err, &faults) {
 		return nil, err
 	}
 	lines := strings.Split(p.Text, "\n")
 	lacking := map[string]string{}
 	for _, f := range faults {
-		at := slices.IndexFunc(p.Secrets, func(s Secret) bool {
-			return strings.HasSuffix(f.Path, fileSuffix) && f.Line > 0 && f.Line <= len(lines) && strings.Contains(lines[f.Line-1], Quote(s.Path))
-		})
-		if at < 0 {
-			return nil, faults
+		for _, s := range p.Secrets {
+			if strings.HasSuffix(f.Path, fileSuffix) && f.Line > 0 && f.Line <= len(lines) && strings.HasSuffix(lines[f.Line-1], ": "+Quote(s.Path)) {
+				lacking[s.Path] = f.Message
+			}
 		}
-		lacking[p.Secrets[at].Path] = f.Message
 	}
-	return lacking, nil
+	if len(lacking) == 0 {
+		return nil, faults
+	}
+	return lacking, nil // what else there is follows from these: the rest was checked with stand-ins
 }
 
 // component is a proposed one.
@@ -172,7 +174,7 @@ func (p *page) witnesses(a Answers, found Findings) {
 		p.say(0, what)
 		p.say(0, "From here none of the usual ones answers: "+names(bad)+". Name two that do, of different owners, such as a server at another site; "+
 			"without any, the agent takes a fault of its own network for one of the customer.")
-		p.say(0, `witnesses: [{ kind: tcp, address: "HOST:PORT" }]`)
+		p.line(0, `# witnesses: [{ kind: tcp, address: "HOST:PORT" }]`, "")
 		p.blank()
 		return
 	case len(good) == 0:

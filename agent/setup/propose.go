@@ -82,8 +82,10 @@ func (s proposal) servers(targets []string, probesOf func(string) []entry) []ins
 			n.probes = append(n.probes, entry{keys: []key{
 				{name: "kind", value: "icmp", note: "evidence: it explains a failure and decides nothing"}, text("host", n.host),
 			}})
+		case r.Reason == probes.Local:
+			n.say = append(n.say, "No icmp probe: this host does not let the agent send one: docs/operations.md#icmp-without-root")
 		default:
-			n.say = append(n.say, "No icmp probe: "+seen("icmp", n.host, r, false)+".")
+			n.say = append(n.say, "No icmp probe: "+r.Detail+".")
 		}
 	}
 	return all
@@ -106,7 +108,7 @@ func (s proposal) sighting(kind, target string) []string {
 	if !asked {
 		return nil
 	}
-	text := seen(kind, target, r, false)
+	text := seen(kind, r, false)
 	switch {
 	case text == "":
 		return nil
@@ -209,7 +211,6 @@ func (s proposal) certificate(kind, address string) entry {
 func (s proposal) perfion(address string) []entry {
 	e := entry{say: s.sighting("perfion", address), keys: []key{{name: "kind", value: "perfion"}, text("url", address)}}
 	if s.PerfionUser != "" {
-		e.say = append(e.say, secretsNote)
 		e.keys = append(e.keys, text("user", s.PerfionUser), hidden("password", perfionSecret, "password of the Perfion user "+s.PerfionUser))
 	}
 	if s.PerfionQuery != "" {

@@ -33,7 +33,7 @@ func Table(a Answers, f Findings) []Row {
 		if target == "" {
 			target = "Microsoft's front doors"
 		}
-		rows = append(rows, Row{Kind: kind, Target: shown(target), State: state(r), Seen: seen(kind, target, r, true)})
+		rows = append(rows, Row{Kind: kind, Target: shown(target), State: state(r), Seen: seen(kind, r, true)})
 	}
 	return rows
 }
@@ -61,7 +61,7 @@ func fact(r probes.Result, name string) string {
 }
 
 // seen says what a result shows; days adds what changes from day to day.
-func seen(kind, target string, r probes.Result, days bool) string {
+func seen(kind string, r probes.Result, days bool) string {
 	var parts []string
 	add := func(format, value string) {
 		if value != "" {
@@ -76,7 +76,7 @@ func seen(kind, target string, r probes.Result, days bool) string {
 		if r.Outcome == probes.Up {
 			add("status %s", fact(r, "status"))
 		}
-		add("ends at %s", finally(target, r))
+		add("ends at %s", secret.Plain(fact(r, "url"), 120))
 		if r.Outcome == probes.Up {
 			add("title %q", fact(r, "title"))
 		}
@@ -97,7 +97,7 @@ func seen(kind, target string, r probes.Result, days bool) string {
 	case "icmp":
 		add("round trip %s", fact(r, "rtt"))
 	}
-	if kind == "tcp" || kind == "icmp" {
+	if (kind == "tcp" || kind == "icmp") && r.Outcome == probes.Up {
 		add("at %s", fact(r, "address"))
 	}
 	add("certificate %s", certificate(r, days))
@@ -136,9 +136,6 @@ func certificate(r probes.Result, days bool) string {
 
 // left returns the whole days that a certificate has left.
 func left(r probes.Result) int { return int(r.Certificate.NotAfter.Sub(r.Start).Hours() / 24) }
-
-// finally returns where a redirect ended; "" where there was none.
-func finally(_ string, r probes.Result) string { return secret.Plain(fact(r, "url"), 120) }
 
 // elsewhere returns the host that a redirect ended at, where it is another than that of the address.
 func elsewhere(address string, r probes.Result) string {

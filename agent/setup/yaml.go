@@ -9,7 +9,7 @@ import (
 )
 
 // bare matches texts that YAML and a configuration read as that text, between { } too.
-var bare = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._/-]*$`)
+var bare = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._/@-]*$`)
 
 // words are what YAML, in one version or another, reads as something else than text.
 var words = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
@@ -49,6 +49,7 @@ type page struct {
 	b        strings.Builder
 	checking bool // secrets are stand-ins, so that everything else can be checked before they exist
 	secrets  []Secret
+	told     bool // how files of secrets are made
 }
 
 // say writes a comment, over as many lines as it needs.
@@ -68,10 +69,15 @@ func (p *page) say(indent int, text string) {
 // blank ends a section.
 func (p *page) blank() { p.b.WriteByte('\n') }
 
-// line writes a line, and a remark behind it.
+// line writes a line, and a remark behind it, or before it where there is no room.
 func (p *page) line(indent int, text, note string) {
 	row := strings.Repeat(" ", indent) + text
 	if note != "" {
+		if max(noteAt, utf8.RuneCountInString(row)+1)+2+utf8.RuneCountInString(note) > width {
+			p.say(indent+len(text)-len(strings.TrimLeft(text, " ")), upperFirst(note)+".")
+			p.b.WriteString(row + "\n")
+			return
+		}
 		row += strings.Repeat(" ", max(1, noteAt-utf8.RuneCountInString(row))) + "# " + note
 	}
 	p.b.WriteString(row + "\n")
@@ -103,6 +109,10 @@ func (p *page) entry(indent int, e entry) {
 	for _, text := range e.say {
 		p.say(indent, text)
 	}
+	if !p.told && slices.ContainsFunc(e.keys, func(k key) bool { return k.secret != "" }) {
+		p.told = true
+		p.say(indent, secretsNote)
+	}
 	mark := "- "
 	for _, k := range e.keys {
 		line := k.name + ": " + k.value
@@ -122,4 +132,11 @@ func (p *page) secret(s Secret) {
 	if !slices.ContainsFunc(p.secrets, func(there Secret) bool { return there.Path == s.Path }) {
 		p.secrets = append(p.secrets, s)
 	}
+}
+
+func upperFirst(text string) string {
+	if text == "" || text[0] >= utf8.RuneSelf {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }

@@ -184,11 +184,16 @@ func (p *page) witnesses(a Answers, found Findings) {
 	default:
 		p.say(0, what)
 	}
-	const most = 3
-	p.line(0, "witnesses:", "")
-	for _, w := range good[:min(most, len(good))] {
-		p.entry(2, entry{keys: []key{{name: "kind", value: w.kind}, text(w.key, w.target)}})
+	most := 3
+	if found == nil && len(a.Witnesses) == 0 {
+		most = 2 // nobody knows whether they answer
 	}
+	p.line(0, "witnesses:", "")
+	var all []entry
+	for _, w := range good[:min(most, len(good))] {
+		all = append(all, entry{keys: []key{{name: "kind", value: w.kind}, text(w.key, w.target)}})
+	}
+	p.probes(2, all)
 	if len(bad) > 0 {
 		p.say(2, "Left out, since it does not answer from here: "+names(bad)+".")
 	}
@@ -242,13 +247,18 @@ func (p *page) instance(indent int, n instance) {
 		p.say(indent, text)
 	}
 	p.line(indent, "probes:", "")
+	p.probes(indent+2, n.probes)
+}
+
+// probes writes a list of probes, and gives those a name that would be called like another, after their kind.
+func (p *page) probes(indent int, list []entry) {
 	taken := map[string]int{}
-	for _, e := range n.probes {
+	for _, e := range list {
 		kind := e.keys[0].value
-		if name := free(kind, taken); name != kind {
+		if name := free(kind, taken); name != kind && kind != "dns" { // which has a name of its own
 			e.keys = slices.Insert(slices.Clone(e.keys), 1, text("name", name))
 		}
-		p.entry(indent+2, e)
+		p.entry(indent, e)
 	}
 }
 

@@ -112,13 +112,19 @@ func (s proposal) sighting(kind, target string) []string {
 	switch {
 	case text == "":
 		return nil
-	case answered(r):
+	case answered(r), asksWho(kind, r):
 		return []string{"Seen: " + text + "."}
 	}
 	return []string{"Seen: it " + verbs[state(r)] + ": " + text + ". It is written all the same: see to it before the agent runs, or it opens a case at once."}
 }
 
 var verbs = map[string]string{"answers wrongly": "answered wrongly", "does not answer": "did not answer", "cannot tell": "could not be judged from here"}
+
+// asksWho reports whether a page wants a log-in.
+func asksWho(kind string, r probes.Result) bool {
+	status, _, _ := strings.Cut(fact(r, "status"), " ")
+	return kind == "http" && r.Reason == probes.Status && (status == "401" || status == "403")
+}
 
 // patience gives a slow target more time.
 func (s proposal) patience(kind, target string) []key {
@@ -141,7 +147,7 @@ func (s proposal) page(address string) []entry {
 		e.keys = append(e.keys, s.redirect(address, elsewhere(address, r))...)
 	case r.Outcome == probes.Up:
 		e.keys = append(e.keys, s.expect(address, status, fact(r, "title")))
-	case status == "401" || status == "403":
+	case asksWho("http", r):
 		e.keys = append(e.keys, key{name: "expect", value: "{ status: [" + status + "] }", note: "it wants a log-in: that it asks shows that it works"})
 	}
 	e.keys = append(e.keys, s.patience("http", address)...)
@@ -231,9 +237,9 @@ func (s proposal) rdp(address string) []entry {
 	e := entry{say: s.sighting("rdp", address), keys: []key{{name: "kind", value: "rdp"}, text("address", address)}}
 	r, asked := s.found.of("rdp", address)
 	host, _, _ := strings.Cut(fact(r, "host"), " (")
-	depth := key{name: "depth", value: "challenge", note: "tcp, x224, tls, challenge, logon: up to where Windows asks who one is"}
+	depth := key{name: "depth", value: "challenge", note: "of tcp, x224, tls, challenge, logon: up to where Windows asks who one is"}
 	switch {
-	case asked && answered(r) && fact(r, "ladder") != "":
+	case asked && answered(r) && fact(r, "ladder") != "" && !strings.Contains(fact(r, "ladder"), "entra"):
 		depth = key{name: "depth", value: "tls", note: "no further: " + shortLadder(r)}
 		if strings.Contains(fact(r, "security"), "no tls") || strings.Contains(fact(r, "ladder"), "negotiation") {
 			depth.value = "x224"

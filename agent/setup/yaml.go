@@ -11,6 +11,9 @@ import (
 // bare matches texts that YAML and a configuration read as that text, between { } too.
 var bare = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._/@-]*$`)
 
+// variable matches texts that stand for a variable, or for one with a $ less.
+var variable = regexp.MustCompile(`^\$+\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+
 // words are what YAML, in one version or another, reads as something else than text.
 var words = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 
@@ -19,8 +22,8 @@ func Quote(text string) string {
 	if bare.MatchString(text) && !slices.Contains(words, strings.ToLower(text)) {
 		return text
 	}
-	if strings.HasPrefix(text, "${") || strings.HasPrefix(text, "$${") {
-		text = "$" + text // it stands for a variable otherwise
+	if variable.MatchString(text) {
+		text = "$" + text // it stands for what the environment holds otherwise
 	}
 	var b strings.Builder
 	b.WriteByte('"')

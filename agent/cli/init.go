@@ -202,7 +202,7 @@ func (s *initSession) finish(ctx context.Context, a setup.Answers, plan setup.Pl
 		_, err := io.WriteString(s.cmd.OutOrStdout(), plan.Text)
 		return err
 	}
-	_, _ = fmt.Fprintf(s.out, "\nproposed: tenant %s, %s, %d probes\n", a.Tenant, strings.Join(plan.Components, ", "), len(plan.Probes))
+	_, _ = fmt.Fprintf(s.out, "proposed: tenant %s, %s, %d probes\n", a.Tenant, strings.Join(plan.Components, ", "), len(plan.Probes))
 	if !s.yes {
 		if ok, err := s.asker.confirm(ctx, "Write "+s.output+"?", true); err != nil || !ok {
 			return errors.Join(err, s.declined(err))
@@ -242,7 +242,7 @@ func (s *initSession) next(a setup.Answers, plan setup.Plan) error {
 		}
 	}
 	if a.Desk == setup.Builtin {
-		_, _ = fmt.Fprintln(s.out, "\ncases are opened at the built-in desk: on the agent's page, and in 'firstcall cases list'; a ticket system comes with desks:")
+		_, _ = fmt.Fprintln(s.out, "\ncases are opened at the built-in desk: on the agent's page, and in 'firstcall cases list'; name a ticket system under desks: when there is one")
 	} else {
 		_, _ = fmt.Fprintf(s.out, "\ncases are opened at %s: try it with 'firstcall desk test soc%s'\n", a.Desk, s.fileFlag())
 	}

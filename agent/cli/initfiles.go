@@ -156,6 +156,6 @@ func printFindings(w io.Writer, rows []setup.Row, width int) error {
 			}
 		}
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := fmt.Fprintln(w, b.String())
 	return err
 }

@@ -192,8 +192,15 @@ func (p *progress) show(what string, done float64) {
 	if p.out == nil || time.Since(p.last) < every {
 		return
 	}
-	p.last, p.long = time.Now(), true
-	_, _ = fmt.Fprintf(p.out, "\r\x1b[Kreading %s: %.0f %%", what, 100*min(max(done, 0), 1))
+	p.note(fmt.Sprintf("reading %s: %.0f %%", what, 100*min(max(done, 0), 1)))
+}
+
+// note writes the line anew.
+func (p *progress) note(text string) {
+	if p.out != nil {
+		p.last, p.long = time.Now(), true
+		_, _ = fmt.Fprint(p.out, "\r\x1b[K"+text)
+	}
 }
 
 // clear removes the line.

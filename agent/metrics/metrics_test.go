@@ -47,7 +47,7 @@ func filled() *Metrics {
 				{Name: "mail", Outcome: probes.Down, Maintenance: "patches"},
 				{Name: "print"},
 			},
-			Kind: func(probe string) string { return map[string]string{"web/http": "http"}[probe] },
+			Kind:      func(probe string) string { return map[string]string{"web/http": "http"}[probe] },
 			Baselines: slices.Values([]Baseline{{Probe: "web/http", Days: 14, Expected: 118 * time.Millisecond, Limit: 143 * time.Millisecond}, {Probe: "web/tls"}}),
 			Accounts:  map[string]bool{"desktop/rdp": true, "pool/avd-pool": false},
 			Incidents: []incident.Incident{

@@ -255,8 +255,9 @@ func (a Answers) DeskQuestions() []DeskKey {
 	}
 	var keys []DeskKey
 	for _, s := range specs(kind) {
-		if s.Required || slices.Contains(usual[a.Desk], s.Key) {
-			keys = append(keys, DeskKey{Key: s.Key, Doc: s.Doc, Secret: isSecret(s), Optional: !s.Required})
+		needed := s.Required || a.Desk == "email" && (s.Key == "smtp" || s.Key == "from") // one server for all mails is the file's matter
+		if needed || slices.Contains(usual[a.Desk], s.Key) {
+			keys = append(keys, DeskKey{Key: s.Key, Doc: s.Doc, Secret: isSecret(s), Optional: !needed})
 		}
 	}
 	return keys

@@ -133,15 +133,15 @@ func (s *initSession) question(ctx context.Context, q question) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case text == "?":
+		switch text {
+		case "?":
 			for _, row := range folded(q.help, 100) {
 				_, _ = fmt.Fprintln(s.out, "  "+row)
 			}
 			continue
-		case text == "":
+		case "":
 			text = usual
-		case text == "-":
+		case "-":
 			text = ""
 		}
 		if err := q.take(s, text); err != nil {

@@ -31,7 +31,7 @@ func word(q question, needed bool, into func(*setup.Answers) *string) question {
 		}
 		was := *into(&s.answers)
 		*into(&s.answers) = text
-		if err := s.answers.Normal().CheckOne(q.flag, *into(ref(s.answers.Normal()))); err != nil {
+		if err := s.answers.Normal().CheckOne(q.flag, *into(new(s.answers.Normal()))); err != nil {
 			*into(&s.answers) = was
 			return err
 		}
@@ -40,13 +40,11 @@ func word(q question, needed bool, into func(*setup.Answers) *string) question {
 	return q
 }
 
-func ref(a setup.Answers) *setup.Answers { return &a }
-
 // list is a question whose answer is any number of words.
 func list(q question, into func(*setup.Answers) *[]string) question {
 	q.take = func(s *initSession, text string) error {
 		*into(&s.answers) = strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
-		for _, value := range *into(ref(s.answers.Normal())) {
+		for _, value := range *into(new(s.answers.Normal())) {
 			if err := s.answers.CheckOne(q.flag, value); err != nil {
 				*into(&s.answers) = nil
 				return errors.New(value + ": " + err.Error())

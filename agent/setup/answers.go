@@ -139,7 +139,7 @@ func (a Answers) Missing() []string {
 	return missing
 }
 
-// mails returns whom mails go to, as words of notices.to, and why none are sent although somebody is named.
+// mails returns whom mails go to, as words of notices.to; nobody where there is no mail server.
 func (a Answers) mails() (to []string) {
 	if a.SMTP == "" || a.MailFrom == "" {
 		return nil

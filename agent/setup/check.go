@@ -159,17 +159,18 @@ func target(kind, key string) func(Answers, string) error {
 
 // build returns a probe of that kind, with the defaults of a configuration.
 func build(kind string, keys ...Pair) (*config.Probe, error) {
-	text := "tenant: { id: init }\ncomponents:\n  - name: target\n    probes:\n      - kind: " + kind + "\n        role: deciding\n"
+	var b strings.Builder
+	b.WriteString("tenant: { id: init }\ncomponents:\n  - name: target\n    probes:\n      - kind: " + kind + "\n        role: deciding\n")
 	for _, k := range keys {
 		value := k.Value
 		if k.Key != "redirects" && k.Key != "expect" {
 			value = Quote(value)
 		}
-		text += "        " + k.Key + ": " + value + "\n"
+		b.WriteString("        " + k.Key + ": " + value + "\n")
 	}
-	c, err := config.Parse("init.yaml", []byte(text), noEnvironment)
+	c, err := config.Parse("init.yaml", []byte(b.String()), noEnvironment)
 	if err != nil {
-		return nil, try(text, "")
+		return nil, try(b.String(), "")
 	}
 	return c.AllProbes()[0], nil
 }
@@ -254,8 +255,9 @@ func (a Answers) DeskQuestions() []DeskKey {
 	}
 	var keys []DeskKey
 	for _, s := range specs(kind) {
-		if s.Required || slices.Contains(usual[a.Desk], s.Key) {
-			keys = append(keys, DeskKey{Key: s.Key, Doc: s.Doc, Secret: isSecret(s), Optional: !s.Required})
+		needed := s.Required || a.Desk == "email" && (s.Key == "smtp" || s.Key == "from") // one server for all mails is the file's matter
+		if needed || slices.Contains(usual[a.Desk], s.Key) {
+			keys = append(keys, DeskKey{Key: s.Key, Doc: s.Doc, Secret: isSecret(s), Optional: !needed})
 		}
 	}
 	return keys

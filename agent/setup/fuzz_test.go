@@ -38,8 +38,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 		}
 		plan, err := setup.Propose("firstcall.yaml", a, found)
-		var faults config.Faults
-		if errors.As(err, &faults) {
+		if faults, ok := errors.AsType[config.Faults](err); ok {
 			// What a target says of itself never makes a fault; what was answered may, where no check of it alone can tell.
 			if _, err := setup.Propose("firstcall.yaml", a, nil); err == nil {
 				t.Fatalf("%v\nfor %+v, %q, %q", faults, a, title, told)

@@ -44,13 +44,11 @@ func (p *page) desks(a Answers) {
 
 // isWanted reports whether a desk needs the secret although nobody said anything of it.
 func isWanted(a Answers, key string) bool {
-	switch {
-	case a.Desk == "email":
+	switch a.Desk {
+	case "email", "alertmanager":
 		return key == "password" && a.deskValue("user") != ""
-	case a.Desk == "servicenow":
+	case "servicenow":
 		return key == "client_secret" && a.deskValue("client_id") != "" || key == "password" && a.deskValue("user") != ""
-	case a.Desk == "alertmanager":
-		return key == "password" && a.deskValue("user") != ""
 	}
 	for _, k := range a.DeskQuestions() {
 		if k.Key == key && !k.Optional {

@@ -152,9 +152,9 @@ func (s proposal) page(address string) []entry {
 	}
 	e.keys = append(e.keys, s.patience("http", address)...)
 	all := []entry{e}
-	if r, asked := s.found.of("browser", address); asked && r.Outcome == probes.Up {
+	if _, there := s.found.of(browserKind, address); there && r.Outcome == probes.Up {
 		all = append(all, entry{keys: []key{
-			{name: "kind", value: "browser", note: "what a user sees; it explains a failure"},
+			{name: "kind", value: browserKind, note: "what a user sees; it explains a failure"},
 			text("url", address),
 			{name: "role", value: "evidence"},
 			{name: "interval", value: "5m"},

@@ -26,7 +26,7 @@ func Table(a Answers, f Findings) []Row {
 	var rows []Row
 	for _, q := range inquiries(a) {
 		r, ok := f[q.id]
-		if !ok {
+		if !ok || q.kind == browserKind {
 			continue
 		}
 		kind, target, _ := strings.Cut(q.id, " ")

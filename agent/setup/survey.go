@@ -29,6 +29,9 @@ const (
 	lookRedirect = "http-redirect" // what the address itself answers
 )
 
+// browserKind is proposed where this program has it and a browser is installed.
+const browserKind = "browser"
+
 // inquiry is one question of a survey.
 type inquiry struct {
 	id, kind string
@@ -98,6 +101,9 @@ func (q inquiry) run(ctx context.Context, timeout time.Duration) (r probes.Resul
 	if err != nil {
 		return r, false
 	}
+	if q.kind == browserKind {
+		return probes.Result{Outcome: probes.Up}, true // a browser is there, which is all that is asked: none is started
+	}
 	if page, is := p.Probe.(*probes.HTTP); is {
 		page.Describe = true
 	}
@@ -111,8 +117,8 @@ func inquiries(a Answers) []inquiry {
 	var all []inquiry
 	for _, u := range a.URLs {
 		all = append(all, ask("http", u, Pair{"url", u}))
-		if _, ok := probes.Lookup("browser"); ok {
-			all = append(all, ask("browser", u, Pair{"url", u}))
+		if _, ok := probes.Lookup(browserKind); ok {
+			all = append(all, ask(browserKind, u, Pair{"url", u}))
 		}
 	}
 	for _, u := range a.PerfionAPIs {

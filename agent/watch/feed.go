@@ -4,7 +4,9 @@ package watch
 
 import (
 	"context"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -94,16 +96,13 @@ func (f *feed) follow(ctx context.Context, s *Scene) {
 			line = append(line, pointOf(p.Last))
 		}
 		if over := len(line) - points; over > 0 {
-			line = append([]point(nil), line[over:]...)
+			line = slices.Clone(line[over:])
 		}
 		if p.Last != nil {
-			s.Lines[p.ID] = line[:len(line):len(line)]
+			s.Lines[p.ID] = slices.Clip(line)
 		}
 	}
-	f.lines = make(map[string][]point, len(s.Lines))
-	for id, line := range s.Lines {
-		f.lines[id] = line
-	}
+	f.lines = maps.Clone(s.Lines)
 }
 
 // past reads the newest results of a probe; none where they cannot be had.

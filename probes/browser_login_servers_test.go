@@ -148,9 +148,9 @@ func TestBrowserLoginFails(t *testing.T) {
 		detail  string
 		sent    int32
 	}{
-		"hangs":             {func(a *webApp, _ *probes.Browser) { a.hang.Store(true) }, localForm, true, probes.Down, probes.Timeout, "is not answered in time", 1},
-		"broken":            {func(a *webApp, _ *probes.Browser) { a.broken.Store(true) }, localForm, false, probes.Down, probes.Status, "answered by status 500", 1},
-		"no field":          {func(_ *webApp, p *probes.Browser) { p.Login.PasswordField = "#nothing" }, localForm, true, probes.Down, probes.Content, "no field for a password is visible", 0},
+		"hangs":    {func(a *webApp, _ *probes.Browser) { a.hang.Store(true) }, localForm, true, probes.Down, probes.Timeout, "is not answered in time", 1},
+		"broken":   {func(a *webApp, _ *probes.Browser) { a.broken.Store(true) }, localForm, false, probes.Down, probes.Status, "answered by status 500", 1},
+		"no field": {func(_ *webApp, p *probes.Browser) { p.Login.PasswordField = "#nothing" }, localForm, true, probes.Down, probes.Content, "no field for a password is visible", 0},
 		"never in, and elsewhere": {
 			func(_ *webApp, p *probes.Browser) { p.Login.Expect = "#elsewhere" }, localForm, true,
 			probes.Unknown, probes.Auth, "neither the form nor #elsewhere (its title is \"In\"): check login.expect, or set login.refused; it is tried once more, after an hour", 1,

@@ -20,7 +20,7 @@ type Evidence struct {
 	Took     time.Duration  `json:"took"`           // how long it took, in nanoseconds
 	Text     string         `json:"text"`           // several lines
 	Files    []EvidenceFile `json:"files"`          // by name
-	Left     []string       `json:"left,omitempty"` // files that were over the bounds, by name
+	Left     []string       `json:"left,omitempty"` // files that were over the bounds, or are no longer kept, by name
 }
 
 // EvidenceFile is one file. Its content is kept beside it and read on its own.

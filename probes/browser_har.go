@@ -105,7 +105,7 @@ func har(r chromium.Record, title string, hide func(string) string) []byte {
 	}
 	file := harFile{harLog{
 		Version: "1.2", Creator: harCreator{"firstcall", "1"},
-		Pages: []harPage{{Started: first.Wall, ID: harPageID, Title: hide(title), Timings: harPageTimings{since(r.Marks.Parsed), since(r.Marks.Loaded)}}},
+		Pages: []harPage{{Started: first.Wall, ID: harPageID, Title: hide(maskTokens(title)), Timings: harPageTimings{since(r.Marks.Parsed), since(r.Marks.Loaded)}}},
 	}}
 	if r.Omitted > 0 {
 		file.Log.Comment = "later requests are left out"
@@ -131,7 +131,7 @@ func entryOf(q chromium.Request, hide func(string) string) harEntry {
 			Query: queryOf(q.URL), Head: -1, Body: -1,
 		},
 		Response: harResponse{
-			Status: q.Status, StatusText: q.StatusText, Version: q.Protocol, Cookies: []struct{}{}, Headers: pairs(q.AnswerHeaders, hide),
+			Status: q.Status, StatusText: hide(maskTokens(q.StatusText)), Version: q.Protocol, Cookies: []struct{}{}, Headers: pairs(q.AnswerHeaders, hide),
 			Content: harContent{Size: q.Size, MIME: q.MIME}, Head: -1, Body: -1, Error: q.Failure,
 		},
 	}

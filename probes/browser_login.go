@@ -110,13 +110,14 @@ func (a *attempt) clear() bool { return a.p.target.Scheme == "http" }
 
 // step does the next thing that the page asks for; true when the account is in.
 func (a *attempt) step(record chromium.Record) (bool, error) {
-	a.state = loginState{}
-	if err := a.page.Eval(a.until, scriptState, &a.state, a.hosts, a.clear(), a.p.ends(), a.selectors); err != nil {
+	var now loginState
+	if err := a.page.Eval(a.until, scriptState, &now, a.hosts, a.clear(), a.p.ends(), a.selectors); err != nil {
 		if a.until.Err() != nil || a.page.Err() != nil {
 			return false, err
 		}
 		return false, nil // the document is changing
 	}
+	a.state = now // what was seen last stays where a page answers no more
 	s := &a.state
 	switch {
 	case s.Bad != "":
@@ -303,15 +304,20 @@ func (a *attempt) unanswered(now time.Time, err error) Result {
 	case waits:
 		a.g.doubtful(a.tries, true, now)
 		return a.finish(Down, Timeout, "the log-in was sent and is not answered in time")
-	case !a.state.Password:
+	case !a.state.Password && a.g.known():
 		a.g.clear()
 		return a.finish(Down, Content, "the log-in is done, but %s is not visible%s", a.p.Login.Expect, a.titled())
-	case a.g.doubtful(a.tries, false, now):
-		detail := fmt.Sprintf("log-in with %s is off: its form stays and does not say why; it is not tried again until its secret changes or an operator resets it", a.p.Login.User)
+	}
+	why := "its form stays and does not say why: set login.refused"
+	if !a.state.Password { // a page that refuses in words of its own looks the same, as long as the account was never in
+		why = "the page that follows shows neither the form nor " + a.p.Login.Expect + a.titled() + ": check login.expect, or set login.refused"
+	}
+	if a.g.doubtful(a.tries, false, now) {
+		detail := fmt.Sprintf("log-in with %s is off: %s; it is not tried again until its secret changes or an operator resets it", a.p.Login.User, why)
 		a.rec.Fact(FactAccount, detail)
 		return a.finish(Unknown, Auth, "%s", detail)
 	}
-	return a.finish(Unknown, Auth, "the log-in of %s was sent, but its form stays and does not say why: set login.refused; it is tried once more, after an hour", a.p.Login.User)
+	return a.finish(Unknown, Auth, "the log-in of %s was sent, but %s; it is tried once more, after an hour", a.p.Login.User, why)
 }
 
 // logout ends the session, so that no licence stays taken. What comes of it is none of the run.

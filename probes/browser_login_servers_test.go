@@ -35,6 +35,11 @@ const (
 if (r.ok) document.body.innerHTML = '<a id=logout href=/out>Log out</a>' })">Log in</button></div>`
 )
 
+// standingForm sends the password, changes nothing, and then answers no more.
+const standingForm = `<!doctype html><title>Perfion</title><h1>Perfion</h1><div id=login><input id=user><input id=pw type=password>
+<button onclick="fetch('/in', {method: 'POST', body: new URLSearchParams({user: user.value, password: pw.value})}).then(
+() => setTimeout(() => { for (;;); }, 500))">Log in</button></div>`
+
 func startWebApp(t testing.TB, form string) *webApp {
 	t.Helper()
 	a := new(webApp)
@@ -143,10 +148,17 @@ func TestBrowserLoginFails(t *testing.T) {
 		detail  string
 		sent    int32
 	}{
-		"hangs":             {func(a *webApp, _ *probes.Browser) { a.hang.Store(true) }, localForm, true, probes.Down, probes.Timeout, "is not answered in time", 1},
-		"broken":            {func(a *webApp, _ *probes.Browser) { a.broken.Store(true) }, localForm, false, probes.Down, probes.Status, "answered by status 500", 1},
-		"no field":          {func(_ *webApp, p *probes.Browser) { p.Login.PasswordField = "#nothing" }, localForm, true, probes.Down, probes.Content, "no field for a password is visible", 0},
-		"in, but elsewhere": {func(_ *webApp, p *probes.Browser) { p.Login.Expect = "#elsewhere" }, localForm, true, probes.Down, probes.Content, "#elsewhere is not visible (its title is \"In\")", 1},
+		"hangs":    {func(a *webApp, _ *probes.Browser) { a.hang.Store(true) }, localForm, true, probes.Down, probes.Timeout, "is not answered in time", 1},
+		"broken":   {func(a *webApp, _ *probes.Browser) { a.broken.Store(true) }, localForm, false, probes.Down, probes.Status, "answered by status 500", 1},
+		"no field": {func(_ *webApp, p *probes.Browser) { p.Login.PasswordField = "#nothing" }, localForm, true, probes.Down, probes.Content, "no field for a password is visible", 0},
+		"never in, and elsewhere": {
+			func(_ *webApp, p *probes.Browser) { p.Login.Expect = "#elsewhere" }, localForm, true,
+			probes.Unknown, probes.Auth, "neither the form nor #elsewhere (its title is \"In\"): check login.expect, or set login.refused; it is tried once more, after an hour", 1,
+		},
+		"a page that stands still": {
+			func(*webApp, *probes.Browser) {}, standingForm, true,
+			probes.Unknown, probes.Auth, "its form stays and does not say why", 1,
+		},
 		"foreign action": {
 			func(*webApp, *probes.Browser) {}, strings.Replace(localForm, "action=/in", "action=http://localhost:1/in", 1), false,
 			probes.Down, probes.Content, "would send the account to a host that is not given it", 0,
@@ -246,5 +258,34 @@ func TestBrowserEntra(t *testing.T) {
 			}
 			noPassword(t, r, c.password)
 		})
+	}
+}
+
+// A password that is refused by a page without a form is not sent at every run; where the account was in before, the page is at fault.
+func TestBrowserLoginEndsElsewhere(t *testing.T) {
+	a := startWebApp(t, localForm)
+	latch := new(probes.MemoryLatch)
+	visitFor := func(expect string) probes.Result {
+		p := a.probe(t, goodPassword)
+		p.Login.Expect, p.Login.Logout = expect, ""
+		p.SetLatch(latch)
+		return visit(t, p, 2*short)
+	}
+	for range 3 {
+		if r := visitFor("#elsewhere"); r.Reason == probes.Content {
+			t.Errorf("%s, %s: %s", r.Outcome, r.Reason, r.Detail)
+		}
+	}
+	if n := a.attempts.Load(); n != 1 {
+		t.Errorf("a password that was never accepted was sent %d times", n)
+	}
+	latch = new(probes.MemoryLatch)
+	if r := visitFor("#logout"); r.Outcome != probes.Up {
+		t.Fatalf("%s, %s: %s", r.Outcome, r.Reason, r.Detail)
+	}
+	for range 2 {
+		if r := visitFor("#elsewhere"); r.Outcome != probes.Down || r.Reason != probes.Content || !strings.Contains(r.Detail, `#elsewhere is not visible (its title is "In")`) {
+			t.Errorf("%s, %s: %s", r.Outcome, r.Reason, r.Detail)
+		}
 	}
 }

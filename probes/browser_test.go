@@ -107,8 +107,8 @@ func TestHAR(t *testing.T) {
 		Timing:        &chromium.Timing{Base: 10, DNSStart: 0, DNSEnd: 5, ConnectStart: 5, ConnectEnd: 30, TLSStart: 10, TLSEnd: 30, SendStart: 30, SendEnd: 31, HeadersEnd: 100},
 	}, {Method: "GET", URL: "https://acme.example/logo.png", Start: 10.1, Failure: "net::ERR_FAILED"}}}
 	masked := []secret.Value{secret.New("hunter22")}
-	text := har(record, "the title of hunter22", func(text string) string { return secret.Hide(text, masked) })
-	for _, word := range []string{"hunter22", "topsecretcode"} {
+	text := har(record, "the title of hunter22, session 0123456789abcdef0123456789abcdef", func(text string) string { return secret.Hide(text, masked) })
+	for _, word := range []string{"hunter22", "topsecretcode", "0123456789abcdef"} {
 		if strings.Contains(string(text), word) {
 			t.Errorf("%s is in the archive: %s", word, text)
 		}

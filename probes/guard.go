@@ -162,9 +162,15 @@ func (g guard) refused(reason string) {
 
 // interrupted ends an attempt that the agent itself broke off. Its record stays unless the account was accepted before.
 func (g guard) interrupted() {
-	if _, ok := proven.Load(g.key); ok {
+	if g.known() {
 		g.clear()
 	}
+}
+
+// known reports whether the account was accepted since the process began.
+func (g guard) known() bool {
+	_, ok := proven.Load(g.key)
+	return ok
 }
 
 // doubtful ends an attempt of which nobody knows how it was judged, and reports whether it was the last. A server that is
@@ -173,7 +179,7 @@ func (g guard) doubtful(tries int, silent bool, now time.Time) (last bool) {
 	how := doubtClosed
 	if silent {
 		how = doubtSilent
-		if _, ok := proven.Load(g.key); ok {
+		if g.known() {
 			g.clear()
 			return false
 		}

@@ -253,6 +253,7 @@ func (a *perfionAccount) tokenQuestion() question {
 func (s *perfionRun) fetchToken(ctx context.Context) (token string, v perfionVerdict) {
 	k := &s.probe.account.tokens
 	if token, ok := k.kept(time.Now()); ok {
+		s.mask(token)
 		return token, perfionVerdict{outcome: Up}
 	}
 	select {
@@ -263,6 +264,7 @@ func (s *perfionRun) fetchToken(ctx context.Context) (token string, v perfionVer
 		return "", perfionVerdict{outcome: outcome, reason: reason, text: detail + " from the token endpoint"}
 	}
 	if token, ok := k.kept(time.Now()); ok { // another run got one meanwhile
+		s.mask(token)
 		return token, perfionVerdict{outcome: Up}
 	}
 	s.rec.Begin(PhaseToken)

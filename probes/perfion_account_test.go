@@ -339,3 +339,25 @@ func TestPerfionFirstLogOnHangs(t *testing.T) {
 	cancel()
 	want(t, <-first, probes.Unknown, probes.Local, "")
 }
+
+// A token that an earlier run got is hidden like one that is new, also where the service says it back.
+func TestPerfionHidesAKeptToken(t *testing.T) {
+	s := perfiontest.Start(t, perfiontest.Options{Users: map[string]string{"probe": "Test"}, Fault: func(operation string, nth int) http.HandlerFunc {
+		if operation != "data" || nth == 1 {
+			return nil
+		}
+		return func(w http.ResponseWriter, r *http.Request) {
+			shown := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+			w.Header().Set("Server", "seen "+shown)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte("no service for " + shown))
+		}
+	}})
+	p := perfionProbe(t, s.URL, all(as("probe", "Test"), rest))
+	want(t, checked(t, p), probes.Up, probes.None, "")
+	r := checked(t, p)
+	want(t, r, probes.Down, probes.Status, "503", "server=seen ")
+	if text, err := json.Marshal(r); err != nil || strings.Contains(string(text), "0123456789abcdef") {
+		t.Errorf("%s tells the token, %v", text, err)
+	}
+}

@@ -146,7 +146,8 @@ func (g *Gatherer) missing(ctx context.Context) []incident.Incident {
 			if len(g.busy) >= atOnce {
 				return start
 			}
-			if rank(i) != p || g.busy[i.ID] || g.done[i.ID] || g.tries[i.ID] >= attempts || i.Class == incident.Agent {
+			own := i.Class == incident.Agent || i.Class == incident.Account // nothing of the customer's fails
+			if rank(i) != p || own || g.busy[i.ID] || g.done[i.ID] || g.tries[i.ID] >= attempts {
 				continue
 			}
 			switch _, err := g.o.Store.Evidence(ctx, i.ID); {

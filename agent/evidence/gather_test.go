@@ -238,7 +238,7 @@ func TestGatherOnce(t *testing.T) {
 			}
 			w.open = append(w.open, i)
 		}
-		w.open = append(w.open, incident.Incident{ID: "fc-agent", Class: incident.Agent})
+		w.open = append(w.open, incident.Incident{ID: "fc-agent", Class: incident.Agent}, incident.Incident{ID: "fc-account", Class: incident.Account})
 		now, most := 0, 0
 		slow := func(ctx context.Context, to netip.Addr, port uint16) path.Walk {
 			w.mu.Lock()

@@ -20,9 +20,12 @@ const (
 
 var (
 	states = []string{
-		stateOpen, stateClosed, string(incident.Recovered), string(incident.Momentary), string(incident.Absorbed), string(incident.Removed), string(incident.Accepted),
+		stateOpen, stateClosed, string(incident.Recovered), string(incident.Momentary), string(incident.Absorbed), string(incident.Removed), string(incident.Rejudged),
+		string(incident.Accepted),
 	}
-	classes    = []string{string(incident.Availability), string(incident.Performance), string(incident.Capacity), string(incident.Function), string(incident.Agent)}
+	classes = []string{
+		string(incident.Availability), string(incident.Performance), string(incident.Capacity), string(incident.Function), string(incident.Account), string(incident.Agent),
+	}
 	priorities = []string{"p1", "p2", "p3", "p4"}
 )
 

@@ -88,6 +88,8 @@ func TestHistoryFilters(t *testing.T) {
 		{"state=momentary", "30 incidents that match.", 200},
 		{"priority=p1", "1 incident that matches.", 200},
 		{"class=capacity", "0 incidents that match.", 200},
+		{"class=account", "0 incidents that match.", 200},
+		{"state=rejudged", "0 incidents that match.", 200},
 		{"component=backend", "1 incident that matches.", 200},
 		{"q=FC-2026-000150", "1 incident that matches.", 200},
 		{"q=%3Cscript%3E", "0 incidents that match.", 200},

@@ -94,3 +94,39 @@ func (s *Store) EvidenceFile(ctx context.Context, id, name string) (incident.Evi
 	}
 	return incident.EvidenceFile{}, fmt.Errorf("evidence of %q has no file %q: %w", id, name, incident.ErrNotFound)
 }
+
+// expireFiles removes the files of the oldest evidence while all files take more room than most bytes, and names them as left out.
+// What an incident that is open, or a case that is not settled, may still need is kept.
+func expireFiles(tx *sql.Tx, most int64) (more bool, err error) {
+	var bytes int64
+	if err := tx.QueryRow("SELECT coalesce(sum(length(content)), 0) FROM evidence_files").Scan(&bytes); err != nil || bytes <= most {
+		return false, err
+	}
+	var id, body string
+	err = tx.QueryRow(`SELECT incident, body FROM evidence WHERE incident IN (SELECT incident FROM evidence_files)
+		AND incident IN (SELECT id FROM incidents WHERE closed <> 0) AND incident NOT IN (SELECT incident FROM cases WHERE settled = 0)
+		ORDER BY at, incident LIMIT 1`).Scan(&id, &body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var e incident.Evidence
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		return false, err
+	}
+	for _, f := range e.Files {
+		e.Left = append(e.Left, f.Name)
+	}
+	e.Files = []incident.EvidenceFile{}
+	rest, err := json.Marshal(e)
+	if err != nil {
+		return false, err
+	}
+	if _, err := tx.Exec("UPDATE evidence SET body = ? WHERE incident = ?", string(rest), id); err != nil {
+		return false, err
+	}
+	_, err = tx.Exec("DELETE FROM evidence_files WHERE incident = ?", id)
+	return true, err
+}

@@ -16,8 +16,8 @@ const (
 )
 
 // Maintain applies retention; it works in small steps so that other writes go on, and returns when nothing is left to do.
-// Incidents that are open, or have a case that is not settled or a notice that is due, are kept however old they are. ctx ends
-// it between two steps.
+// Incidents that are open, or have a case that is not settled or a notice that is due, are kept however old they are; of the others
+// the oldest lose the files of their evidence while these take more room than they may. ctx ends it between two steps.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	raw, old := now.Add(-s.options.RawFor).UnixNano(), now.Add(-s.options.RollupsFor).UnixNano()
 	if err := s.write(ctx, relaxed, "fold results", s.fold, func() { s.logged = 0 }); err != nil {
@@ -29,6 +29,7 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 		func(tx *sql.Tx) (bool, error) { return expireIncidents(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireDeskCases(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireOrders(tx, old) },
+		func(tx *sql.Tx) (bool, error) { return expireFiles(tx, s.options.FileBytes) },
 	} {
 		for more := true; more; {
 			if err := s.write(ctx, relaxed, "apply retention", func(tx *sql.Tx) (err error) {

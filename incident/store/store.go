@@ -37,6 +37,7 @@ type Options struct {
 	RawRows    int64         // how many raw results are kept; 0: 2,000,000
 	RawBytes   int64         // how much room raw results may take; 0: 1 GiB
 	RollupsFor time.Duration // how long roll-ups, and incidents that are over with all that belongs to them, are kept; 0: 400 days
+	FileBytes  int64         // how much room the files of evidence may take; 0: 1 GiB
 
 	busy time.Duration // how long another program's lock is waited for; 0: 4 s
 }
@@ -53,6 +54,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RollupsFor <= 0 {
 		o.RollupsFor = 400 * 24 * time.Hour
+	}
+	if o.FileBytes <= 0 {
+		o.FileBytes = 1 << 30
 	}
 	if o.busy <= 0 {
 		o.busy = 4 * time.Second

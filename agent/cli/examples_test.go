@@ -84,7 +84,9 @@ func checkExample(dir, word, text string) error {
 
 // framed makes a whole configuration of a piece.
 func framed(text string, v any) (string, error) {
-	const tenant, component = "tenant: { id: acme }\n", "components:\n  - name: web-client\n"
+	const someone = "{ name: Ada, email: ada@acme.example, phone: \"+45 00 00 00 00\" }"
+	const tenant = "tenant: { id: acme, contacts: { customer: " + someone + ", functional: " + someone + ", on_call: " + someone + " } }\n"
+	const component = "components:\n  - name: web-client\n"
 	const least = component + "    probes:\n      - { kind: http, url: \"https://acme.example/\" }\n"
 	switch v := v.(type) {
 	case map[string]any:
@@ -97,6 +99,14 @@ func framed(text string, v any) (string, error) {
 		}
 		if v["components"] == nil {
 			frame += least
+		}
+		if v["notices"] == nil && v["tenant"] == nil { // whose mail server a desk may use
+			frame += "notices: [{ name: mail, kind: email, to: [customer], smtp: \"smtp://smtp.example:587\", from: \"firstcall@acme.example\" }]\n"
+		}
+		if desks, _ := v["desks"].([]any); len(desks) > 0 {
+			if first, _ := desks[0].(map[string]any); first["fallback_after"] != nil {
+				text = strings.Replace(text, "desks:\n", "desks:\n  - { name: primary, kind: builtin }\n", 1)
+			}
 		}
 		return frame + text, nil
 	case []any:

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/probes"
@@ -262,4 +265,43 @@ func referenceKeys(reference string) (keys, sections map[string]bool) {
 		}
 	}
 	return keys, sections
+}
+
+// TestCommandsReadWell states what every command's help, and so its man page, has.
+func TestCommandsReadWell(t *testing.T) {
+	var check func(*cobra.Command)
+	check = func(cmd *cobra.Command) {
+		path := cmd.CommandPath()
+		if r := []rune(cmd.Short); len(r) < 10 || len(r) > 100 || !unicode.IsUpper(r[0]) || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: its short help %q is not a line that begins with a capital and ends without a full stop", path, cmd.Short)
+		}
+		own := !strings.HasPrefix(path, "firstcall completion") && cmd.Name() != "help"
+		if own && cmd.Example == "" && cmd.Name() != "version" {
+			t.Errorf("%s shows no example", path)
+		}
+		for line := range strings.Lines(cmd.Example) {
+			command, ok := commandIn(line)
+			if !ok {
+				t.Errorf("%s: the example %q is no firstcall command", path, line)
+				continue
+			}
+			if err := checkCommand(command, true); err != nil {
+				t.Errorf("%s: the example %q: %v", path, line, err)
+			}
+		}
+		for line := range strings.Lines(cmd.Long) {
+			if own && len([]rune(strings.TrimSuffix(line, "\n"))) > 140 {
+				t.Errorf("%s: its help has a line that no terminal holds: %q", path, line)
+			}
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" || strings.HasSuffix(f.Usage, ".") {
+				t.Errorf("%s: --%s: its help %q is empty, or ends with a full stop", path, f.Name, f.Usage)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			check(sub)
+		}
+	}
+	check(newRoot())
 }

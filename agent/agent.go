@@ -35,6 +35,10 @@ type Options struct {
 	Log            *slog.Logger     // nil: nothing is logged
 	ListenOverride string           // instead of web.listen; "": web.listen
 	OnReady        func(url string) // called once, when the page is served; nil: nobody
+
+	NoPage bool                       // serve no page: no address is taken, and Handler is the only way to the API
+	Adapt  func(*config.Config) error // changes a configuration that was read again before it is put in force; nil: it stays as it is
+	Moves  *Moves                     // the machine sleeps and changes networks; nil: it is a server
 }
 
 // Times of a clean stop.
@@ -122,6 +126,9 @@ func (a *Agent) assemble(ctx context.Context) error {
 	a.writer = newWriter(a.clock, a.store, a.log, a.metrics, func() { a.kick(); a.evidence.Kick() })
 	a.judge = newJudge(a.clock, a.writer, func(list []engine.Recheck) { a.schedule.recheck(list) })
 	a.writer.freeze = a.judge.freeze
+	if a.o.Moves != nil {
+		a.judge.moves = newMoves(*a.o.Moves, len(c.Witnesses), c.Tenant.Zone)
+	}
 	a.schedule = newSchedule(a.clock, a.lag, a.log, a.metrics, a.judge.deliver)
 	a.heartbeat = newHeartbeat(a.clock, a.log, a.silent)
 	s, err := a.build(c, nil)
@@ -137,6 +144,9 @@ func (a *Agent) assemble(ctx context.Context) error {
 		return err
 	}
 	a.seeds = newSeeder(a.clock, a.judge, a.log, seeded)
+	if a.o.NoPage {
+		return nil
+	}
 	listen := c.Web.Listen
 	if a.o.ListenOverride != "" {
 		listen = a.o.ListenOverride
@@ -191,6 +201,9 @@ func (a *Agent) install(s *set) {
 // Close gives up an agent that never ran.
 func (a *Agent) Close() error {
 	a.schedule.cancel()
+	if a.server == nil {
+		return a.store.Close()
+	}
 	return errors.Join(a.server.Close(), a.store.Close())
 }
 
@@ -209,7 +222,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	judging.Go(func() { a.judge.run(judgeCtx) })
 	a.startDesks(a.set.Load())
 	a.seeds.run(ctx, a.set.Load().config)
-	watching.Go(func() { a.serve(ctx) })
+	if a.server != nil {
+		watching.Go(func() { a.serve(ctx) })
+	}
 	watching.Go(func() { a.lag.run(ctx) })
 	watching.Go(func() { a.heartbeat.run(ctx) })
 	watching.Go(func() { a.evidence.Run(ctx) })
@@ -251,10 +266,14 @@ func (a *Agent) tellMissing(c *config.Config) {
 
 // serve serves the page until ctx ends. Probing goes on without a page.
 func (a *Agent) serve(ctx context.Context) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.set.Load().handler.ServeHTTP(w, r) })
-	if err := a.server.Run(ctx, h, a.log); err != nil {
+	if err := a.server.Run(ctx, a.Handler(), a.log); err != nil {
 		a.log.Error("the status page ended; probing and cases go on", "err", err)
 	}
+}
+
+// Handler returns the page and the API of the configuration that is in force.
+func (a *Agent) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.set.Load().handler.ServeHTTP(w, r) })
 }
 
 // startDesks starts the reconciler of a set.
@@ -325,8 +344,11 @@ func (a *Agent) silent() string {
 	return ""
 }
 
-// URL returns the page's address, with a host that this machine can open.
+// URL returns the page's address, with a host that this machine can open; "" where no page is served.
 func (a *Agent) URL() string {
+	if a.server == nil {
+		return ""
+	}
 	host, port, err := net.SplitHostPort(a.server.Addr().String())
 	if err != nil {
 		return "http://" + a.server.Addr().String() + "/"

@@ -151,9 +151,18 @@ func (a *Agent) snapshot() metrics.Snapshot {
 		Incidents: view.Incidents, Blind: view.Blind, Lagging: lagging, Lag: delay,
 		StoreSteps: steps, StoreResults: results, StoreFailing: h.StoreError != "",
 		CasePending: h.CasePending, OldestPending: h.OldestPending, Stuck: a.schedule.stuckRuns(), Heartbeat: h.Heartbeat,
+		Ready: h.Ready, Beats: s.config.Heartbeat != nil, BeatFails: h.HeartbeatError != "", Components: view.Components, Kind: s.kind,
 		Digest: s.config.Digest, ReloadOK: h.ConfigError == "", Loaded: s.loaded,
 		Baselines: baselines(view), Accounts: accounts(view),
 	}
+}
+
+// kind returns the kind of a configured probe; "" when there is no such probe (any more).
+func (s *set) kind(probe string) string {
+	if j := s.byID[probe]; j != nil {
+		return j.kind
+	}
+	return ""
 }
 
 // accounts returns the probes that use an account of their own, and whether it is refused.

@@ -52,6 +52,7 @@ type judge struct {
 	recheck func([]engine.Recheck)
 	moved   atomic.Int64 // monotonic time at which the loop moved last
 	any     atomic.Bool  // something was judged
+	moves   *moves       // guarded by mu; nil: the machine stays where it is
 
 	mu     sync.Mutex
 	engine Engine
@@ -138,6 +139,12 @@ func (j *judge) one(m measured) {
 	}
 	r := m.result
 	r.Lagging = m.lagging
+	if j.moves != nil {
+		if r.Outcome == probes.Down {
+			j.lookAtNetwork()
+		}
+		j.moves.sift(&r, m.job.witness)
+	}
 	m.job.series.ObserveResult(&r)
 	m.job.recent.add(&r)
 	r.Attachments = nil // they are held there, once, for an incident; the judgement has no use for them
@@ -199,6 +206,9 @@ func (j *judge) tick() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wake = time.Time{}
+	if j.moves != nil {
+		j.lookAtNetwork()
+	}
 	j.follow(j.engine.Tick(j.clock.Now()))
 }
 
@@ -216,7 +226,20 @@ func (j *judge) untilWake() time.Duration {
 func (j *judge) forget(reason string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.follow(j.engine.Forget(j.clock.Now(), reason))
+	now := j.clock.Now()
+	if j.moves != nil {
+		j.moves.woke(now)
+	}
+	j.follow(j.engine.Forget(now, reason))
+}
+
+// lookAtNetwork drops suspicions that are not confirmed where the machine is in another network than before. The caller holds mu.
+func (j *judge) lookAtNetwork() {
+	now := j.clock.Now()
+	if reason := j.moves.look(now); reason != "" {
+		j.writer.log.Warn("suspicions that are not confirmed are dropped", "reason", reason)
+		j.follow(j.engine.Forget(now, reason))
+	}
 }
 
 // current returns what the engine believes now, or did a moment ago.

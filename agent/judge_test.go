@@ -84,9 +84,7 @@ func (e *counting) Seed(_ string, history []detect.Point) int {
 	return len(history)
 }
 
-func (e *counting) Maintain(now time.Time, _ []policy.Span) engine.Step {
-	return engine.Step{At: now}
-}
+func (e *counting) Maintain(time.Time, []policy.Span) engine.Step { return engine.Step{} }
 
 func (e *counting) View(now time.Time) engine.View { return engine.View{At: now} }
 

@@ -50,6 +50,11 @@ func (a *Agent) reload() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if a.o.Adapt != nil {
+		if err := a.o.Adapt(c); err != nil {
+			return false, err
+		}
+	}
 	old := a.set.Load()
 	if c.Digest == old.config.Digest {
 		return false, nil
@@ -65,7 +70,12 @@ func (a *Agent) reload() (changed bool, err error) {
 		setup := fresh.setup
 		setup.Baselines, setup.Spans = from.baselines, a.orders.spans()
 		return engine.New(setup, from.state, from.open, now)
-	}, func() { a.install(fresh) })
+	}, func() {
+		a.install(fresh)
+		if a.judge.moves != nil {
+			a.judge.moves.witnesses = len(c.Witnesses)
+		}
+	})
 	if err != nil {
 		return false, err
 	}
@@ -86,7 +96,7 @@ func (a *Agent) needsRestart(old, fresh *config.Config) error {
 		{"store.results_for", old.Store.ResultsFor.String(), fresh.Store.ResultsFor.String()},
 		{"web.config_file", old.Web.ConfigFile, fresh.Web.ConfigFile},
 	}
-	if a.o.ListenOverride == "" {
+	if a.o.ListenOverride == "" && !a.o.NoPage {
 		fixed = append(fixed, struct{ key, old, fresh string }{"web.listen", old.Web.Listen, fresh.Web.Listen})
 	}
 	for _, f := range fixed {

@@ -34,6 +34,7 @@ const maxRechecks = 16
 // job is a probe in the schedule.
 type job struct {
 	id, kind string
+	witness  bool
 	probe    atomic.Pointer[probes.Probe] // a reload renews it where nothing but its files changed
 	interval time.Duration                // 0 with cron
 	timeout  time.Duration

@@ -44,8 +44,8 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	// Witnesses, which come last in the configuration, run first: whether the agent sees should be known before a target fails.
 	all := c.AllProbes()
 	targets := len(all) - len(c.Witnesses)
-	for _, p := range slices.Concat(all[targets:], all[:targets]) {
-		j := a.job(p, c, old)
+	for i, p := range slices.Concat(all[targets:], all[:targets]) {
+		j := a.job(p, c, old, i < len(c.Witnesses))
 		s.probes = append(s.probes, p.Probe)
 		s.written[j.id] = p
 		s.jobs, s.series, s.byID[j.id] = append(s.jobs, j), append(s.series, j.series), j
@@ -116,9 +116,9 @@ func rules(d config.Desk) reconcile.Rules {
 }
 
 // job returns the job of a configured probe: the old one where its definition is the same.
-func (a *Agent) job(p *config.Probe, c *config.Config, old *set) *job {
+func (a *Agent) job(p *config.Probe, c *config.Config, old *set, witness bool) *job {
 	j := &job{
-		id: p.ID, kind: p.Kind, interval: p.Interval, timeout: p.Timeout, cron: p.Cron,
+		id: p.ID, kind: p.Kind, witness: witness, interval: p.Interval, timeout: p.Timeout, cron: p.Cron,
 		late: fmt.Errorf("no answer within %s", p.Timeout),
 	}
 	j.probe.Store(&p.Probe)
@@ -143,7 +143,7 @@ func (a *Agent) job(p *config.Probe, c *config.Config, old *set) *job {
 
 // same reports whether two jobs measure the same thing at the same times.
 func (j *job) same(o *job) bool {
-	return j.kind == o.kind && j.interval == o.interval && j.timeout == o.timeout && j.spec == o.spec &&
+	return j.kind == o.kind && j.witness == o.witness && j.interval == o.interval && j.timeout == o.timeout && j.spec == o.spec &&
 		sameConfig(reflect.ValueOf(*j.probe.Load()), reflect.ValueOf(*o.probe.Load()))
 }
 

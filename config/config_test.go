@@ -102,6 +102,7 @@ expect: { body: '$${NOT_SET}' }
 extra: {}
 steps:
   - { run: "${TEXT}", token: x }
+  - { run: "$$${TEXT}", token: y }
 by_name: { first: { run: a, token: "${SECRET}" } }
 proxy: before ${PORT} after`)
 	no := false
@@ -114,7 +115,7 @@ proxy: before ${PORT} after`)
 		Status:    []int{200, -1}, Codes: []uint8{7}, Words: Supported{"one", "two"}, Depth: "tcp",
 		Size: 8443, Ratio: 1000, Fast: true, Maybe: &no, Within: 36*time.Hour + 30*time.Minute, Level: incident.P1,
 		Expect: testExpect{Body: "${NOT_SET}", Count: 7}, Extra: &testExpect{Count: 7},
-		Steps:  []testStep{{Run: "not a number", Token: secret.New("x")}},
+		Steps:  []testStep{{Run: "not a number", Token: secret.New("x")}, {Run: "$${TEXT}", Token: secret.New("y")}},
 		ByName: map[string]testStep{"first": {Run: "a", Token: secret.New("hunter2-from-env")}},
 	}
 	if diff := cmp.Diff(want, p, revealed, cmp.AllowUnexported(testProbe{})); diff != "" {

@@ -26,7 +26,7 @@ const minSecret = 4
 
 var (
 	variable         = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
-	escaped          = regexp.MustCompile(`^\$\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+	escaped          = regexp.MustCompile(`^\$\$+\{[A-Za-z_][A-Za-z0-9_]*\}$`) // one $ is taken away, so that every text can be written
 	unquotedVariable = regexp.MustCompile(`[{\[].*[^"'$]\$\{`)
 	decimal          = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
 )

@@ -23,6 +23,10 @@ func TestAim(t *testing.T) {
 		{"rdp behind a gateway", &probes.RDP{Gateway: "https://gw.acme.example"}, probes.Aim{Host: "gw.acme.example", Port: 443}},
 		{"https", &probes.HTTP{URL: "https://acme.example/login", Method: "GET", MaxBody: 1}, probes.Aim{Host: "acme.example", Port: 443}},
 		{"http with a port", &probes.HTTP{URL: "http://acme.example:85/", Method: "GET", MaxBody: 1}, probes.Aim{Host: "acme.example", Port: 85}},
+		{"perfion", &probes.Perfion{URL: "https://acme-api.example"}, probes.Aim{Host: "acme-api.example", Port: 443}},
+		{"perfion through a proxy", &probes.Perfion{URL: "https://acme-api.example", Proxy: secret.New("http://proxy.example:3128")}, probes.Aim{Host: "proxy.example", Port: 3128}},
+		{"mssql", &probes.MSSQL{Address: "acme.database.example:1433"}, probes.Aim{Host: "acme.database.example", Port: 1433}},
+		{"browser", &probes.Browser{URL: "https://acme.example/"}, probes.Aim{Host: "acme.example", Port: 443}},
 		{"http through a proxy", &probes.HTTP{URL: "https://acme.example/", Method: "GET", MaxBody: 1, Proxy: secret.New("http://user:s3cret@proxy.example:3128")}, probes.Aim{Host: "proxy.example", Port: 3128}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -43,6 +43,8 @@ type HTTP struct {
 	MaxBody            int64        `yaml:"max_body" default:"1048576" doc:"Bytes of the answer, decompressed, after which reading stops; what was read is judged. At most 64 MiB."`
 	Version            string       `yaml:"version" default:"auto" enum:"auto,http1,http2" doc:"HTTP version: HTTP/2 where an https server offers it (auto), HTTP/1.1 only, or HTTP/2 and nothing else."`
 
+	Describe bool `yaml:"-"` // keep the evidence of a good answer too, its title among it
+
 	target    *url.URL
 	header    http.Header // for the configured host, with its credential
 	anonymous http.Header // for the configured host, once it refused user and password

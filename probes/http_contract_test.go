@@ -138,18 +138,18 @@ func endlessPeers() []probetest.Scenario {
 
 func slowPeers() []probetest.Scenario {
 	return []probetest.Scenario{
-		slow("slow headers", "the answer began, but did not finish within 500ms", on(func(t *testing.T) string {
+		slow("slow headers", "the answer began, but did not finish", on(func(t *testing.T) string {
 			return probetest.Listen(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4096))
 				probetest.Drip("HTTP/1.1 200 OK\r\n")(conn)
 			})
 		})),
-		slow("slow body", "the answer began, but did not finish within 500ms", serves(func(w http.ResponseWriter, r *http.Request) {
+		slow("slow body", "the answer began, but did not finish", serves(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "Perfion")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		})),
-		slow("slow answer", "connected, but no answer within 500ms", serves(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })),
+		slow("slow answer", "connected, but no answer", serves(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })),
 	}
 }
 

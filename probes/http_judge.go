@@ -50,6 +50,9 @@ func (p *HTTP) judge(ctx context.Context, rec *Recorder, step hop, response *htt
 		rec.evidence(response, body)
 		return rec.Finish(outcome, reason, "%s", detail)
 	}
+	if p.Describe {
+		rec.evidence(response, body)
+	}
 	return rec.Up()
 }
 

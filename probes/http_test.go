@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -83,6 +84,22 @@ func TestHTTPVerdict(t *testing.T) {
 			kind, _ := probes.Lookup("http")
 			probetest.Check(t, kind, r)
 		})
+	}
+}
+
+// TestHTTPDescribe states that the evidence of a good answer is kept where it is wanted, and only there.
+func TestHTTPDescribe(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<title>Perfion</title>") }))
+	t.Cleanup(server.Close)
+	for _, wanted := range []bool{false, true} {
+		p := &probes.HTTP{URL: server.URL, MaxBody: 1 << 10, Version: "auto", Describe: wanted}
+		if faults := p.Validate(); len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		r := p.Probe(t.Context())
+		if r.Outcome != probes.Up || slices.Contains(r.Facts, probes.Fact{Name: "title", Value: "Perfion"}) != wanted {
+			t.Errorf("wanted %t: %+v", wanted, r)
+		}
 	}
 }
 

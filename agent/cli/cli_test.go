@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 //	until TEXT COMMAND...  the command is run until its output matches the regular expression
 //	receiver FILE LAG [deaf] a webhook receiver, one that takes no update where it is deaf; FILE is a configuration with desks for it
 //	month FILE             writes a store with a day of October 2024 and an incident in it
+//	hostport NAME URL      NAME becomes the host and port of the address
 //	trace FILE             writes two days of a series as CSV: an outage, a slow hour, bursts
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
 
@@ -62,6 +63,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"record": writeRecord, "scene": startScene, "target": startTarget, "break": breaking(true), "mend": breaking(false), "certificate": makeCertificate,
 			"agent": startAgent, "stops": stopAgent, "exits": exits, "until": until, "trace": writeTrace, "month": writeMonth, "receiver": startReceiver,
+			"hostport": hostPort,
 		},
 	})
 }
@@ -109,6 +111,14 @@ func breaking(broken bool) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, _ bool, args []string) {
 		fixtureOf(ts).targets[args[0]].broken.Store(broken)
 	}
+}
+
+func hostPort(ts *testscript.TestScript, _ bool, args []string) {
+	_, address, ok := strings.Cut(args[1], "://")
+	if !ok {
+		ts.Fatalf("%s is no address", args[1])
+	}
+	ts.Setenv(args[0], address)
 }
 
 func makeCertificate(ts *testscript.TestScript, _ bool, _ []string) {

@@ -34,6 +34,9 @@ const (
 // made, not as defaults of the flags: help prints defaults, and an address may hold a password.
 type client struct {
 	url, tokenFile, caFile string
+
+	flag string       // that the address was given by; "": --url or FIRSTCALL_URL
+	kept *http.Client // makes every call; nil: each has its own connection
 }
 
 func (c *client) add(cmd *cobra.Command) {
@@ -47,7 +50,7 @@ func (c *client) address() (*url.URL, error) {
 	raw := cmp.Or(c.url, os.Getenv("FIRSTCALL_URL"), defaultURL)
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usage("--url: %s is not the address of an agent: want %s or the like", secret.RedactURL(raw), defaultURL)
+		return nil, usage(cmp.Or(c.flag, "--url")+": %s is not the address of an agent: want %s or the like", secret.RedactURL(raw), defaultURL)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u, nil
@@ -73,10 +76,12 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 	if err != nil {
 		return err
 	}
-	defer h.CloseIdleConnections()
+	if h != c.kept {
+		defer h.CloseIdleConnections()
+	}
 	resp, err := h.Do(req)
 	if err != nil {
-		return explain(base, err)
+		return explain(base, err, cmp.Or(c.flag, "--url or FIRSTCALL_URL"))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
@@ -139,6 +144,9 @@ func (c *client) authorize(req *http.Request, base *url.URL) error {
 
 // http returns the client that makes the call.
 func (c *client) http() (*http.Client, error) {
+	if c.kept != nil {
+		return c.kept, nil
+	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	if name := cmp.Or(c.caFile, os.Getenv("FIRSTCALL_CA_FILE")); name != "" {
 		pem, err := readBounded(name, 1<<20)
@@ -167,7 +175,7 @@ func readBounded(name string, limit int64) ([]byte, error) {
 func shown(u *url.URL) string { return secret.RedactURL(u.String()) }
 
 // explain says what to do where no answer came.
-func explain(base *url.URL, err error) error {
+func explain(base *url.URL, err error, flag string) error {
 	var dial *net.OpError
 	var record tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
@@ -179,7 +187,7 @@ func explain(base *url.URL, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the agent at %s did not answer in time: its log may say why", at)
 	case errors.As(err, &dial) && dial.Op == "dial" && !errors.Is(err, context.Canceled):
-		return fmt.Errorf("no agent answers at %s: start one with 'firstcall run', or name another with --url or FIRSTCALL_URL (%w)", at, dial.Err)
+		return fmt.Errorf("no agent answers at %s: start one with 'firstcall run', or name another with %s (%w)", at, flag, dial.Err)
 	default:
 		return fmt.Errorf("the agent at %s did not answer; check the address (--url) and its log: %w", at, secret.RedactError(err))
 	}

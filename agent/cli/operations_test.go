@@ -43,17 +43,27 @@ func TestOperationsQuotesRealMessages(t *testing.T) {
 	}
 }
 
-// TestOperationsNamesRealMetrics does the same for metrics.
-func TestOperationsNamesRealMetrics(t *testing.T) {
-	text, catalogue := read(t, "docs/operations.md"), read(t, "agent/metrics/testdata/catalogue.golden")
-	names := regexp.MustCompile(`\b(?:firstcall_[a-z_]+|probe_[a-z_]+)\b`).FindAllString(text, -1)
-	for _, name := range names {
-		if !strings.Contains(catalogue, name+"{") {
-			t.Errorf("there is no metric %s", name)
+// TestAlertsQuoteRealMessages does the same for the sections of the alerts, whose messages stand among keys and commands.
+func TestAlertsQuoteRealMessages(t *testing.T) {
+	_, text, found := strings.Cut(read(t, "docs/operations.md"), "\n### FirstcallGone")
+	text, _, ends := strings.Cut(text, "\n## ")
+	if !found || !ends {
+		t.Fatal("docs/operations.md has no alerts")
+	}
+	code, messages := literals(t), 0
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+		if command, _, more := strings.Cut(m[1], " "); !more || command == "firstcall" || command == "systemctl" || command == "severity:" || command == "grafana_dashboard:" {
+			continue
+		}
+		messages++
+		for part := range strings.SplitSeq(m[1], "…") {
+			if part = strings.Trim(part, " :;,"); !strings.Contains(code, part) {
+				t.Errorf("no code says %q (of %q)", part, m[1])
+			}
 		}
 	}
-	if len(names) < 20 {
-		t.Errorf("%d metrics are named: they are not found as they should be", len(names))
+	if messages < 20 {
+		t.Errorf("%d messages are quoted: they are not found as they should be", messages)
 	}
 }
 

@@ -86,7 +86,7 @@ func newRoot() *cobra.Command {
 		Long: "firstcall probes a customer's hosted solution, tells a total outage from a latency regression, and has one case\n" +
 			"open at the Operations Centre, at the contract's priority, before the customer notices.\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted. 'probe' alone follows the\nNagios plugin form.",
-		Example:       "  firstcall demo\n  firstcall run --config.file acme.yaml\n  firstcall cases list",
+		Example:       "  firstcall demo\n  firstcall init\n  firstcall run --config.file acme.yaml\n  firstcall cases list",
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -95,7 +95,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("firstcall {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exitError{exitUsage, wrongFlag(cmd, err)} })
 	root.SetHelpCommand(newHelp(root))
-	root.AddCommand(newRun(), newProbe(), newCases(), newDesk(), newMaintenance(), newSilence(), newReplay(), newReport(), newDetect(), newHealth(), newDemo(), newVersion())
+	root.AddCommand(newInit(), newRun(), newWatch(), newProbe(), newCases(), newDesk(), newMaintenance(), newSilence(), newReplay(), newReport(), newDetect(), newHealth(), newDemo(), newVersion())
 	root.InitDefaultCompletionCmd("completion") // now, so that its arguments are checked as every other command's
 	checkArgs(root)
 	return root

@@ -1,9 +1,11 @@
 // Package metrics counts what the agent does, for Prometheus. It observes: nothing waits for it.
 //
 // What changes with every result is kept per probe in a Series, small enough for thousands of probes; what the agent knows
-// anyway is read when Prometheus asks, through a Snapshot. The names and labels are a promise: testdata/catalogue.golden
-// lists them.
+// anyway is read when Prometheus asks, through a Snapshot. The names and labels are a promise: docs/metrics.md
+// lists them, made from this package by go generate.
 package metrics
+
+//go:generate go test -run TestEveryMetricIsDocumented -update .
 
 import (
 	"iter"
@@ -15,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // Snapshot is what the agent knows of itself at one instant.
@@ -33,10 +37,15 @@ type Snapshot struct {
 	OldestPending   time.Duration
 	Cases           reconcile.Status // what desks and notifiers have not heard, and how the reaction clocks run
 	Stuck           int              // runs that did not return after their deadline
+	Ready           bool             // whether every probe ran once since the start
+	Beats           bool             // whether a heartbeat is configured
+	BeatFails       bool             // whether the newest one was held back or not answered
 	Heartbeat       time.Time        // last one that was answered
 	Digest          string           // of the configuration in force
 	ReloadOK        bool             // whether the newest configuration is in force
 	Loaded          time.Time        // when the configuration in force was loaded
+	Components      []engine.ComponentView
+	Kind            func(probe string) string // of a configured probe
 	Baselines       iter.Seq[Baseline]
 	Accounts        map[string]bool // by the probe that uses one of its own: whether it is refused
 }
@@ -162,11 +171,16 @@ var (
 	descStorePending = gauge("firstcall_store_pending", "Steps of the judgement and results that wait for the store.", "what")
 	descStoreFailing = gauge("firstcall_store_failing", "1 while state cannot be written.")
 	descCasePending  = gauge("firstcall_case_pending", "Incidents whose case is not yet as it should be.")
-	descCaseOldest   = gauge("firstcall_case_oldest_pending_seconds", "For how long the oldest of these has waited.")
-	descCaseAge      = gauge("firstcall_case_pending_seconds", "For how long the oldest thing that a desk has not heard yet has waited; 0 while it knows all.", "desk")
+	descCaseOldest   = gauge("firstcall_case_oldest_pending_seconds", "For how long the oldest of the incidents whose case is not yet as it should be has waited.")
+	descCaseAge      = gauge("firstcall_case_pending_seconds", "For how long the oldest thing that a desk has not heard yet has waited, by the priority of the incident; 0 while it knows all.", "desk", "priority")
 	descCaseFailures = gauge("firstcall_case_failures", "Attempts that failed in a row, of the case at a desk that failed most often; 0 while none fails.", "desk")
 	descNoticeAge    = gauge("firstcall_notice_pending_seconds", "For how long the oldest notice that a notifier has not delivered yet has waited, quiet hours left out; 0 while all are.", "notifier")
 	descMargin       = gauge("firstcall_case_reaction_margin_seconds", "Reaction time that is left, in supported time, to the open incident that is due first, by priority; negative: nobody took it in time. Absent while every incident of that priority is taken.", "priority")
+	descUntaken      = gauge("firstcall_case_untaken", "Open incidents with a case to which nobody has reacted yet, by priority; absent of an agent without desks.", "priority")
+	descReady        = gauge("firstcall_ready", "1 once every probe with an interval ran since the start.")
+	descBeatFails    = gauge("firstcall_heartbeat_failing", "1 while the newest heartbeat was held back or the outside watchdog did not answer it; absent when none is configured.")
+	descState        = gauge("firstcall_component_state", "How a component fares, the greater the worse: 0 up, 1 not up inside a maintenance window, 2 unknown, 3 degraded, 4 down.", "component")
+	descProbe        = gauge("firstcall_probe_info", "Which component a probe is of, and of what kind it is; always 1. Witnesses are of none and not shown.", "probe", "component", "kind")
 	descStuck        = gauge("firstcall_probe_runs_stuck", "Runs of probes that did not return after their deadline.")
 	descHeartbeat    = gauge("firstcall_last_heartbeat_timestamp_seconds", "When the outside watchdog last answered a heartbeat, in Unix seconds; absent before the first.")
 	descReloadOK     = gauge("firstcall_config_last_reload_successful", "1 when the newest configuration is in force, 0 when it was refused and the old one goes on.")
@@ -183,7 +197,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descRuns, descDurations, descSuccess, descDuration, descExpiry, descNumber, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
 		descStoreFailing, descCasePending, descCaseOldest, descCaseAge, descCaseFailures, descNoticeAge, descMargin, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
-		descLearnt, descExpected, descSlow, descAccountOff,
+		descLearnt, descExpected, descSlow, descAccountOff, descUntaken, descReady, descBeatFails, descState, descProbe,
 	} {
 		ch <- d
 	}
@@ -230,12 +244,17 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 	if !s.Heartbeat.IsZero() {
 		put(descHeartbeat, seconds(s.Heartbeat))
 	}
+	put(descReady, truth(s.Ready))
+	if s.Beats {
+		put(descBeatFails, truth(s.BeatFails))
+	}
 	put(descReloadOK, truth(s.ReloadOK))
 	put(descReloadTime, seconds(s.Loaded))
 	put(descConfig, 1, s.Digest[:min(12, len(s.Digest))])
 	for probe, off := range s.Accounts {
 		put(descAccountOff, truth(off), probe)
 	}
+	collectComponents(put, s)
 	if s.Baselines == nil {
 		return
 	}
@@ -252,15 +271,48 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 
 func collectCases(put func(d *prometheus.Desc, v float64, labels ...string), s reconcile.Status) {
 	for desk, b := range s.Desks {
-		put(descCaseAge, b.Oldest.Seconds(), desk)
+		for p := incident.P1; p <= incident.P4; p++ {
+			put(descCaseAge, b.Waits[p].Seconds(), desk, p.String())
+		}
 		put(descCaseFailures, float64(b.Failures), desk)
 	}
 	for notifier, b := range s.Notifiers {
 		put(descNoticeAge, b.Oldest.Seconds(), notifier)
 	}
+	for p := incident.P1; p <= incident.P4 && len(s.Desks) > 0; p++ {
+		put(descUntaken, float64(s.Untaken[p]), p.String())
+	}
 	for priority, margin := range s.Reaction {
 		put(descMargin, margin.Seconds(), priority.String())
 	}
+}
+
+func collectComponents(put func(d *prometheus.Desc, v float64, labels ...string), s Snapshot) {
+	for _, c := range s.Components {
+		put(descState, badness(c), c.Name)
+		for _, i := range c.Instances {
+			for _, p := range i.Probes {
+				if kind := s.Kind(p.ID); kind != "" { // or a reload has just taken it away
+					put(descProbe, 1, p.ID, c.Name, kind)
+				}
+			}
+		}
+	}
+}
+
+// badness orders how a component fares, as the page does.
+func badness(c engine.ComponentView) float64 {
+	switch {
+	case c.Outcome == probes.Up:
+		return 0
+	case c.Maintenance != "":
+		return 1
+	case c.Outcome == probes.Degraded:
+		return 3
+	case c.Outcome == probes.Down:
+		return 4
+	}
+	return 2
 }
 
 func truth(b bool) float64 {

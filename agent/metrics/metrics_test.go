@@ -3,6 +3,7 @@ package metrics
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -30,10 +32,22 @@ func filled() *Metrics {
 			Tenant: "acme", Vantage: "here", Blind: true, Lagging: true, Lag: time.Second, StoreSteps: 2, StoreResults: 3,
 			CasePending: 1, OldestPending: 2 * time.Second, Heartbeat: start, Digest: "0123456789abcdef", ReloadOK: true, Loaded: start,
 			Cases: reconcile.Status{
-				Desks:     map[string]reconcile.Backlog{"soc": {Pending: 2, Oldest: 90 * time.Second, Failures: 7}, "mailbox": {}},
+				Desks: map[string]reconcile.Backlog{
+					"soc": {Pending: 2, Oldest: 90 * time.Second, Failures: 7, Waits: [5]time.Duration{incident.P2: 90 * time.Second, incident.P4: time.Second}}, "mailbox": {},
+				},
 				Notifiers: map[string]reconcile.Backlog{"mail": {Pending: 1, Oldest: time.Minute, Failures: 3}, "chat": {}},
 				Reaction:  map[incident.Priority]time.Duration{incident.P1: -5 * time.Minute, incident.P3: time.Hour},
+				Untaken:   map[incident.Priority]int{incident.P1: 2, incident.P3: 1},
 			},
+			Ready: true, Beats: true, BeatFails: true,
+			Components: []engine.ComponentView{
+				{Name: "web-client", Outcome: probes.Up, Maintenance: "patches", Instances: []engine.InstanceView{{Probes: []engine.ProbeView{{ID: "web/http"}, {ID: "web/gone"}}}}},
+				{Name: "backend", Outcome: probes.Down},
+				{Name: "files", Outcome: probes.Degraded},
+				{Name: "mail", Outcome: probes.Down, Maintenance: "patches"},
+				{Name: "print"},
+			},
+			Kind:      func(probe string) string { return map[string]string{"web/http": "http"}[probe] },
 			Baselines: slices.Values([]Baseline{{Probe: "web/http", Days: 14, Expected: 118 * time.Millisecond, Limit: 143 * time.Millisecond}, {Probe: "web/tls"}}),
 			Accounts:  map[string]bool{"desktop/rdp": true, "pool/avd-pool": false},
 			Incidents: []incident.Incident{
@@ -59,42 +73,51 @@ func filled() *Metrics {
 	return m
 }
 
-func TestNamesAndLabelsAreTheCatalogue(t *testing.T) {
+// TestEveryMetricIsDocumented states that docs/metrics.md has every metric with its labels, and no other.
+func TestEveryMetricIsDocumented(t *testing.T) {
 	families, err := filled().Gatherer().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
+	b.WriteString("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n")
 	for _, f := range families {
-		if strings.HasPrefix(f.GetName(), "go_") || strings.HasPrefix(f.GetName(), "process_") {
-			continue // theirs, not ours
+		if foreign(f.GetName()) {
+			continue
 		}
 		labels := map[string]bool{}
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = true
+				labels["`"+l.GetName()+"`"] = true
 			}
 		}
-		names := make([]string, 0, len(labels))
-		for name := range labels {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		fmt.Fprintf(&b, "%s{%s} %s\n\t%s\n", f.GetName(), strings.Join(names, ","), strings.ToLower(f.GetType().String()), f.GetHelp())
+		names := strings.Join(slices.Sorted(maps.Keys(labels)), ", ")
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), names, f.GetHelp())
 	}
-	const golden = "testdata/catalogue.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
+	const page, begin, end = "../../docs/metrics.md", "<!-- table, made by go generate -->\n", "<!-- end of table -->"
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("the catalogue of metrics changed; dashboards and alert rules depend on it (-want +got, rewrite with -update):\n%s", diff)
+	before, rest, ok := strings.Cut(string(text), begin)
+	table, after, found := strings.Cut(rest, end)
+	if !ok || !found {
+		t.Fatalf("%s has lost the marks around its table", page)
 	}
+	if *update {
+		if err := os.WriteFile(page, []byte(before+begin+b.String()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(table, b.String()); diff != "" {
+		t.Errorf("the metrics changed; dashboards and alert rules depend on them (-want +got, rewrite with make generate):\n%s", diff)
+	}
+}
+
+// foreign reports whether a metric is client_golang's own.
+func foreign(name string) bool {
+	return strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_")
 }
 
 func TestPromlintIsClean(t *testing.T) {
@@ -187,22 +210,62 @@ func TestWhatIsNotDelivered(t *testing.T) {
 # TYPE firstcall_case_failures gauge
 firstcall_case_failures{desk="mailbox"} 0
 firstcall_case_failures{desk="soc"} 7
-# HELP firstcall_case_pending_seconds For how long the oldest thing that a desk has not heard yet has waited; 0 while it knows all.
+# HELP firstcall_case_pending_seconds For how long the oldest thing that a desk has not heard yet has waited, by the priority of the incident; 0 while it knows all.
 # TYPE firstcall_case_pending_seconds gauge
-firstcall_case_pending_seconds{desk="mailbox"} 0
-firstcall_case_pending_seconds{desk="soc"} 90
+firstcall_case_pending_seconds{desk="mailbox",priority="P1"} 0
+firstcall_case_pending_seconds{desk="mailbox",priority="P2"} 0
+firstcall_case_pending_seconds{desk="mailbox",priority="P3"} 0
+firstcall_case_pending_seconds{desk="mailbox",priority="P4"} 0
+firstcall_case_pending_seconds{desk="soc",priority="P1"} 0
+firstcall_case_pending_seconds{desk="soc",priority="P2"} 90
+firstcall_case_pending_seconds{desk="soc",priority="P3"} 0
+firstcall_case_pending_seconds{desk="soc",priority="P4"} 1
 # HELP firstcall_case_reaction_margin_seconds Reaction time that is left, in supported time, to the open incident that is due first, by priority; negative: nobody took it in time. Absent while every incident of that priority is taken.
 # TYPE firstcall_case_reaction_margin_seconds gauge
 firstcall_case_reaction_margin_seconds{priority="P1"} -300
 firstcall_case_reaction_margin_seconds{priority="P3"} 3600
+# HELP firstcall_case_untaken Open incidents with a case to which nobody has reacted yet, by priority; absent of an agent without desks.
+# TYPE firstcall_case_untaken gauge
+firstcall_case_untaken{priority="P1"} 2
+firstcall_case_untaken{priority="P2"} 0
+firstcall_case_untaken{priority="P3"} 1
+firstcall_case_untaken{priority="P4"} 0
 # HELP firstcall_notice_pending_seconds For how long the oldest notice that a notifier has not delivered yet has waited, quiet hours left out; 0 while all are.
 # TYPE firstcall_notice_pending_seconds gauge
 firstcall_notice_pending_seconds{notifier="chat"} 0
 firstcall_notice_pending_seconds{notifier="mail"} 60
 `
-	names := []string{"firstcall_case_failures", "firstcall_case_pending_seconds", "firstcall_case_reaction_margin_seconds", "firstcall_notice_pending_seconds"}
+	names := []string{"firstcall_case_failures", "firstcall_case_pending_seconds", "firstcall_case_reaction_margin_seconds", "firstcall_case_untaken", "firstcall_notice_pending_seconds"}
 	if err := testutil.GatherAndCompare(filled().Gatherer(), strings.NewReader(want), names...); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHowComponentsFare states that a greater state is a worse one, and that a maintenance window excuses what is not up.
+func TestHowComponentsFare(t *testing.T) {
+	const want = `
+# HELP firstcall_component_state How a component fares, the greater the worse: 0 up, 1 not up inside a maintenance window, 2 unknown, 3 degraded, 4 down.
+# TYPE firstcall_component_state gauge
+firstcall_component_state{component="backend"} 4
+firstcall_component_state{component="files"} 3
+firstcall_component_state{component="mail"} 1
+firstcall_component_state{component="print"} 2
+firstcall_component_state{component="web-client"} 0
+# HELP firstcall_probe_info Which component a probe is of, and of what kind it is; always 1. Witnesses are of none and not shown.
+# TYPE firstcall_probe_info gauge
+firstcall_probe_info{component="web-client",kind="http",probe="web/http"} 1
+`
+	if err := testutil.GatherAndCompare(filled().Gatherer(), strings.NewReader(want), "firstcall_component_state", "firstcall_probe_info"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhatIsNotConfiguredIsAbsent states that an agent without a heartbeat and without desks shows no series of theirs.
+func TestWhatIsNotConfiguredIsAbsent(t *testing.T) {
+	m := New("dev", start, func() Snapshot { return Snapshot{} })
+	names := []string{"firstcall_heartbeat_failing", "firstcall_case_untaken", "firstcall_case_pending_seconds"}
+	if n, err := testutil.GatherAndCount(m.Gatherer(), names...); err != nil || n != 0 {
+		t.Errorf("%d series (%v); want none", n, err)
 	}
 }
 

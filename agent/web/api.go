@@ -27,7 +27,8 @@ const (
 type Status struct {
 	Headline  Headline            `json:"headline"`
 	Tenant    string              `json:"tenant"`
-	At        time.Time           `json:"at"` // of the view
+	TimeZone  string              `json:"time_zone"` // the tenant's, in which the headline's times stand
+	At        time.Time           `json:"at"`        // of the view
 	Outcome   probes.Outcome      `json:"outcome"`
 	Blind     bool                `json:"blind"`
 	Incidents []incident.Incident `json:"incidents"` // open ones, most urgent first
@@ -38,7 +39,7 @@ type Status struct {
 func (s *site) apiStatus(r *http.Request) (any, error) {
 	n := s.look(r.Context(), 1)
 	return Status{
-		Headline: n.headline(), Tenant: n.view.Tenant, At: n.view.At, Outcome: n.view.Outcome, Blind: n.view.Blind,
+		Headline: n.headline(), Tenant: n.view.Tenant, TimeZone: s.Zone.String(), At: n.view.At, Outcome: n.view.Outcome, Blind: n.view.Blind,
 		Incidents: list(n.open), Health: n.health, Version: s.Version,
 	}, nil
 }

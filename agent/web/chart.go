@@ -57,7 +57,7 @@ func (c *chart) x(t time.Time) float64 {
 func (c *chart) y(v float64) float64 { return chartTall * (1 - min(max(v/c.most, 0), 1)) }
 
 func (c *chart) rect(class string, x1, x2, y1, y2 float64, title string) {
-	fmt.Fprintf(c, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f">`, class, x1, y1, max(x2-x1, 1), max(y2-y1, 0))
+	fmt.Fprintf(&c.Builder, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f">`, class, x1, y1, max(x2-x1, 1), max(y2-y1, 0))
 	if title != "" {
 		c.WriteString("<title>" + template.HTMLEscapeString(clean(title)) + "</title>")
 	}
@@ -66,14 +66,14 @@ func (c *chart) rect(class string, x1, x2, y1, y2 float64, title string) {
 
 func (c *chart) line(class string, v float64) {
 	if y := c.y(v); v > 0 && v <= c.most {
-		fmt.Fprintf(c, `<path class="%s" d="M0 %.1fH%d"/>`, class, y, chartWide)
+		fmt.Fprintf(&c.Builder, `<path class="%s" d="M0 %.1fH%d"/>`, class, y, chartWide)
 	}
 }
 
 // open begins the markup; label says the chart in words.
 func (c *chart) open(tall int, label string) {
-	fmt.Fprintf(c, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s">`, chartWide, tall, template.HTMLEscapeString(label))
-	fmt.Fprintf(c, `<path class="rule" d="M0 .5H%dM0 %dH%dM0 %dH%d"/>`, chartWide, chartTall/2, chartWide, chartTall, chartWide)
+	fmt.Fprintf(&c.Builder, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s">`, chartWide, tall, template.HTMLEscapeString(label))
+	fmt.Fprintf(&c.Builder, `<path class="rule" d="M0 .5H%dM0 %dH%dM0 %dH%d"/>`, chartWide, chartTall/2, chartWide, chartTall, chartWide)
 }
 
 func (c *chart) close() template.HTML {
@@ -94,7 +94,7 @@ func (c *chart) behind(b backdrop, to time.Time, zone *time.Location) {
 		class := "mark " + strings.ToLower(strings.Trim(i.Highest.String(), "-"))
 		title := fmt.Sprintf("%s %s, since %s", i.Highest, i.AtWorst().Title, clock(i.Started, to, zone))
 		c.rect(strings.TrimSpace(class), c.x(i.Started), c.x(end), 0, chartTall, title)
-		fmt.Fprintf(c, `<path class="%s edge" d="M%.1f 0V%d"/>`, class, c.x(i.Started), chartTall)
+		fmt.Fprintf(&c.Builder, `<path class="%s edge" d="M%.1f 0V%d"/>`, class, c.x(i.Started), chartTall)
 	}
 }
 
@@ -115,7 +115,7 @@ func (s *site) latencyChart(d series, b backdrop, name string) figure {
 		c.line("slow", float64(b.slow))
 	}
 	c.line("limit", float64(b.limit))
-	c.strip(d, b, s.Zone)
+	c.strip(d, b)
 	return figure{c.close(), latency(time.Duration(c.most)), latency(time.Duration(c.most / 2))}
 }
 
@@ -142,7 +142,7 @@ func (c *chart) area(d series, phase int) {
 		}
 	}
 	if path.Len() > 0 {
-		fmt.Fprintf(c, `<path class="phase%d" d="%s"/>`, phase%6, path.String())
+		fmt.Fprintf(&c.Builder, `<path class="phase%d" d="%s"/>`, phase%6, path.String())
 	}
 }
 
@@ -165,15 +165,15 @@ func (c *chart) dots(d series) {
 		}
 	}
 	if typical.Len() > 0 {
-		fmt.Fprintf(c, `<path class="typical" d="%s"/>`, typical.String())
+		fmt.Fprintf(&c.Builder, `<path class="typical" d="%s"/>`, typical.String())
 	}
 	if slowest.Len() > 0 {
-		fmt.Fprintf(c, `<path class="slowest" d="%s"/>`, slowest.String())
+		fmt.Fprintf(&c.Builder, `<path class="slowest" d="%s"/>`, slowest.String())
 	}
 }
 
 // strip draws below the chart how each slice came out, with the shapes of the outcome bars.
-func (c *chart) strip(d series, b backdrop, zone *time.Location) {
+func (c *chart) strip(d series, b backdrop) {
 	paths := map[string]*strings.Builder{}
 	add := func(class, format string, args ...any) {
 		if paths[class] == nil {
@@ -199,7 +199,7 @@ func (c *chart) strip(d series, b backdrop, zone *time.Location) {
 	}
 	for _, class := range []string{"up", "degraded", "down", "unknown", "maintenance"} {
 		if p := paths[class]; p != nil {
-			fmt.Fprintf(c, `<path class="bar %s" d="%s"/>`, class, p.String())
+			fmt.Fprintf(&c.Builder, `<path class="bar %s" d="%s"/>`, class, p.String())
 		}
 	}
 }
@@ -288,7 +288,7 @@ func (s *site) numberChart(d series, b backdrop, k int, kind probes.NumberKind, 
 		}
 	}
 	if path.Len() > 0 {
-		fmt.Fprintf(c, `<path class="number" d="%s"/>`, path.String())
+		fmt.Fprintf(&c.Builder, `<path class="number" d="%s"/>`, path.String())
 	}
 	if limited {
 		c.line("limit", limit)
@@ -297,10 +297,8 @@ func (s *site) numberChart(d series, b backdrop, k int, kind probes.NumberKind, 
 }
 
 func numberTold(d series, k int, kind probes.NumberKind) string {
-	for i := len(d.Slices) - 1; i >= 0; i-- {
-		if d.Slices[i].Has[k] {
-			return strings.ReplaceAll(kind.Name, "_", " ") + ", newest " + kind.Format(d.Slices[i].Numbers[k])
-		}
+	if last := lastNumber(d, k); last != nil {
+		return strings.ReplaceAll(kind.Name, "_", " ") + ", newest " + kind.Format(*last)
 	}
 	return strings.ReplaceAll(kind.Name, "_", " ") + ": nothing was measured"
 }

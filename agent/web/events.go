@@ -75,7 +75,7 @@ func (s *site) see() sight {
 	for p := range probesOf(g.view) {
 		parts = append(parts, part{p.ID, p.Outcome.String(), fmt.Sprint(p.Suspect, len(p.Findings))})
 		if p.Last != nil {
-			fmt.Fprint(results, p.ID, p.Last.Start.UnixNano())
+			_, _ = fmt.Fprint(results, p.ID, p.Last.Start.UnixNano()) // to a hash
 		}
 	}
 	tales := map[string]any{}

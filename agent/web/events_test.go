@@ -34,7 +34,7 @@ func follow(t *testing.T, url, last string) *following {
 	if last != "" {
 		r.Header.Set("Last-Event-ID", last)
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r) //nolint:bodyclose // close does so
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,12 +107,12 @@ func (d *series) take(results []probes.Result, interval time.Duration) {
 		}
 	}
 	for first := 0; first < len(results); {
-		at := results[first].Start.Sub(d.From) / width
+		at := int64(results[first].Start.Sub(d.From) / width)
 		end := first
-		for end < len(results) && results[end].Start.Sub(d.From)/width == at {
+		for end < len(results) && int64(results[end].Start.Sub(d.From)/width) == at {
 			end++
 		}
-		from := d.From.Add(at * width)
+		from := d.From.Add(width * time.Duration(at))
 		d.Slices = append(d.Slices, d.slice(from, from.Add(width), results[first:end]))
 		first = end
 	}

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,7 +31,7 @@ func post(t *testing.T, h http.Handler, target string, form url.Values, change .
 func signedIn(t *testing.T, h http.Handler, name string) func(*http.Request) {
 	t.Helper()
 	w := post(t, h, "/login", url.Values{"name": {name}, "token": {token}}, own)
-	cookies := w.Result().Cookies() //nolint:bodyclose // of a recorder
+	cookies := w.Result().Cookies()
 	if w.Code != 303 || len(cookies) != 1 {
 		t.Fatalf("sign-in: %d %s", w.Code, w.Body)
 	}
@@ -147,10 +148,7 @@ func TestForms(t *testing.T) {
 	silence := url.Values{"kind": {"silence"}, "incident": {id}, "minutes": {"60"}, "reason": {"known"}}
 	upkeep := url.Values{"kind": {"maintenance"}, "component": {"backend", "web-client"}, "minutes": {"120"}, "reason": {"patches"}}
 	with := func(v url.Values, name string, values ...string) url.Values {
-		all := url.Values{}
-		for k, x := range v {
-			all[k] = x
-		}
+		all := maps.Clone(v)
 		all[name] = values
 		return all
 	}

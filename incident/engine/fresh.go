@@ -14,9 +14,9 @@ const (
 	lookMost  = 10              // of those at most so many at once
 )
 
-// hear notes what the newest run says, where it says anything.
+// hear notes what the newest run says, where it says anything. One of a late agent may speak for the target only: that it answers.
 func (p *probe) hear(r *probes.Result) {
-	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome != probes.Up || r.Start.Before(p.freshAt) {
+	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome == probes.Down || r.Start.Before(p.freshAt) {
 		return
 	}
 	p.fresh, p.freshAt = r.Outcome, r.Start

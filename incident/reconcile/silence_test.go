@@ -41,7 +41,8 @@ func TestSilence(t *testing.T) {
 	}{
 		{
 			"of its component, before it began and beyond its end: nobody but the customer is told anything",
-			incident.Order{Components: []string{"web-client"}}, true, 20 * time.Minute, time.Hour, false, "", "opened resolved",
+			incident.Order{Components: []string{"web-client"}},
+			true, 20 * time.Minute, time.Hour, false, "", "opened resolved",
 		},
 		{"of its component, ended first: it is told then", incident.Order{Components: []string{"web-client"}}, true, time.Hour, 20 * time.Minute, false, "opened resolved", "opened status.1 resolved"},
 		{"of another component", incident.Order{Components: []string{"backend"}}, true, 20 * time.Minute, time.Hour, false, "opened resolved", "opened resolved"},

@@ -20,6 +20,7 @@ type Status struct {
 	// Reaction is the smallest margin of the reaction time (see sla.Clock) among the open incidents that nobody has taken, by their
 	// priority. A priority without such an incident is not in it.
 	Reaction map[incident.Priority]time.Duration
+	Untaken  map[incident.Priority]int // how many of them there are, by their priority
 }
 
 // Backlog is what one desk or notifier has not heard yet.
@@ -27,6 +28,9 @@ type Backlog struct {
 	Pending  int           // cases, or notices
 	Oldest   time.Duration // how long the oldest of them has been waiting, quiet hours left out; 0: none is
 	Failures int           // attempts that failed in a row, of the one that failed most often
+
+	// Waits is Oldest by the priority of the incident. It is kept of desks only.
+	Waits [incident.P4 + 1]time.Duration
 }
 
 // Status returns how the reconciler fares now. What waits is that of the newest look at the store; how long it waits is up to date.
@@ -37,9 +41,10 @@ func (r *Reconciler) Status() Status {
 	s := Status{
 		DeskErrors: map[string]string{}, NoticeErrors: map[string]string{}, Pending: r.load.all.pending, Oldest: r.load.all.age(now),
 		Desks: map[string]Backlog{}, Notifiers: map[string]Backlog{}, Reaction: map[incident.Priority]time.Duration{},
+		Untaken: map[incident.Priority]int{},
 	}
 	for name, t := range r.load.desks {
-		s.Desks[name] = Backlog{t.pending, t.age(now), t.failures}
+		s.Desks[name] = t.backlog(now)
 	}
 	for name, list := range r.load.notices {
 		s.Notifiers[name] = r.waitingFor(name, list, now)
@@ -49,6 +54,7 @@ func (r *Reconciler) Status() Status {
 		if least, ok := s.Reaction[u.incident.Priority]; !ok || k.Margin < least {
 			s.Reaction[u.incident.Priority] = k.Margin
 		}
+		s.Untaken[u.incident.Priority]++
 	}
 	for who, rows := range r.failing {
 		first := ""
@@ -99,6 +105,7 @@ type backlog struct {
 type tally struct {
 	pending, failures int
 	since             time.Time
+	first             [incident.P4 + 1]time.Time // since by priority; zero: none waits
 }
 
 // waiting is a notice that is due.
@@ -114,9 +121,12 @@ type untaken struct {
 	lead     incident.Case
 }
 
-func (t *tally) add(since time.Time, failures int) {
+func (t *tally) add(p incident.Priority, since time.Time, failures int) {
 	if t.pending == 0 || since.Before(t.since) {
 		t.since = since
+	}
+	if first := &t.first[p]; first.IsZero() || since.Before(*first) {
+		*first = since
 	}
 	t.pending++
 	t.failures = max(t.failures, failures)
@@ -127,6 +137,16 @@ func (t tally) age(now time.Time) time.Duration {
 		return 0
 	}
 	return max(0, now.Sub(t.since))
+}
+
+func (t tally) backlog(now time.Time) Backlog {
+	b := Backlog{Pending: t.pending, Oldest: t.age(now), Failures: t.failures}
+	for p, first := range t.first {
+		if !first.IsZero() {
+			b.Waits[p] = max(0, now.Sub(first))
+		}
+	}
+	return b
 }
 
 func (r *Reconciler) newBacklog() backlog {
@@ -160,13 +180,13 @@ func (b *backlog) count(r *Reconciler, s situation) {
 	for _, c := range s.cases { // a desk that is configured no more cannot be asked to resolve its case
 		known := slices.ContainsFunc(r.desks, func(d *deskLoop) bool { return d.Name == c.Desk })
 		if !known && !c.Settled {
-			b.wait(c.Desk, s.incident.Opened, c.Failures)
-			whole.add(s.incident.Opened, c.Failures)
+			b.wait(c.Desk, s.incident.Priority, s.incident.Opened, c.Failures)
+			whole.add(s.incident.Priority, s.incident.Opened, c.Failures)
 			r.fails("desk "+c.Desk, c.Incident, "the desk is no longer configured, but case "+c.Number+" there is not settled: resolve it by hand or configure the desk again")
 		}
 	}
 	if whole.pending > 0 {
-		b.all.add(whole.since, whole.failures)
+		b.all.add(s.incident.Priority, whole.since, whole.failures)
 	}
 }
 
@@ -182,16 +202,16 @@ func (b *backlog) countDesk(d *deskLoop, s situation, whole *tally) {
 	case ok && waits.Action == incident.DeliverCreate:
 		waits.Since = later(waits.Since, s.incident.Opened.Add(after))
 	case !ok && !c.Settled && !s.incident.Open() && c.GoodNoted.IsZero(): // resolved, and not verified
-		whole.add(s.incident.Closed, c.Failures)
+		whole.add(s.incident.Priority, s.incident.Closed, c.Failures)
 	}
 	if ok {
-		b.wait(d.Name, waits.Since, waits.Attempts)
-		whole.add(waits.Since, waits.Attempts)
+		b.wait(d.Name, s.incident.Priority, waits.Since, waits.Attempts)
+		whole.add(s.incident.Priority, waits.Since, waits.Attempts)
 	}
 }
 
-func (b *backlog) wait(desk string, since time.Time, failures int) {
+func (b *backlog) wait(desk string, p incident.Priority, since time.Time, failures int) {
 	t := b.desks[desk]
-	t.add(since, failures)
+	t.add(p, since, failures)
 	b.desks[desk] = t
 }

@@ -21,13 +21,13 @@ func TestStatusSaysWhatIsNotDelivered(t *testing.T) {
 			Desks: map[string]Backlog{"soc": {}}, Notifiers: map[string]Backlog{"mail": {}, "chat": {}},
 		}
 		got := w.life.Status()
-		got.Reaction = nil
+		got.Reaction, got.Untaken = nil, nil
 		if diff := cmp.Diff(calm, got); diff != "" {
 			w.t.Errorf("-want +got\n%s", diff)
 		}
 		w.recover(i)
 		w.wait(time.Minute)
-		calm.Reaction = map[incident.Priority]time.Duration{}
+		calm.Reaction, calm.Untaken = map[incident.Priority]time.Duration{}, map[incident.Priority]int{}
 		if diff := cmp.Diff(calm, w.life.Status()); diff != "" {
 			w.t.Errorf("when it is over: -want +got\n%s", diff)
 		}
@@ -47,6 +47,9 @@ func TestStatusSaysWhatIsNotDelivered(t *testing.T) {
 		s := w.life.Status()
 		if d := s.Desks["soc"]; d.Pending != 2 || d.Oldest != 2*time.Minute || d.Failures < 8 || d.Failures > 20 {
 			w.t.Errorf("soc %+v", d)
+		}
+		if waits := s.Desks["soc"].Waits; waits != [...]time.Duration{incident.P2: time.Minute, incident.P3: 2 * time.Minute, incident.P4: 0} {
+			w.t.Errorf("soc waits by priority %v", waits)
 		}
 		if d := s.Desks["mailbox"]; d != (Backlog{}) {
 			w.t.Errorf("a fallback that is not used yet: %+v", d)
@@ -125,11 +128,17 @@ func TestStatusShowsTheSmallestMargin(t *testing.T) {
 		if diff := cmp.Diff(want, w.life.Status().Reaction); diff != "" {
 			w.t.Errorf("-want +got\n%s", diff)
 		}
+		if diff := cmp.Diff(map[incident.Priority]int{incident.P2: 2, incident.P3: 1}, w.life.Status().Untaken); diff != "" {
+			w.t.Errorf("not taken: -want +got\n%s", diff)
+		}
 		c := w.theCase(first.ID, "soc")
 		w.soc.person(c.Number, "jonas", incident.CaseAcknowledged, "")
 		w.wait(time.Minute)
 		if got := w.life.Status().Reaction[incident.P2]; got != 39*time.Minute {
 			w.t.Errorf("after the first is taken: %s", got)
+		}
+		if got := w.life.Status().Untaken[incident.P2]; got != 1 {
+			w.t.Errorf("after the first is taken, %d are not", got)
 		}
 		w.stop()
 	})

@@ -27,7 +27,7 @@ type Rig struct {
 	People  People                  // who work at the system; required where the desk has Transitions
 	Cannot  []Ability               // what the system has no means for, so that nobody can be asked for it
 	Files   func(ref string) []Kept // the files of a case, as the system itself holds them; required where the desk takes files
-	Slow    time.Duration           // longest ordinary call; 0: 5 s
+	Slow    time.Duration           // longest ordinary call; 0: 30 s
 }
 
 // Ability is something that not every ticket system has a means for.
@@ -141,7 +141,7 @@ func fields(root string, p incident.Priority) desk.Fields {
 func (s *suite) within() context.Context {
 	slow := s.Slow
 	if slow == 0 {
-		slow = 5 * time.Second
+		slow = 30 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), slow)
 	s.Cleanup(cancel)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,6 +19,7 @@ type PrometheusOptions struct {
 	OpenMetrics string // the past, in the text format of OpenMetrics with times, ending with "# EOF"
 	Web         string // its web configuration (TLS, users), see exporter-toolkit; "": none
 	Flags       []string
+	Rules       string // a file of rules that it evaluates every second; "": none
 	Scrape      string // host:port whose /metrics it scrapes every second, as job "firstcall"; "": nothing
 }
 
@@ -49,6 +51,13 @@ func StartPrometheus(t testing.TB, o PrometheusOptions) *Prometheus {
 	if o.Scrape != "" {
 		settings = fmt.Sprintf("global: { scrape_interval: 1s, scrape_timeout: 1s }\nscrape_configs: [{ job_name: firstcall, static_configs: [{ targets: [%q] }] }]\n", o.Scrape)
 	}
+	if o.Rules != "" {
+		file, err := filepath.Abs(o.Rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings = strings.Replace(settings, "global: {", "global: { evaluation_interval: 1s,", 1) + fmt.Sprintf("rule_files: [%q]\n", file)
+	}
 	writeFile(t, config, []byte(settings))
 	writeFile(t, web, []byte(o.Web))
 	port := FreePort(t)
@@ -64,6 +73,17 @@ func StartPrometheus(t testing.TB, o PrometheusOptions) *Prometheus {
 		p.awaitReady(t)
 	}
 	return p
+}
+
+// Promtool runs promtool with args and returns what it says; the test fails when it finds a fault.
+func Promtool(t testing.TB, args ...string) string {
+	t.Helper()
+	//nolint:gosec // the arguments are the test's own
+	out, err := exec.CommandContext(t.Context(), program(t, "promtool", "prometheus"), args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
 
 // awaitReady returns when it answers queries.

@@ -1,13 +1,14 @@
 # make test   everything, real servers included (installs them when root on Debian)
 # make lint   formatting, linters, known vulnerabilities
 # make soak   agents that are killed against desks that fail, with the whole load; FIRSTCALL_SEED=N repeats a run's faults
+# make man    man pages and completions, below dist/
 # make bench  speed and memory, written up in docs/benchmarks.md
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=$(VERSION)
 TOOL     = $(GO) tool -modfile=.ci/tools.mod
 
-.PHONY: build test soak bench lint generate tidy cross demo
+.PHONY: build test soak bench lint generate tidy cross man demo
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -38,6 +39,10 @@ cross:
 		echo "build $$target" && \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$${target%/*}-$${target#*/}/ . || exit 1; \
 	done
+
+# Man pages and completions, for packages: dist/man, dist/completions.
+man:
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run -ldflags '$(LDFLAGS)' ./agent/man dist
 
 demo:
 	$(GO) run . demo

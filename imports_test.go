@@ -49,6 +49,9 @@ func TestImportsPointOneWay(t *testing.T) {
 	for _, p := range packages(t) {
 		from := within(p.ImportPath)
 		for _, path := range p.Imports {
+			if path == "github.com/spf13/cobra/doc" && from != "agent/man" {
+				t.Errorf("%s imports %s: the binary makes no man pages", from, path)
+			}
 			if path != module && !strings.HasPrefix(path, module+"/") {
 				continue
 			}

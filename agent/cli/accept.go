@@ -81,7 +81,8 @@ func newDetectBaseline() *cobra.Command {
 	var c learntCommand
 	return c.flags(&cobra.Command{
 		Use: "baseline [PROBE]", Short: "Show what is normal for the probes of a running agent, and how far that is learnt",
-		Args: cobra.MaximumNArgs(1),
+		Args:    cobra.MaximumNArgs(1),
+		Example: "  firstcall detect baseline\n  firstcall detect baseline web-client/http -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var answer web.Components
 			if err := c.get(cmd.Context(), "/api/v1/components", &answer); err != nil {

@@ -45,13 +45,13 @@ func newCases() *cobra.Command {
 	complete(cmd, "output", "text", "json")
 	cmd.AddCommand(newCasesList(&c), newCasesShow(&c))
 	for _, a := range []operation{
-		{desk.Acknowledge, "NUMBER", "Say that somebody works on the case", "acknowledged", cobra.ExactArgs(1)},
-		{desk.Hold, "NUMBER REASON...", "Put the case on hold: it waits for the customer, and the time is deducted from downtime", "put on hold", cobra.MinimumNArgs(2)},
-		{desk.Resume, "NUMBER", "End the hold", "resumed", cobra.ExactArgs(1)},
-		{desk.AddNote, "NUMBER TEXT...", "Add a note", "noted", cobra.MinimumNArgs(2)},
-		{desk.Answer, "NUMBER TEXT...", "Note what the customer answered, by telephone or mail", "answered by the customer", cobra.MinimumNArgs(2)},
-		{desk.Rectify, "NUMBER TEXT...", "Say that the fault is temporarily rectified, and how: the customer can work again", "temporarily rectified", cobra.MinimumNArgs(2)},
-		{desk.Resolve, "NUMBER [REASON...]", "Resolve the case; measuring goes on", "resolved", cobra.MinimumNArgs(1)},
+		{desk.Acknowledge, "NUMBER", "Say that somebody works on the case", "acknowledged", cobra.ExactArgs(1), ""},
+		{desk.Hold, "NUMBER REASON...", "Put the case on hold: it waits for the customer, and the time is deducted from downtime", "put on hold", cobra.MinimumNArgs(2), " waits for a restart by the customer"},
+		{desk.Resume, "NUMBER", "End the hold", "resumed", cobra.ExactArgs(1), ""},
+		{desk.AddNote, "NUMBER TEXT...", "Add a note", "noted", cobra.MinimumNArgs(2), " the provider works on it"},
+		{desk.Answer, "NUMBER TEXT...", "Note what the customer answered, by telephone or mail", "answered by the customer", cobra.MinimumNArgs(2), " they restarted it"},
+		{desk.Rectify, "NUMBER TEXT...", "Say that the fault is temporarily rectified, and how: the customer can work again", "temporarily rectified", cobra.MinimumNArgs(2), " moved to the other node"},
+		{desk.Resolve, "NUMBER [REASON...]", "Resolve the case; measuring goes on", "resolved", cobra.MinimumNArgs(1), " the disk was replaced"},
 	} {
 		cmd.AddCommand(newCasesAct(&c, a))
 	}
@@ -64,6 +64,7 @@ func newCasesList(c *casesCommand) *cobra.Command {
 		Use: "list", Short: "List the open cases, and what is still to be delivered", Args: cobra.NoArgs,
 		Long: "Lists the open cases: where each stands, how its reaction clock runs, and what its desk and people have not heard yet and why. A case\n" +
 			"that does not exist yet has no number.",
+		Example: "  firstcall cases list\n  firstcall cases list --all -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := "?limit=" + strconv.Itoa(listLimit)
 			if !all {
@@ -86,6 +87,7 @@ func newCasesList(c *casesCommand) *cobra.Command {
 func newCasesShow(c *casesCommand) *cobra.Command {
 	return &cobra.Command{
 		Use: "show NUMBER", Short: "Show one case with its clock, holds, deliveries and timeline", Args: cobra.ExactArgs(1), ValidArgsFunction: c.numbers,
+		Example: "  firstcall cases show FC-2026-000001",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var found web.CaseStory
 			if err := c.get(cmd.Context(), "/api/v1/cases/"+url.PathEscape(args[0]), &found); err != nil {
@@ -116,12 +118,14 @@ type operation struct {
 	short  string
 	done   string // what was done to the case
 	check  cobra.PositionalArgs
+	words  string // of an example, behind the number
 }
 
 func newCasesAct(c *casesCommand, o operation) *cobra.Command {
 	var actor string
 	cmd := &cobra.Command{
 		Use: string(o.action) + " " + o.args, Short: o.short, Args: o.check, ValidArgsFunction: c.numbers,
+		Example: "  firstcall cases " + string(o.action) + " FC-2026-000001" + o.words,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number := args[0]
 			body := map[string]string{"actor": actor, "reason": strings.Join(args[1:], " ")}

@@ -86,7 +86,7 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
-		return fmt.Errorf("the agent at %s broke off its answer: %w", shown(base), secret.RedactError(err))
+		return fmt.Errorf("the agent at %s broke off its answer; try again, or see its log: %w", shown(base), secret.RedactError(err))
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return refused(base, resp, data)
@@ -128,7 +128,7 @@ func (c *client) authorize(req *http.Request, base *url.URL) error {
 	}
 	token, err := readBounded(name, tokenLimit)
 	if err != nil {
-		return usage("--token-file: %w", err)
+		return usage("--token-file: %w: name the file that holds the agent's web.token", err)
 	}
 	text := strings.TrimSpace(string(token))
 	if text == "" {
@@ -151,7 +151,7 @@ func (c *client) http() (*http.Client, error) {
 	if name := cmp.Or(c.caFile, os.Getenv("FIRSTCALL_CA_FILE")); name != "" {
 		pem, err := readBounded(name, 1<<20)
 		if err != nil {
-			return nil, usage("--ca-file: %w", err)
+			return nil, usage("--ca-file: %w: name the PEM file of the authority that signed the agent's certificate", err)
 		}
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
@@ -189,7 +189,7 @@ func explain(base *url.URL, err error, flag string) error {
 	case errors.As(err, &dial) && dial.Op == "dial" && !errors.Is(err, context.Canceled):
 		return fmt.Errorf("no agent answers at %s: start one with 'firstcall run', or name another with %s (%w)", at, flag, dial.Err)
 	default:
-		return fmt.Errorf("the agent at %s did not answer: %w", at, secret.RedactError(err))
+		return fmt.Errorf("the agent at %s did not answer; check the address (--url) and its log: %w", at, secret.RedactError(err))
 	}
 }
 

@@ -21,6 +21,7 @@ func newDemo() *cobra.Command {
 			"one component down, everything down, recovery. The case and its mails are shown as they happen; the status page stays\n" +
 			"up until Ctrl-C. Where the output is not a terminal the demo ends with the story. Nothing is left behind.\n\n" +
 			"Ctrl-C is how the demo is meant to end: exit code 0.",
+		Example: "  firstcall demo\n  firstcall demo --once",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := logs.logger(cmd.ErrOrStderr())
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -59,7 +58,7 @@ func (c *deskCommand) find(name string, stderr io.Writer) (*config.Config, confi
 		}
 		names = append(names, d.Name)
 	}
-	return nil, config.Desk{}, usage("%s has no desk %q: want %s", c.file, printable(name), strings.Join(names, " or "))
+	return nil, config.Desk{}, usage("%s has no desk %q: want %s", c.file, printable(name), either(names))
 }
 
 // built builds a configured desk. storage may be nil where no case of the built-in desk is touched.
@@ -106,6 +105,7 @@ func newDeskList(c *deskCommand) *cobra.Command {
 			"  KEY         longest key, in characters\n" +
 			"  REOPENS     a resolved case is opened again; else a new one follows it\n" +
 			"  KEEP-ALIVE  how often it must hear of a case that lasts",
+		Example: "  firstcall desk list --config.file acme.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("--output", output, "text", "json"); err != nil {
 				return err

@@ -64,6 +64,7 @@ func (c *ordersCommand) start() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "start [COMPONENT...]", Short: "Begin " + string(c.kind) + " of components now",
+		Example: "  firstcall " + string(c.kind) + " start web-client --for 2h --reason \"a new certificate\"\n  firstcall " + string(c.kind) + " start --all --for 30m --reason \"a new router\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asked.Components = args
 			switch {
@@ -101,7 +102,8 @@ func (c *ordersCommand) start() *cobra.Command {
 
 func (c *ordersCommand) list() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List what is in force and what was in the last 30 days", Args: cobra.NoArgs,
+		Use: "list", Short: "List the " + string(c.kind) + " that is in force or was in the last 30 days", Args: cobra.NoArgs,
+		Example: "  firstcall " + string(c.kind) + " list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var answer web.Upkeep // of silences without windows
 			if err := c.get(cmd.Context(), c.path, &answer); err != nil {
@@ -121,7 +123,8 @@ func (c *ordersCommand) list() *cobra.Command {
 func (c *ordersCommand) end() *cobra.Command {
 	var actor string
 	cmd := &cobra.Command{
-		Use: "end ID [REASON...]", Short: "End it before its time", Args: cobra.MinimumNArgs(1),
+		Use: "end ID [REASON...]", Short: "End " + string(c.kind) + " before its time", Args: cobra.MinimumNArgs(1),
+		Example: "  firstcall " + string(c.kind) + " end 3 done early",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]string{"actor": actor, "reason": strings.Join(args[1:], " ")}
 			var answer web.ListedOrder

@@ -131,7 +131,7 @@ func secretFile(flag, name string) (secret.Value, error) {
 		return secret.Value{}, usage("%s: %w", flag, err)
 	}
 	if strings.TrimSpace(string(text)) == "" {
-		return secret.Value{}, usage("%s: %s is empty", flag, name)
+		return secret.Value{}, usage("%s: %s is empty: it must hold the token or password and nothing else", flag, name)
 	}
 	return secret.New(strings.TrimSpace(string(text))), nil
 }

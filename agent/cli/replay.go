@@ -83,7 +83,10 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	shown := newProgress(cmd.ErrOrStderr())
+	o.Progress = func(n int, at time.Time) { shown.replayed(n, at, o.From, o.To) }
 	reports, err := replay.Run(cmd.Context(), o)
+	shown.clear()
 	if err != nil {
 		return err
 	}
@@ -93,6 +96,16 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	return f.print(cmd.OutOrStdout(), reports, o.Source.String())
+}
+
+// replayed is told that n results are read, the newest of that time. Where the record has no end that is known, it cannot say how far that is.
+func (p *progress) replayed(n int, at, from, to time.Time) {
+	what := "the record"
+	if from.IsZero() || to.IsZero() {
+		p.show(fmt.Sprintf("%s: %d results, up to %s", what, n, clockTime(at)), -1)
+		return
+	}
+	p.show(what, float64(at.Sub(from))/float64(to.Sub(from)))
 }
 
 func (f *replayFlags) print(w io.Writer, reports []*replay.Report, source string) error {
@@ -233,7 +246,7 @@ func (f *replayFlags) draw(reports []*replay.Report, series string) error {
 		return err
 	}
 	if err := os.WriteFile(f.plot, data, 0o644); err != nil { //nolint:gosec // a picture is for others to see
-		return fmt.Errorf("the plot cannot be written: %w", err)
+		return fmt.Errorf("the plot cannot be written: %w: name another file with --plot", err)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func (f *reportFlags) write(stdout io.Writer, r *report.Report, format report.Fo
 		return err
 	}
 	if err := os.WriteFile(f.output, out.Bytes(), 0o644); err != nil { //nolint:gosec // a report is for others to read
-		return fmt.Errorf("the report cannot be written: %w", err)
+		return fmt.Errorf("the report cannot be written: %w: name another file with --output", err)
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func (f *reportFlags) span(now time.Time, zone *time.Location) (from, to time.Ti
 		return from, to, usage("the report would begin at %s and end at %s: the end must be later", clockTime(from), clockTime(to))
 	}
 	if from.After(now) {
-		return from, to, usage("the report would begin at %s, which is still to come", clockTime(from))
+		return from, to, usage("the report would begin at %s, which is still to come: name a month that has begun", clockTime(from))
 	}
 	const longest = 366 * 24 * time.Hour
 	if to.Sub(from) > longest {
@@ -186,10 +186,14 @@ func newProgress(out io.Writer) *progress {
 	return &progress{}
 }
 
-// show is told how far it is; what is over soon is not shown.
+// show is told how far it is, from 0 to 1; negative: that is not known. What is over soon is not shown.
 func (p *progress) show(what string, done float64) {
 	const every = 200 * time.Millisecond
 	if p.out == nil || time.Since(p.last) < every {
+		return
+	}
+	if done < 0 {
+		p.note("reading " + what)
 		return
 	}
 	p.note(fmt.Sprintf("reading %s: %.0f %%", what, 100*min(max(done, 0), 1)))

@@ -67,6 +67,14 @@ func TestProgress(t *testing.T) {
 	if want := "\r\x1b[Kreading results: 43 %\r\x1b[K"; out.String() != want {
 		t.Errorf("%q, want %q", out.String(), want)
 	}
+	from, to := time.Date(2026, 10, 5, 0, 0, 0, 0, time.UTC), time.Date(2026, 10, 6, 0, 0, 0, 0, time.UTC)
+	for want, end := range map[string]time.Time{"reading the record: 25 %": to, "reading the record: 2048 results, up to 2026-10-05 06:00": {}} {
+		out.Reset()
+		(&progress{out: &out}).replayed(2048, from.Add(6*time.Hour), from, end)
+		if !strings.HasPrefix(out.String(), "\r\x1b[K"+want) {
+			t.Errorf("%q, want %q", out.String(), want)
+		}
+	}
 }
 
 // TestReportPage runs every command of docs/report.md.

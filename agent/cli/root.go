@@ -76,6 +76,9 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	return code
 }
 
+// Command returns the tree of commands, for what is made of it: man pages and completions.
+func Command() *cobra.Command { return newRoot() }
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "firstcall",

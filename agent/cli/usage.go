@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -44,7 +46,18 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 }
 
 func wrongArgs(cmd *cobra.Command, args []string) error {
-	return fmt.Errorf("want '%s', not %d arguments: '%s --help' tells more", strings.TrimSuffix(cmd.UseLine(), " [flags]"), len(args), cmd.CommandPath())
+	given := "no argument"
+	switch len(args) {
+	case 0:
+	case 1:
+		if end := filepath.Ext(args[0]); (end == ".yaml" || end == ".yml") && cmd.Flags().Lookup("config.file") != nil {
+			return fmt.Errorf("%s takes the configuration by a flag: --config.file %s", cmd.CommandPath(), printable(args[0]))
+		}
+		given = fmt.Sprintf("one argument, %q", printable(args[0]))
+	default:
+		given = fmt.Sprintf("%d arguments", len(args))
+	}
+	return fmt.Errorf("want '%s', got %s: '%s --help' tells more", strings.TrimSuffix(cmd.UseLine(), " [flags]"), given, cmd.CommandPath())
 }
 
 // wrongFlag says what is wrong with a flag, and what is near.
@@ -61,7 +74,23 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 		}
 		return fmt.Errorf("there is no flag --%s: '%s --help' lists the flags", name, cmd.CommandPath())
 	}
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return wrongValue(bad)
+	}
 	return fmt.Errorf("%s; '%s --help' lists the flags", text, cmd.CommandPath())
+}
+
+// wrongValue says what a flag wants in place of the value that it was given.
+func wrongValue(bad *pflag.InvalidValueError) error {
+	flag := bad.GetFlag()
+	want := "is not what it wants: " + flag.Usage
+	switch flag.Value.Type() {
+	case "duration":
+		want = "is not a duration: want 30m, 2h or the like"
+	case "bool":
+		want = fmt.Sprintf("is neither true nor false: --%s alone is enough", flag.Name)
+	}
+	return fmt.Errorf("--%s: %q %s", flag.Name, printable(bad.GetValue()), want)
 }
 
 // nearFlag returns the flag that name is a slip of, or "".
@@ -99,7 +128,16 @@ func oneOf(flag, value string, words ...string) error {
 	if slices.Contains(words, value) {
 		return nil
 	}
-	return usage("%s: there is no %q: want %s", flag, printable(value), strings.Join(words, " or "))
+	return usage("%s: there is no %q: want %s", flag, printable(value), either(words))
+}
+
+// either returns words as a choice: a, b or c.
+func either(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // complete makes the shell complete a flag with words.

@@ -22,6 +22,8 @@ type Options struct {
 	// Recorded says whether the record can hold results of a probe at all; nil: of every probe. Witnesses that it cannot hold are
 	// left out: sight is taken for granted then.
 	Recorded func(probe string) bool
+	// Progress is told now and then how many results were judged, and when the newest of them was taken; nil: nobody is.
+	Progress func(results int, newest time.Time)
 }
 
 // Run replays and returns a report for each configuration, in their order. It holds no more of the record than the readings
@@ -33,8 +35,13 @@ func Run(ctx context.Context, o Options) ([]*Report, error) {
 	}
 	n := 0
 	err := o.Source.Each(ctx, o.From, o.To, func(r probes.Result) error {
-		if n++; n%1024 == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
+		if n++; n%1024 == 0 {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if o.Progress != nil {
+				o.Progress(n, r.Start)
+			}
 		}
 		for _, one := range runners {
 			if err := one.observe(r); err != nil {

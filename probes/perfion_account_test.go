@@ -373,6 +373,7 @@ func TestPerfionTellsItsOwnUserFromTheDatabases(t *testing.T) {
 		"its own":              {"Login failed for user 'Probe'.", probes.Unknown, probes.Auth, 1},
 		"its own, at the end":  {"System.Exception: login failed for user probe", probes.Unknown, probes.Auth, 1},
 		"the application's":    {"Login failed for user 'PerfionSvc'.", probes.Down, probes.Status, 2},
+		"one of its domain":    {"Login failed for user 'probe.db'.", probes.Down, probes.Status, 2},
 		"one with a like name": {"Login failed for user 'probe-db'.", probes.Down, probes.Status, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

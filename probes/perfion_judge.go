@@ -94,9 +94,14 @@ func (a *perfionAnswer) complained() perfionVerdict {
 // ownRefusal reports whether what SQL Server says of its own accounts, as of one with which the application logs in to its database, is
 // said of the user that was shown.
 func ownRefusal(complaint, user string) bool {
-	_, named, _ := strings.Cut(strings.ToLower(complaint), "login failed for user")
-	rest, same := strings.CutPrefix(strings.TrimLeft(named, ` '"`), strings.ToLower(user))
-	return same && strings.TrimLeft(rest, ` '".`) != rest || same && rest == ""
+	_, named, _ := strings.Cut(strings.ToLower(complaint), "login failed for user ")
+	user = strings.ToLower(user)
+	for _, whole := range []string{"'" + user + "'", `"` + user + `"`, user + " "} {
+		if strings.HasPrefix(named, whole) {
+			return true
+		}
+	}
+	return named == user || named == user+"."
 }
 
 // innermost returns the last of the exceptions that .NET strings together: the cause.

@@ -250,7 +250,7 @@ func (a *attempt) judge(err error) Result {
 	switch {
 	case err == nil:
 		a.g.accepted()
-		a.rec.Fact("login", who+" is in")
+		a.rec.Fact("logon", who+" is in")
 		a.logout()
 		return a.up()
 	case errors.As(err, &ended) && ended.refused:

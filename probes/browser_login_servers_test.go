@@ -88,7 +88,7 @@ func TestBrowserLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := startWebApp(t, form)
 			r := visit(t, a.probe(t, goodPassword), patience)
-			if r.Outcome != probes.Up || fact(r, "login") != "probe is in" {
+			if r.Outcome != probes.Up || fact(r, "logon") != "probe is in" {
 				t.Fatalf("the right password is %s, %s: %s; %v", r.Outcome, r.Reason, r.Detail, r.Facts)
 			}
 			if _, ok := r.Phase(probes.PhaseLogon); !ok {

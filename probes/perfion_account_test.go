@@ -58,8 +58,8 @@ func TestPerfionLogsOn(t *testing.T) {
 			for i := range 3 {
 				r := checked(t, p)
 				want(t, r, probes.Up, probes.None, "")
-				if got := fact(r, "log_on"); c.how != "" && got != "probe is accepted ("+c.how+")" || c.how == "" && got != "" {
-					t.Errorf("log_on is %q", got)
+				if got := fact(r, "logon"); c.how != "" && got != "probe is accepted ("+c.how+")" || c.how == "" && got != "" {
+					t.Errorf("logon is %q", got)
 				}
 				if logon, ok := r.Phase(probes.PhaseToken); ok != (i == 0 && c.tokens > 0) || ok && logon <= 0 {
 					t.Errorf("run %d: phase logon %s, %v", i, logon, ok)
@@ -105,7 +105,7 @@ func TestPerfionRefusedAccountIsNotTriedAgain(t *testing.T) {
 			if n := s.Seen().Refused; n != 2 {
 				t.Errorf("after a reset the account was shown %d times", n)
 			}
-			want(t, checked(t, probe("Right-1")), probes.Up, probes.None, "", "log_on=probe is accepted")
+			want(t, checked(t, probe("Right-1")), probes.Up, probes.None, "", "logon=probe is accepted")
 			files, err := os.ReadDir(string(latches))
 			if err != nil || len(files) != 1 {
 				t.Fatalf("%d latches, %v", len(files), err)
@@ -277,7 +277,7 @@ func TestPerfionTokenFile(t *testing.T) {
 			want(t, checked(t, p), probes.Unknown, probes.Auth, "the monitoring account the token of token_file is refused")
 			want(t, checked(t, p), probes.Up, probes.None, "", "account=is off")
 			write("entra-token-2\n")
-			want(t, checked(t, p), probes.Up, probes.None, "", "log_on=the token of token_file is accepted")
+			want(t, checked(t, p), probes.Up, probes.None, "", "logon=the token of token_file is accepted")
 			if n := s.Seen().Refused - refused; n != 1 {
 				t.Errorf("shown %d times to be refused", n)
 			}
@@ -335,7 +335,7 @@ func TestPerfionFirstLogOnHangs(t *testing.T) {
 	<-entered
 	second, done := context.WithTimeout(t.Context(), 4*time.Second) // of which it waits for one half
 	defer done()
-	want(t, p.Probe(second), probes.Up, probes.None, "", "log_on=another run logs on", "ladder=the application answers")
+	want(t, p.Probe(second), probes.Up, probes.None, "", "logon=another run logs on", "ladder=the application answers")
 	cancel()
 	want(t, <-first, probes.Unknown, probes.Local, "")
 }
@@ -359,5 +359,30 @@ func TestPerfionHidesAKeptToken(t *testing.T) {
 	want(t, r, probes.Down, probes.Status, "503", "server=seen ")
 	if text, err := json.Marshal(r); err != nil || strings.Contains(string(text), "0123456789abcdef") {
 		t.Errorf("%s tells the token, %v", text, err)
+	}
+}
+
+// Words that SQL Server has for its own accounts are no outage where they name the user that the probe shows, who is then not shown again.
+func TestPerfionTellsItsOwnUserFromTheDatabases(t *testing.T) {
+	for name, c := range map[string]struct {
+		words   string
+		outcome probes.Outcome
+		reason  probes.Reason
+		asked   int
+	}{
+		"its own":              {"Login failed for user 'Probe'.", probes.Unknown, probes.Auth, 1},
+		"its own, at the end":  {"System.Exception: login failed for user probe", probes.Unknown, probes.Auth, 1},
+		"the application's":    {"Login failed for user 'PerfionSvc'.", probes.Down, probes.Status, 2},
+		"one of its domain":    {"Login failed for user 'probe.db'.", probes.Down, probes.Status, 2},
+		"one with a like name": {"Login failed for user 'probe-db'.", probes.Down, probes.Status, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := perfiontest.Start(t, perfiontest.Options{Users: map[string]string{"probe": "Test"}, Fault: perfiontest.Always("ExecuteQuery", perfiontest.Fault("Server", c.words))})
+			r := checked(t, perfionProbe(t, s.URL, as("probe", "Test")))
+			want(t, r, c.outcome, c.reason, "ogin failed for user")
+			if n := s.Seen().Queries; n != c.asked {
+				t.Errorf("asked %d times, want %d", n, c.asked)
+			}
+		})
 	}
 }

@@ -16,6 +16,7 @@ type perfionAnswer struct {
 	status   int    // of HTTP
 	line     string // the status with its words
 	software string // that the server says it is
+	user     string // that was shown to it; "" for none, or a token
 	location string // where it redirects to, fit to print
 	html     bool   // it is a page
 	title    string // of the page

@@ -75,6 +75,8 @@ func (a *perfionAnswer) complained() perfionVerdict {
 	said := fmt.Sprintf("status %d, the application says %q", a.status, Printable(innermost(a.complaint), 200))
 	serious := a.fault || a.status == http.StatusInternalServerError
 	switch {
+	case a.user != "" && ownRefusal(a.complaint, a.user):
+		return perfionVerdict{outcome: Degraded, reason: Auth, refused: true, text: said}
 	case serious && brokenWords.MatchString(a.complaint):
 		return perfionVerdict{outcome: Down, reason: Status, doubt: ofServer, text: said}
 	case licenceWords.MatchString(a.complaint):
@@ -87,6 +89,19 @@ func (a *perfionAnswer) complained() perfionVerdict {
 		return perfionVerdict{outcome: Degraded, reason: Functional, doubt: ofQuestion, text: said}
 	}
 	return perfionVerdict{outcome: Degraded, reason: Functional, text: said + ": check query"}
+}
+
+// ownRefusal reports whether what SQL Server says of its own accounts, as of one with which the application logs in to its database, is
+// said of the user that was shown.
+func ownRefusal(complaint, user string) bool {
+	_, named, _ := strings.Cut(strings.ToLower(complaint), "login failed for user ")
+	user = strings.ToLower(user)
+	for _, whole := range []string{"'" + user + "'", `"` + user + `"`, user + " "} {
+		if strings.HasPrefix(named, whole) {
+			return true
+		}
+	}
+	return named == user || named == user+"."
 }
 
 // innermost returns the last of the exceptions that .NET strings together: the cause.

@@ -187,7 +187,7 @@ func (s *perfionRun) conclude(answer *perfionAnswer, v perfionVerdict) Result {
 		if _, good := proven.Load(s.guard.key); !good {
 			s.guard.accepted()
 		}
-		s.rec.Fact("log_on", s.probe.account.who()+" is accepted ("+s.probe.account.mode+")")
+		s.rec.Fact("logon", s.probe.account.who()+" is accepted ("+s.probe.account.mode+")")
 	}
 	if v.outcome == Up {
 		return s.rec.Up()
@@ -214,7 +214,7 @@ func (s *perfionRun) withoutAccount(ctx context.Context) Result {
 		q = s.probe.question
 	}
 	s.rec.Fact(FactAccount, s.aloud)
-	s.rec.Fact("log_on", s.quiet)
+	s.rec.Fact("logon", s.quiet)
 	answer, ended := s.exchange(ctx, s.rec, q, q.header)
 	if ended != nil {
 		return *ended
@@ -279,6 +279,9 @@ func (s *perfionRun) exchange(ctx context.Context, rec *Recorder, q question, he
 		rec.expiry(*response.TLS, time.Now())
 	}
 	answer := read(response, body, more, q)
+	if s.shown {
+		answer.user = s.probe.account.user
+	}
 	answer.note(rec, client.MaxBody)
 	if v := answer.verdict(); v.outcome == Down || v.outcome == Unknown {
 		rec.evidence(response, body)

@@ -67,7 +67,7 @@ func TestEvidencePage(t *testing.T) {
 	body := get(t, h, "/incidents/"+id).Body.String()
 	for _, part := range []string{
 		`id="evidence"`, "the essence\n\nPaths\n 1  10.0.0.1\n&lt;script&gt;", `href="../api/v1/incidents/` + id + `/evidence/path.txt"`,
-		`<img src="../api/v1/incidents/` + id + `/evidence/screenshot.png"`, "large.har was not kept", "<bdi>the essence</bdi>",
+		`<img src="../api/v1/incidents/` + id + `/evidence/screenshot.png"`, "large.har is not kept", "<bdi>the essence</bdi>",
 	} {
 		if !strings.Contains(body, part) {
 			t.Errorf("the page lacks %q", part)

@@ -157,6 +157,8 @@ func (w *writer) storyLines(events []incident.Event) []string {
 			continue // the agent's own book-keeping
 		case incident.EventEvidence:
 			continue // it is an internal note of its own: the customer may read what stands here
+		case incident.EventSilenced, incident.EventUnsilenced, incident.EventMaintenance:
+			continue // a person's words to colleagues: they stand on the page and in the timeline
 		default:
 		}
 		lines = append(lines, tidy(fmt.Sprintf("%s %s: %s", w.stamp(e.At), e.Kind, e.Text), 2*maxText))

@@ -90,3 +90,22 @@ func TestSilence(t *testing.T) {
 		})
 	}
 }
+
+// What a person said when silencing is for colleagues: no body of a case, which the customer may read, tells it.
+func TestSilenceStandsInNoCase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		i := w.outage("web-client", incident.P2)
+		for n, kind := range []incident.EventKind{incident.EventSilenced, incident.EventUnsilenced, incident.EventMaintenance} {
+			w.store.mu.Lock()
+			w.store.append([]incident.Event{{Incident: i.ID, At: time.Now().Add(time.Duration(n)), Kind: kind, Actor: "mette", Text: "they pulled the plug again"}})
+			w.store.mu.Unlock()
+		}
+		w.run()
+		w.wait(time.Minute)
+		w.stop()
+		if len(w.soc.cases) != 1 || !strings.Contains(w.soc.cases[0].body, " opened: ") || strings.Contains(w.soc.cases[0].body, "pulled the plug") {
+			t.Errorf("the case says %+v", w.soc.cases)
+		}
+	})
+}

@@ -11,7 +11,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 )
 
-const allOrders = 1000 // that Orders returns
+const allOrders = 1000 // that Orders returns; those that end last, so that none in force is missing
 
 // AddOrder stores what a person ordered and appends events, durable, in one transaction. It returns the order with its ID.
 func (s *Store) AddOrder(ctx context.Context, o incident.Order, events ...incident.Event) (incident.Order, error) {
@@ -64,10 +64,10 @@ func saveOrder(ctx context.Context, tx *sql.Tx, o incident.Order) error {
 	return nil
 }
 
-// Orders returns what was ordered and had not ended at since, newest first, at most 1,000.
+// Orders returns what was ordered and had not ended at since, newest first: at most 1,000, those that end last.
 func (s *Store) Orders(ctx context.Context, since time.Time) (all []incident.Order, err error) {
 	err = s.view(ctx, "read orders", func(tx *sql.Tx) error {
-		all, err = bodies[incident.Order](ctx, tx, "SELECT body FROM orders WHERE ends > ? ORDER BY id DESC LIMIT ?", nanos(since), allOrders)
+		all, err = bodies[incident.Order](ctx, tx, "SELECT body FROM (SELECT id, body FROM orders WHERE ends > ? ORDER BY ends DESC LIMIT ?) AS latest ORDER BY id DESC", nanos(since), allOrders)
 		return err
 	})
 	return all, err

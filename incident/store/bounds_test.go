@@ -10,6 +10,32 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 )
 
+// However many orders were made since, the one in force is read at the next start.
+func TestAnOrderInForceIsAlwaysRead(t *testing.T) {
+	ctx := t.Context()
+	s, err := Open(ctx, "sqlite::memory:", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	began := time.Date(2026, 3, 2, 11, 0, 0, 0, time.UTC)
+	order := incident.Order{Kind: incident.OrderMaintenance, From: began, Until: began.Add(30 * 24 * time.Hour), Actor: "mette", Reason: "moving"}
+	first, err := s.AddOrder(ctx, order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order.Kind, order.Until = incident.OrderSilence, began.Add(time.Minute)
+	for range allOrders {
+		if _, err := s.AddOrder(ctx, order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := s.Orders(ctx, began)
+	if err != nil || len(all) != allOrders || all[len(all)-1].ID != first.ID || all[0].ID != first.ID+allOrders {
+		t.Errorf("%d orders, %v", len(all), err)
+	}
+}
+
 // The files of evidence are bounded on the disk whatever comes: the oldest go first, and never what a case may still need.
 func TestFilesOfEvidenceAreBounded(t *testing.T) {
 	ctx := t.Context()

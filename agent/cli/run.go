@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -59,6 +60,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			slog.SetDefault(log) // libraries print what a target sent: it goes the same way, escaped
 			c, err := load(f.file, cmd.ErrOrStderr())
 			if err != nil {
 				return err

@@ -165,6 +165,7 @@ func (f *watchFlags) probe(cmd *cobra.Command) (err error) {
 		o.Log = &watch.Log{}
 		log = o.Log.Logger(f.logs.threshold())
 	}
+	slog.SetDefault(log) // libraries print too, and must not write over the screen
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	a, err := agent.New(ctx, agent.Options{

@@ -161,7 +161,7 @@ func checkQueryXML(query string) error {
 	for err == nil {
 		_, err = decoder.Token()
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return errors.New("is no proper xml: " + clause(err))
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -160,17 +161,17 @@ func (e *envelope) read(body []byte, cut bool) error {
 		if i := bytes.LastIndexByte(body, '&'); i >= 0 && bytes.IndexByte(body[i:], ';') < 0 {
 			body = body[:i]
 		}
-		body = append(body[:len(body):len(body)], '<')
+		body = append(slices.Clip(body), '<')
 	}
 	decoder := newXMLReader(body)
 	for {
 		token, err := decoder.Token()
 		switch {
-		case err == io.EOF && e.rooted:
+		case errors.Is(err, io.EOF) && e.rooted:
 			return nil
 		case err != nil && cut && e.found && !errors.Is(err, errNesting) && !errors.Is(err, errTag):
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return io.ErrUnexpectedEOF
 		case err != nil:
 			return err
@@ -297,7 +298,7 @@ func (a *perfionAnswer) countChildren(decoder *xmlReader) error {
 	depth, defining := 1, false
 	for depth > 0 {
 		token, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {

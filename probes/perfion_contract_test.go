@@ -89,7 +89,7 @@ func (s scene) hostile() []probetest.Scenario {
 	const body = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n"
 	wide := strings.Repeat("x", 16<<10)
 	bomb := gzipOf(64 << 20)
-	soap := strings.Split(perfiontest.Envelope(false, "ExecuteQuery", "|"), "|")[0]
+	soap, _, _ := strings.Cut(perfiontest.Envelope(false, "ExecuteQuery", "|"), "|")
 	wrong := []probes.Reason{probes.Content, probes.Protocol}
 	return []probetest.Scenario{
 		down("page without end", "", s.fails(withoutEnd("text/html", "<!doctype html>", wide)), probes.Content),

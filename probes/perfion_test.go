@@ -174,7 +174,7 @@ func TestPerfionVerdict(t *testing.T) {
 // A doubtful answer is not believed before a second question.
 func TestPerfionConfirms(t *testing.T) {
 	broken := perfiontest.Page(500, "Runtime Error")
-	both := func(operation string, nth int) http.HandlerFunc { return broken }
+	both := func(string, int) http.HandlerFunc { return broken }
 	for _, c := range []struct {
 		name    string
 		edit    func(*probes.Perfion)
@@ -193,7 +193,7 @@ func TestPerfionConfirms(t *testing.T) {
 			return map[int]http.HandlerFunc{1: broken, 2: perfiontest.Page(503, "Service Unavailable")}[nth*len(operation)/len("ExecuteQuery")]
 		}, probes.Down, probes.Status, "status 503", perfiontest.Seen{Queries: 2, Versions: 1}},
 		{"a fault once, and the query is good then", nil, perfiontest.Once("ExecuteQuery", perfiontest.Fault("Server", "deadlock")), probes.Up, probes.None, "", perfiontest.Seen{Queries: 2, Versions: 1}},
-		{"a fault, and getversion fails too", nil, func(operation string, _ int) http.HandlerFunc { return perfiontest.Fault("Server", "oops") }, probes.Down, probes.Status, "getversion fails as well", perfiontest.Seen{Queries: 2, Versions: 1}},
+		{"a fault, and getversion fails too", nil, func(string, int) http.HandlerFunc { return perfiontest.Fault("Server", "oops") }, probes.Down, probes.Status, "getversion fails as well", perfiontest.Seen{Queries: 2, Versions: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := perfiontest.Start(t, perfiontest.Options{Fault: c.fault})

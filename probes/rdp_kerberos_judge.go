@@ -123,14 +123,15 @@ func (t *ticketRun) unfit(words string, denial *kerberos.Error) Result {
 	return t.rec.Finish(Unknown, Auth, "%s", detail)
 }
 
-// outage ends a run with a KDC that answers and does not do its work.
+// outage ends a run with a KDC that answers and does not do its work. What an error means that is in no table is not known: it
+// is nobody's outage.
 func (t *ticketRun) outage(denial *kerberos.Error) Result {
 	if denial.Code == kerberos.Skew {
 		return t.rec.Finish(Unknown, Local, "the domain controller's clock and this agent's differ too much (%s): check this host's time", denial.Code)
 	}
 	words := outages[denial.Code]
 	if words == "" {
-		words = "the domain controller refuses the request"
+		return t.unfit("the domain controller refuses the request", denial)
 	}
 	return t.rec.Finish(Down, Status, "%s: %s", words, denial.Code)
 }

@@ -146,7 +146,7 @@ func TestRDPKerberosAnswersThatLatchNothing(t *testing.T) {
 	}{
 		"unavailable":         {codes(kerberostest.Ask, kerberos.ServiceUnavailable), probes.Down, probes.Status, "cannot serve log-ons now"},
 		"fails":               {codes(kerberostest.Logon, kerberos.Generic), probes.Down, probes.Status, "the domain controller fails: KRB_ERR_GENERIC"},
-		"unheard of":          {codes(kerberostest.Logon, 4242), probes.Down, probes.Status, "refuses the request: error 4242"},
+		"unheard of":          {codes(kerberostest.Logon, 4242), probes.Unknown, probes.Auth, "refuses the request (error 4242)"},
 		"skew":                {codes(kerberostest.Logon, kerberos.Skew), probes.Unknown, probes.Local, "clock and this agent's differ too much"},
 		"skew, ticket":        {codes(kerberostest.Ticket, kerberos.Skew), probes.Unknown, probes.Local, "clock and this agent's differ too much"},
 		"no etype":            {codes(kerberostest.Ask, kerberos.EtypeUnsupported), probes.Unknown, probes.Auth, "shares no encryption type"},
@@ -167,7 +167,7 @@ func TestRDPKerberosAnswersThatLatchNothing(t *testing.T) {
 		"two hosts":          {codes(kerberostest.Ticket, kerberos.NotUnique), probes.Degraded, probes.Functional, "several accounts of the domain"},
 		"ticket by policy":   {codes(kerberostest.Ticket, kerberos.Policy), probes.Unknown, probes.Auth, "a policy keeps it from " + krbService},
 		"ticket, closes":     {changed(func(o *kerberostest.Options) { o.Closes = kerberostest.Ticket }), probes.Down, probes.Reset, "no log-on server: the peer closed"},
-		"ticket, other code": {codes(kerberostest.Ticket, kerberos.TGTRevoked), probes.Down, probes.Status, "KDC_ERR_TGT_REVOKED"},
+		"ticket, other code": {codes(kerberostest.Ticket, kerberos.TGTRevoked), probes.Unknown, probes.Auth, "KDC_ERR_TGT_REVOKED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := kerberostest.Start(t, c.o)

@@ -80,6 +80,7 @@ func TestPostgresServer(t *testing.T) {
 		"append-only":        appendOnly,
 		"refused":            refusedAddresses,
 		"newer schema":       newerSchema,
+		"a lesser role":      lesserRole,
 		"read-only opening":  readOnlyOpening,
 		"answer lost":        answerLost,
 		"answer never comes": answerNeverComes,
@@ -278,6 +279,20 @@ func refusedAddresses(t *testing.T, server *servers.Postgres, database string) {
 	_, err := Open(t.Context(), database, Options{})
 	if err == nil || !strings.Contains(err.Error(), "tenant=ID") {
 		t.Errorf("without a tenant: %v", err)
+	}
+}
+
+// lesserRole states that an agent needs no more than docs/operations.md says.
+func lesserRole(t *testing.T, server *servers.Postgres, database string) {
+	if err := openURL(t, aTenant(database)).Close(); err != nil { // as the owner, which migrates
+		t.Fatal(err)
+	}
+	server.SQL(t, "firstcall", `CREATE ROLE agent LOGIN PASSWORD 'agent'; GRANT USAGE ON SCHEMA public TO agent;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agent; REVOKE INSERT, UPDATE, DELETE ON firstcall_schema FROM agent`)
+	s := openURL(t, aTenant(strings.Replace(database, "firstcall:firstcall@", "agent:agent@", 1)))
+	_, err := s.AddOrder(t.Context(), incident.Order{Kind: incident.OrderMaintenance, From: at, Until: at.Add(time.Hour)})
+	if err := errors.Join(err, s.Commit(t.Context(), step(1)), s.AppendResults(t.Context(), httpResults(0, 3, at)), s.Maintain(t.Context(), at.AddDate(2, 0, 0))); err != nil {
+		t.Error(err)
 	}
 }
 

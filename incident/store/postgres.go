@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"runtime"
@@ -97,13 +98,11 @@ func parsePostgres(rawURL string) (*postgres, error) {
 	}
 	p.name = fmt.Sprintf("%s@%s:%d/%s", c.User, c.Host, c.Port, c.Database)
 	c.MaxProtocolMessageBodyLen = 256 << 20 // evidence is far below
-	for key, value := range map[string]string{
+	maps.Copy(c.RuntimeParams, map[string]string{
 		"standard_conforming_strings": "on", "client_encoding": "UTF8", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "5min",
 		// The server notices within half a minute that an agent's host is gone, and frees its lock.
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4",
-	} {
-		c.RuntimeParams[key] = value
-	}
+	})
 	return p, nil
 }
 

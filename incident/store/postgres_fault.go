@@ -19,6 +19,9 @@ func (p *postgres) fault(what string, err error) error {
 		return nil
 	}
 	for _, ours := range []error{ErrLocked, errSuperseded, ErrDoubt, ErrClosed} {
+		if errors.Is(err, ours) && strings.HasPrefix(err.Error(), "store: ") { // it says all
+			return err
+		}
 		if errors.Is(err, ours) {
 			return fmt.Errorf("store: cannot %s in %s: %w", what, p.name, err)
 		}

@@ -234,7 +234,7 @@ func oddTexts(t *testing.T, s *store.Store) {
 	ok(t, s.Commit(ctx, store.Commit{At: at(10, 0), Incidents: []incident.Incident{i}, Events: []incident.Event{anEvent("fc-1", at(10, 0), odd)}}))
 	events := must[[]incident.Event](t)(s.Timeline(ctx, "fc-1", 0))
 	if len(events) != 1 || events[0].Text != odd && events[0].Text != plain {
-		t.Errorf("events %q", events)
+		t.Errorf("events %+v", events)
 	}
 	for _, f := range []store.IncidentFilter{{Text: "is down"}, {Component: odd}, {Highest: incident.P1}} {
 		same(t, "found", ids(must[[]incident.Incident](t)(s.Incidents(ctx, f))), []string{"fc-1"})

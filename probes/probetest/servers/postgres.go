@@ -50,7 +50,7 @@ func newPostgres(t testing.TB) *Postgres {
 	if err != nil || len(found) == 0 {
 		t.Fatal("PostgreSQL is not installed: apt-get install -y --no-install-recommends postgresql")
 	}
-	dir, err := os.MkdirTemp("", "postgres") // not t.TempDir: only root may enter that
+	dir, err := os.MkdirTemp("", "postgres") //nolint:usetesting // only root may enter t.TempDir()
 	if err != nil {
 		t.Fatal(err)
 	}

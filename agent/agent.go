@@ -102,7 +102,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a.started = a.clock.Now()
 	a.configRead = a.started
 	var err error
-	if a.store, err = store.Open(ctx, o.Config.Store.URL, store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
+	if a.store, err = store.Open(ctx, o.Config.StoreURL(), store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
 		return nil, err
 	}
 	if err := a.assemble(ctx); err != nil {
@@ -247,6 +247,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	endJudge()
 	judging.Wait()
 	endWrite()
+	a.store.Hurry()
 	writing.Wait()
 	err := a.writer.finish()
 	a.stopDesks(err == nil)

@@ -92,7 +92,8 @@ func (a *Agent) reload() (changed bool, err error) {
 func (a *Agent) needsRestart(old, fresh *config.Config) error {
 	fixed := []struct{ key, old, fresh string }{
 		{"tenant.id", old.Tenant.ID, fresh.Tenant.ID},
-		{"store.url", old.Store.URL, fresh.Store.URL},
+		{"store.url", old.Store.URL.Fingerprint(), fresh.Store.URL.Fingerprint()},
+		{"store.password", old.Store.Password.Fingerprint(), fresh.Store.Password.Fingerprint()},
 		{"store.results_for", old.Store.ResultsFor.String(), fresh.Store.ResultsFor.String()},
 		{"web.config_file", old.Web.ConfigFile, fresh.Web.ConfigFile},
 	}

@@ -18,8 +18,10 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
 var (
@@ -270,7 +272,8 @@ func (d *decoder) name(path, name string, pattern *regexp.Regexp, hint string, s
 
 // faces checks store, page, heartbeat and vantage.
 func (d *decoder) faces(c *Config) {
-	c.Store.URL = d.storeURL(c.Store.URL)
+	c.Store.URL = secret.New(d.storeURL(c.Store))
+	c.latches = d.latches(c.Store.URL.Reveal())
 	d.span("store.results_for", c.Store.ResultsFor, time.Hour, 400*24*time.Hour)
 	if c.Heartbeat != nil {
 		d.check(isHTTP(c.Heartbeat.URL.Reveal()), "heartbeat.url", "", "is not an http:// or https:// address")
@@ -296,21 +299,40 @@ func (d *decoder) resolvers(list []string) {
 	d.check(len(list) <= most, "evidence.resolvers", "", "has %d servers: at most %d are asked", len(list), most)
 }
 
-func (d *decoder) storeURL(given string) string {
-	const beside = "firstcall.db"
+// storeURL checks store.url and returns it in full.
+func (d *decoder) storeURL(s Store) string {
+	const beside, hint = "firstcall.db", "write sqlite:PATH, or postgres://USER@HOST/DATABASE?sslmode=verify-full"
+	given := s.URL.Reveal()
 	if given == "" {
-		return "sqlite:" + d.beside(beside)
+		given = "sqlite:" + beside
 	}
-	path, ok := strings.CutPrefix(given, "sqlite:")
+	path, file := strings.CutPrefix(given, "sqlite:")
+	d.check(!file || s.Password.IsZero(), "store.password", "", "belongs to a store in PostgreSQL")
 	switch {
-	case strings.HasPrefix(given, "postgres:"), strings.HasPrefix(given, "postgresql:"):
-		d.check(false, "store.url", "write sqlite:PATH", "PostgreSQL is not in this version")
-	case !ok, path == "", strings.HasPrefix(path, "//"), strings.ContainsAny(path, "?#"):
-		d.check(false, "store.url", "write sqlite:PATH", "is not the address of a store")
+	case strings.HasPrefix(given, "postgres://"), strings.HasPrefix(given, "postgresql://"):
+		if err := store.CheckURL(given); err != nil {
+			d.check(false, "store.url", hint, "%s", strings.TrimPrefix(err.Error(), "store: "))
+			return given
+		}
+		u, _ := url.Parse(given) // CheckURL did
+		_, double := u.User.Password()
+		d.check(!double || s.Password.IsZero(), "store.password", "give it once", "stands in store.url, too")
+		d.check(!u.Query().Has("tenant"), "store.url", "leave the parameter out", "names a tenant, which is tenant.id")
+		return given
+	case !file, path == "", strings.HasPrefix(path, "//"), strings.ContainsAny(path, "?#"):
+		d.check(false, "store.url", hint, "is not the address of a store")
 	case path == ":memory:":
 		return given
 	}
 	return "sqlite:" + filepath.Clean(d.beside(path))
+}
+
+// latches returns the directory of the accounts that were refused: beside the store, or beside the configuration.
+func (d *decoder) latches(url string) string {
+	if path, file := strings.CutPrefix(url, "sqlite:"); file {
+		return filepath.Join(filepath.Dir(path), "latches")
+	}
+	return d.beside("latches")
 }
 
 func isHTTP(text string) bool {

@@ -41,6 +41,8 @@ type Config struct {
 
 	File   string `yaml:"-"` // path as given
 	Digest string `yaml:"-"` // SHA-256 over the file and every file of a secret or a text, hexadecimal; a reload compares it
+
+	latches string // directory: see UseLatches
 }
 
 // Tenant is the customer.
@@ -198,7 +200,8 @@ type Evidence struct {
 
 // Store says where state is kept.
 type Store struct {
-	URL        string        `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given."`
+	URL        secret.Value  `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given. Or a PostgreSQL that many tenants share: postgres://USER@HOST/DATABASE?sslmode=verify-full, with the parameters of libpq and several hosts (HOST1,HOST2) where one takes over from another."`
+	Password   secret.Value  `yaml:"password" doc:"Of the role in PostgreSQL, where url holds none."`
 	ResultsFor time.Duration `yaml:"results_for" default:"35d" doc:"How long single results are kept, so that a change can be tried on last month ('firstcall replay'); at most 2,000,000 of them and 1 GiB, whichever comes first. Hourly figures are kept for 400 days."`
 }
 

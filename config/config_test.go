@@ -66,7 +66,7 @@ func TestDefaultsFillWhatIsNotGiven(t *testing.T) {
 		{"role of the only probe", p.Role, "deciding"},
 		{"desk", c.Desks[0].Name + c.Desks[0].Kind, "builtinbuiltin"},
 		{"has a builder", c.Desks[0].Builder != nil, true},
-		{"store", c.Store.URL, "sqlite:" + filepath.Join(dir, "firstcall.db")},
+		{"store", c.Store.URL.Reveal(), "sqlite:" + filepath.Join(dir, "firstcall.db")},
 		{"listen", c.Web.Listen, "127.0.0.1:9797"},
 		{"vantage", c.Vantage, host},
 		{"heartbeat", c.Heartbeat, (*Heartbeat)(nil)},

@@ -3,11 +3,13 @@ package config
 import (
 	"iter"
 	"maps"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/sla"
@@ -56,16 +58,34 @@ func (c *Config) Untimed() map[string]bool {
 	return all
 }
 
-// UseLatches gives every probe that logs on its memory of refused accounts: files in the directory latches beside the store, so
-// that no account is tried again after a restart.
-func (c *Config) UseLatches() {
-	path, ok := strings.CutPrefix(c.Store.URL, "sqlite:")
-	if !ok {
-		return
+// StoreURL returns the address of the store with all that store.Open needs: it may hold a password.
+func (c *Config) StoreURL() string {
+	address := c.Store.URL.Reveal()
+	u, err := url.Parse(address)
+	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+		return address
 	}
+	q := u.Query()
+	q.Set("tenant", c.Tenant.ID)
+	u.RawQuery = q.Encode()
+	if !c.Store.Password.IsZero() {
+		u.User = url.UserPassword(u.User.Username(), c.Store.Password.Reveal())
+	}
+	return u.String()
+}
+
+// KeepIn moves all state to a directory: the store is the SQLite file of that name in it.
+func (c *Config) KeepIn(dir, name string) {
+	c.Store.URL, c.Store.Password = secret.New("sqlite:"+filepath.Join(dir, name)), secret.Value{}
+	c.latches = filepath.Join(dir, "latches")
+}
+
+// UseLatches gives every probe that logs on its memory of refused accounts: files in the directory latches beside the store, or
+// beside the configuration where that is in PostgreSQL, so that no account is tried again after a restart.
+func (c *Config) UseLatches() {
 	for _, p := range c.AllProbes() {
 		if u, ok := p.Probe.(probes.UsesLatch); ok {
-			u.SetLatch(probes.FileLatch(filepath.Join(filepath.Dir(path), "latches")))
+			u.SetLatch(probes.FileLatch(c.latches))
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (f *renderFlags) texts(ctx context.Context, c *config.Config, d config.Desk
 
 // stored returns the texts of an incident of the store, which is only read.
 func stored(ctx context.Context, c *config.Config, d config.Desk, id string) (texts reconcile.CaseTexts, err error) {
-	s, err := store.OpenReadOnly(ctx, c.Store.URL)
+	s, err := store.OpenReadOnly(ctx, c.StoreURL())
 	if err != nil {
 		return texts, err
 	}

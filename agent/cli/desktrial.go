@@ -94,7 +94,7 @@ func storageFor(ctx context.Context, c *config.Config, d config.Desk) (desk.Stor
 	if _, inside := d.Builder.(*desk.Builtin); !inside {
 		return nil, func() error { return nil }, nil
 	}
-	s, err := store.Open(ctx, c.Store.URL, store.Options{})
+	s, err := store.Open(ctx, c.StoreURL(), store.Options{})
 	if errors.Is(err, store.ErrLocked) {
 		return nil, nil, fmt.Errorf("the built-in desk is in the agent's store, and an agent runs on it: try it while that one is stopped (%w)", err)
 	}

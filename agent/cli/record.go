@@ -24,7 +24,7 @@ type recordFlags struct {
 
 func (f *recordFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store.url", "", "`ADDRESS` of an agent's store, instead of store.url: sqlite:PATH")
+	flags.StringVar(&f.store, "store.url", "", "`ADDRESS` of an agent's store, instead of store.url: sqlite:PATH, or postgres://USER@HOST/DATABASE?tenant=ID")
 	flags.StringVar(&f.csv, "csv", "", "`FILE` of comma-separated values: time,latency_ms (empty: failed); may be gzipped")
 	flags.StringVar(&f.url, "prometheus.url", "", "`ADDRESS` of a Prometheus: http://host:9090")
 	flags.StringVar(&f.query, "prometheus.query", "", "`QUERY` of the latency in seconds: one series")
@@ -47,7 +47,7 @@ func (f *recordFlags) prometheus() bool { return f.url != "" || f.query != "" }
 func (f *recordFlags) own(ctx context.Context, o *replay.Options) error {
 	address := f.store
 	if address == "" {
-		address = o.Configs[0].Store.URL
+		address = o.Configs[0].StoreURL()
 	}
 	s, err := store.OpenReadOnly(ctx, address)
 	if err != nil {

@@ -41,7 +41,7 @@ func newReport() *cobra.Command {
 	}
 	addConfigFlag(cmd, &f.file)
 	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store.url", "", "`ADDRESS` of an agent's store, instead of store.url: sqlite:PATH")
+	flags.StringVar(&f.store, "store.url", "", "`ADDRESS` of an agent's store, instead of store.url: sqlite:PATH, or postgres://USER@HOST/DATABASE?tenant=ID")
 	flags.StringVar(&f.month, "month", "", "`MONTH` in the tenant's zone: 2026-11, this, or last, which it is unless --from is given")
 	flags.StringVar(&f.from, "from", "", "first `TIME` instead of a month: 2026-11-01, 2026-11-01T08:00, or RFC 3339; in the tenant's zone")
 	flags.StringVar(&f.to, "to", "", "`TIME` at which to end, itself left out; now unless given")
@@ -74,7 +74,7 @@ func (f *reportFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	s, err := store.OpenReadOnly(cmd.Context(), cmp.Or(f.store, c.Store.URL))
+	s, err := store.OpenReadOnly(cmd.Context(), cmp.Or(f.store, c.StoreURL()))
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func userState() (string, error) {
 // adapt makes a configuration fit for a laptop: its state is the user's own; it opens no case, tells no contact, and says nothing
 // to the watchdog of the agent that does.
 func (f *watchFlags) adapt(c *config.Config, dir string) error {
-	c.Store.URL = "sqlite:" + filepath.Join(dir, "watch.db")
+	c.KeepIn(dir, "watch.db")
 	c.Desks, c.Heartbeat = nil, nil
 	var fit []string
 	for _, n := range c.Notices {

@@ -25,8 +25,8 @@ type Store struct {
 	Probes []string // ids; none: every probe
 }
 
-// String returns the store's address.
-func (s Store) String() string { return s.URL }
+// String returns the store's address, without a password.
+func (s Store) String() string { return store.Name(s.URL) }
 
 // Each implements Source.
 func (s Store) Each(ctx context.Context, from, to time.Time, fn func(probes.Result) error) error {

@@ -137,7 +137,7 @@ func soakAgent(dir string) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	kept, err := store.Open(ctx, c.Store.URL, store.Options{})
+	kept, err := store.Open(ctx, c.StoreURL(), store.Options{})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (s *Store) CreateDeskCase(ctx context.Context, c incident.StoredCase) (inci
 		year := c.Created.UTC().Year()
 		var last int64
 		if err := tx.QueryRowContext(context.WithoutCancel(ctx), `INSERT INTO desk_numbers (year, last) VALUES (?, 1)
-			ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last`, year).Scan(&last); err != nil {
+			ON CONFLICT (year) DO UPDATE SET last = desk_numbers.last + 1 RETURNING last`, year).Scan(&last); err != nil {
 			return err
 		}
 		stored.Number = fmt.Sprintf("FC-%04d-%06d", year, last)

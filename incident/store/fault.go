@@ -10,19 +10,29 @@ import (
 
 // The errors that a caller can tell apart with errors.Is. What wraps them names the file and what to do.
 var (
-	ErrDiskFull = errors.New("disk full")                  // works again once there is space
-	ErrLocked   = errors.New("locked by another program")  // works again once it lets go
-	ErrDamaged  = errors.New("the file is damaged")        // will not go away by itself
-	ErrNewer    = errors.New("made by a newer firstcall")  // see OpenReadOnly and Open
-	ErrReadOnly = errors.New("open for reading only")      // a write on a store of OpenReadOnly
-	ErrClosed   = errors.New("the store is closed")        // a write after Close
-	errForeign  = errors.New("not a store of firstcall's") // an SQLite file of something else
+	ErrDiskFull = errors.New("disk full")                 // works again once there is space
+	ErrLocked   = errors.New("locked by another program") // works again once it lets go
+	ErrDamaged  = errors.New("the file is damaged")       // will not go away by itself
+	ErrNewer    = errors.New("made by a newer firstcall") // see OpenReadOnly and Open
+	ErrReadOnly = errors.New("open for reading only")     // a write on a store of OpenReadOnly
+	ErrClosed   = errors.New("the store is closed")       // a write after Close
+	ErrAway     = errors.New("does not answer")           // PostgreSQL; works again once it is back
+	ErrStandby  = errors.New("takes no writes")           // PostgreSQL: a standby, or made read-only
+	// ErrDoubt is a write that PostgreSQL may or may not have stored: the store was told to hurry, or another agent took over,
+	// before that could be learnt. Every later write fails with it: what is stored is known by opening it again.
+	ErrDoubt      = errors.New("whether a write was stored is not known")
+	errForeign    = errors.New("not a store of firstcall's") // an SQLite file of something else
+	errUndone     = errors.New("the connection was lost when it was to be committed")
+	errSuperseded = errors.New("another agent has written since")
 )
 
 // fault says what failed, on which file, and what to do. It keeps err for errors.Is and errors.As.
 func (s *Store) fault(what string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if s.pg != nil {
+		return s.pg.fault(what, err)
 	}
 	var se *sqlite.Error
 	if !errors.As(err, &se) {

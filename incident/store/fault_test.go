@@ -252,9 +252,10 @@ func TestRefusedFiles(t *testing.T) {
 	mention(t, err, errForeign, foreign, "another file")
 
 	for url, want := range map[string]string{
-		"postgres://firstcall:hunter2@db/firstcall": "sqlite:PATH",
-		"":        "sqlite:PATH",
-		"sqlite:": "sqlite:PATH",
+		"postgres://firstcall:hunter2@db/firstcall": "tenant",
+		"mysql://firstcall:hunter2@db/firstcall":    "postgres://USER",
+		"":                                          "sqlite:PATH",
+		"sqlite:":                                   "sqlite:PATH",
 		"sqlite:" + filepath.Join(t.TempDir(), "no/x.db"):  "create the directory",
 		"sqlite:" + t.TempDir():                            "directory",
 		"sqlite:" + filepath.Join(foreign, "below a file"): "directory",

@@ -40,6 +40,9 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
+	if s.pg != nil {
+		s.measure(ctx)
+	}
 	return s.forgetProbes(ctx, min(raw, old)-int64(probeGrace))
 }
 
@@ -219,8 +222,12 @@ func (s *Store) forgetProbes(ctx context.Context, cutoff int64) error {
 	})
 }
 
-// Size returns the bytes that the store takes on the disk; 0 in memory.
+// Size returns the bytes that the store takes on the disk; 0 in memory. In PostgreSQL it is what all tenants' tables took when this
+// one's retention was applied last.
 func (s *Store) Size() (bytes int64) {
+	if s.pg != nil {
+		return s.pg.size.Load()
+	}
 	if s.path == "" {
 		return 0
 	}

@@ -18,7 +18,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-//go:embed migrations/sqlite/*.sql
+//go:embed migrations/sqlite/*.sql migrations/postgres/*.sql
 var migrations embed.FS
 
 const (
@@ -30,11 +30,15 @@ const (
 	readers                  = 2
 )
 
-// Open opens, and creates or migrates, the store at rawURL: "sqlite:PATH" (a file; its directory must exist) or
-// "sqlite::memory:". A file has one agent at a time: a lock on PATH.lock, which the operating system frees when the process
-// ends, refuses a second one and says who holds it. A file that is damaged, is not firstcall's or was made by a newer firstcall
-// is refused and left as it is.
+// Open opens, and creates or migrates, the store at rawURL: "sqlite:PATH" (a file; its directory must exist), "sqlite::memory:" or
+// "postgres://USER:PASSWORD@HOST/DATABASE?tenant=ID", with the parameters of libpq. A file, and a tenant in a database, has one agent
+// at a time: a lock on PATH.lock, which the operating system frees when the process ends, or an advisory lock of PostgreSQL, refuses
+// a second one and says who holds it. A file that is damaged, is not firstcall's or was made by a newer firstcall is refused and left
+// as it is.
 func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
+	if isPostgres(rawURL) {
+		return openPostgres(ctx, rawURL, o)
+	}
 	path, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
@@ -56,8 +60,11 @@ func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 }
 
 // OpenReadOnly opens an existing store for reading, whether an agent has it open or not; every write fails with ErrReadOnly.
-// It changes nothing and migrates nothing: a store of another version of firstcall is refused.
+// It changes nothing and migrates nothing: a store of another version of firstcall is refused. A standby of PostgreSQL will do.
 func OpenReadOnly(ctx context.Context, rawURL string) (*Store, error) {
+	if isPostgres(rawURL) {
+		return openPostgresReadOnly(ctx, rawURL)
+	}
 	path, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
@@ -88,7 +95,7 @@ func parseURL(raw string) (string, error) {
 	path, ok := strings.CutPrefix(raw, "sqlite:")
 	if !ok || path == "" {
 		scheme, _, _ := strings.Cut(raw, ":") // the rest may hold a password
-		return "", fmt.Errorf("store: url %q...: this firstcall keeps its state in SQLite: write sqlite:PATH, for example sqlite:/var/lib/firstcall/firstcall.db", scheme)
+		return "", fmt.Errorf("store: url %q...: write sqlite:PATH, for example sqlite:/var/lib/firstcall/firstcall.db, or postgres://USER@HOST/DATABASE", scheme)
 	}
 	if path == memory {
 		return "", nil
@@ -147,7 +154,11 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		s.reader.SetMaxOpenConns(readers)
 		s.reader.SetMaxIdleConns(1)
 	}
-	return s.fault("open", s.load(ctx))
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fault("open", err)
+	}
+	return s.fault("open", errors.Join(s.load(ctx, tx), tx.Rollback()))
 }
 
 // mark refuses a file of something else, and makes a new one ours.
@@ -175,18 +186,26 @@ func (s *Store) mark(ctx context.Context) error {
 	return nil
 }
 
-// versions returns the schema's version in the file, 0 when it has none, and the newest that this program knows.
-func (s *Store) versions(ctx context.Context) (have, want int64, err error) {
-	files, err := fs.Glob(migrations, "migrations/sqlite/*.sql")
+// newest returns the number of the last migration in a directory.
+func newest(dir string) (number int64, err error) {
+	files, err := fs.Glob(migrations, dir+"/*.sql")
 	if err != nil {
-		return 0, 0, fmt.Errorf("store: %w", err)
+		return 0, fmt.Errorf("store: %w", err)
 	}
 	for _, name := range files {
 		version, err := goose.NumericComponent(name)
 		if err != nil {
-			return 0, 0, fmt.Errorf("store: %w", err)
+			return 0, fmt.Errorf("store: %w", err)
 		}
-		want = max(want, version)
+		number = max(number, version)
+	}
+	return number, nil
+}
+
+// versions returns the schema's version in the file, 0 when it has none, and the newest that this program knows.
+func (s *Store) versions(ctx context.Context) (have, want int64, err error) {
+	if want, err = newest("migrations/sqlite"); err != nil {
+		return 0, 0, err
 	}
 	db := s.writer
 	if db == nil {
@@ -225,10 +244,10 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.fault("migrate", err)
 }
 
-// load reads what is kept in memory and prepares the statement of the hot path.
-func (s *Store) load(ctx context.Context) error {
-	s.probes = map[string]int64{}
-	rows, err := s.writer.QueryContext(ctx, "SELECT id, name FROM probes")
+// load reads what is kept in memory.
+func (s *Store) load(ctx context.Context, tx *sql.Tx) error {
+	known := map[string]int64{}
+	rows, err := tx.QueryContext(ctx, "SELECT id, name FROM probes")
 	if err != nil {
 		return err
 	}
@@ -239,16 +258,13 @@ func (s *Store) load(ctx context.Context) error {
 		if err := rows.Scan(&id, &name); err != nil {
 			return err
 		}
-		s.probes[name] = id
+		known[name] = id
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	if err := s.writer.QueryRowContext(ctx, "SELECT coalesce(sum(results), 0) FROM result_log").Scan(&s.logged); err != nil {
-		return err
-	}
-	s.addLog, err = s.writer.PrepareContext(ctx, "INSERT INTO result_log (results, body) VALUES (?, ?)")
-	return err
+	s.probes = known
+	return tx.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(results), 0) AS BIGINT) FROM result_log").Scan(&s.logged)
 }
 
 // abandon closes what a failed Open had opened.

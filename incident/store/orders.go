@@ -20,11 +20,8 @@ func (s *Store) AddOrder(ctx context.Context, o incident.Order, events ...incide
 		if o.Kind == "" || o.From.IsZero() || !o.Until.After(o.From) {
 			return errors.New("an order has no kind or no time")
 		}
-		result, err := run(ctx, tx, "INSERT INTO orders (ends, body) VALUES (?, '{}')", nanos(o.End()))
-		if err != nil {
-			return err
-		}
-		if stored.ID, err = result.LastInsertId(); err != nil {
+		row := tx.QueryRowContext(context.WithoutCancel(ctx), "INSERT INTO orders (ends, body) VALUES (?, '{}') RETURNING id", nanos(o.End()))
+		if err := row.Scan(&stored.ID); err != nil {
 			return err
 		}
 		if err := saveOrder(ctx, tx, stored); err != nil {

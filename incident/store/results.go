@@ -35,7 +35,7 @@ func (s *Store) AppendResults(ctx context.Context, results []probes.Result) erro
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Stmt(s.addLog).Exec(len(results), body); err != nil {
+		if _, err := run(ctx, tx, "INSERT INTO result_log (results, body) VALUES (?, ?)", len(results), body); err != nil {
 			return err
 		}
 		logged = s.logged + int64(len(results))

@@ -128,7 +128,7 @@ func (f *folding) saveBlocks(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	defer func() { _ = add.Close() }()
-	seen, err := tx.PrepareContext(ctx, "UPDATE probes SET seen = ?1 WHERE id = ?2 AND seen < ?1 - ?3")
+	seen, err := tx.PrepareContext(ctx, "UPDATE probes SET seen = ?1 WHERE id = ?2 AND seen + ?3 < ?1")
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 // Package store keeps what must survive the process: incidents and their timeline, cases, notices, the engine's state,
-// results and their roll-ups. The built-in store is SQLite (WAL, one writer, no cgo).
+// results and their roll-ups. The built-in store is SQLite (WAL, one writer, no cgo); many tenants share a PostgreSQL.
+// Statements are written for SQLite; the driver in internal/pgsql says them to PostgreSQL, whose row-level security adds the tenant.
 //
 // Rows of incidents, cases and notices are folds of the append-only timeline and of what was read back; each is written by
 // one owner (see package incident). A write that must be durable before anything leaves the process is durable when its
 // method returns nil; when it returns an error, nothing of it is stored. The context of a write bounds the wait for its turn:
-// once begun, a write is finished or undone, so that its outcome is never in doubt.
+// once begun, a write is finished or undone, so that its outcome is never in doubt. A PostgreSQL that goes away in mid-commit is
+// waited for until it says which; only Hurry ends that wait, with ErrDoubt.
 package store
 
 import (
@@ -18,7 +20,8 @@ import (
 
 // Store is an open store. It is safe for concurrent use; writes are made one at a time.
 type Store struct {
-	path    string // of the file; "" in memory
+	path    string    // of the file; "" in memory
+	pg      *postgres // nil: SQLite
 	options Options
 	lock    *fileLock
 	reader  *sql.DB
@@ -28,7 +31,6 @@ type Store struct {
 	durability durability       // that the writer's connection has now
 	probes     map[string]int64 // ids by name
 	logged     int64            // results that are in the log and not folded yet
-	addLog     *sql.Stmt
 }
 
 // Options tune a store. The zero value has the defaults.
@@ -103,9 +105,18 @@ type IncidentFilter struct {
 	Limit int // 0: 100; newest first
 }
 
+// Hurry ends the wait for a PostgreSQL that went away in mid-commit, now and later: the write fails with ErrDoubt, and so does every
+// later one. It is for a process that is about to end, whose next life reads what is stored.
+func (s *Store) Hurry() {
+	if s.pg != nil {
+		s.pg.hurried.Do(func() { close(s.pg.hurry) })
+	}
+}
+
 // Close writes what is pending and closes the store. Writes under way are waited for; later calls fail. Closing twice is no
 // error.
 func (s *Store) Close() error {
+	s.Hurry()
 	var errs []error
 	if s.writer != nil {
 		err := s.write(context.Background(), relaxed, "fold results", s.fold)

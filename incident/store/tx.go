@@ -41,6 +41,9 @@ func (s *Store) write(ctx context.Context, d durability, what string, fn func(*s
 }
 
 func (s *Store) transact(ctx context.Context, d durability, fn func(*sql.Tx) error) error {
+	if s.pg != nil {
+		return s.transactPostgres(ctx, d, fn)
+	}
 	if d != s.durability {
 		// Between transactions only: SQLite ignores it inside one.
 		if _, err := s.writer.ExecContext(ctx, [...]string{"PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"}[d]); err != nil {

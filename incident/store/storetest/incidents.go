@@ -224,3 +224,19 @@ func notFound(t *testing.T, s *store.Store) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// oddTexts: what no database has as a character does not keep a step from being stored, nor what else it says from being found.
+func oddTexts(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	const odd, plain = "a\x00b\xffc \\u0000", "a\ufffdb\ufffdc \\u0000"
+	i := openIncident("fc-1", at(10, 0))
+	i.Title, i.Components = odd+" is down", []string{odd}
+	ok(t, s.Commit(ctx, store.Commit{At: at(10, 0), Incidents: []incident.Incident{i}, Events: []incident.Event{anEvent("fc-1", at(10, 0), odd)}}))
+	events := must[[]incident.Event](t)(s.Timeline(ctx, "fc-1", 0))
+	if len(events) != 1 || events[0].Text != odd && events[0].Text != plain {
+		t.Errorf("events %+v", events)
+	}
+	for _, f := range []store.IncidentFilter{{Text: "is down"}, {Component: odd}, {Highest: incident.P1}} {
+		same(t, "found", ids(must[[]incident.Incident](t)(s.Incidents(ctx, f))), []string{"fc-1"})
+	}
+}

@@ -96,7 +96,8 @@ func (w *world) when(rt *rapid.T) time.Time {
 }
 
 func (w *world) event(rt *rapid.T, id string) incident.Event {
-	e := anEvent(id, w.when(rt), rapid.String().Draw(rt, "text"))
+	text := strings.ReplaceAll(rapid.String().Draw(rt, "text"), "\x00", "\ufffd") // see oddTexts
+	e := anEvent(id, w.when(rt), text)
 	w.events[id] = append(w.events[id], e)
 	return e
 }

@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"baselines":          baselines,
 		"baseline retention": baselineRetention,
 		"timeline":           timeline,
+		"odd texts":          oddTexts,
 		"orders":             orders,
 		"cases":              cases,
 		"notices":            notices,

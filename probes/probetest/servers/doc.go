@@ -1,5 +1,5 @@
 // Package servers starts real servers for tests, on loopback only: nginx, xrdp, FreeRDP's shadow server, Weston, mailpit, Prometheus,
-// Alertmanager, Request Tracker, an MIT KDC, sipp, dbus-daemon, and in Go a
+// Alertmanager, Request Tracker, an MIT KDC, sipp, dbus-daemon, PostgreSQL, and in Go a
 // webhook receiver, a byte-counting relay and a listener that stays silent.
 //
 // Every Start function returns when the server listens and registers its end with t.Cleanup. A server that is a process runs

@@ -1,0 +1,246 @@
+// Package pgsql is a database/sql driver for PostgreSQL on pgconn, the protocol layer of pgx, for what a store needs: statements in
+// the form that SQLite takes (see Translate), numbers, texts, bytes and times, and transactions whose end is never guessed.
+// docs/decisions/postgresql.md says why it is not pgx's own.
+package pgsql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrDoubt is wrapped by the error of a Commit whose answer never came: the server may have stored all of it, or nothing.
+var ErrDoubt = errors.New("the connection was lost before the server said whether it committed")
+
+// readOnly is the SQLSTATE of a write at a standby, or at a server that was made read-only.
+const readOnly = "25006"
+
+// cached is how many statements a connection keeps prepared; those beyond are prepared each time.
+const cached = 200
+
+// Connector makes connections for sql.OpenDB. It is immutable and safe for concurrent use.
+type Connector struct {
+	Config  *pgconn.Config                              // of pgconn.ParseConfig
+	Timeout time.Duration                               // that one statement may take, and a COMMIT; 0: a minute
+	Ready   func(context.Context, *pgconn.PgConn) error // called once with each new connection, whose error refuses it; may be nil
+}
+
+// Connect implements driver.Connector.
+func (c Connector) Connect(ctx context.Context) (driver.Conn, error) {
+	pg, err := pgconn.ConnectConfig(ctx, c.Config)
+	if err != nil {
+		return nil, err
+	}
+	made := &conn{pg: pg, timeout: c.Timeout, statements: map[string]*pgconn.StatementDescription{}}
+	if made.timeout <= 0 {
+		made.timeout = time.Minute
+	}
+	if c.Ready != nil {
+		if err := c.Ready(ctx, pg); err != nil {
+			return nil, errors.Join(err, made.Close())
+		}
+	}
+	return made, nil
+}
+
+// Driver implements driver.Connector.
+func (c Connector) Driver() driver.Driver { return opener{} }
+
+// opener is there because database/sql asks for it.
+type opener struct{}
+
+// Open implements driver.Driver.
+func (opener) Open(string) (driver.Conn, error) { return nil, errors.New("pgsql: use sql.OpenDB") }
+
+// conn is one session. database/sql uses it from one goroutine at a time.
+type conn struct {
+	pg         *pgconn.PgConn
+	timeout    time.Duration
+	statements map[string]*pgconn.StatementDescription // prepared, by the query as it was given
+}
+
+// Close implements driver.Conn.
+func (c *conn) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = c.pg.Close(ctx) // a session that is gone is closed, too
+	return nil
+}
+
+// IsValid implements driver.Validator: a broken connection does not go back to the pool.
+func (c *conn) IsValid() bool { return !c.pg.IsClosed() }
+
+// ResetSession implements driver.SessionResetter.
+func (c *conn) ResetSession(context.Context) error {
+	if c.pg.IsClosed() || c.pg.TxStatus() != 'I' {
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+// Begin implements driver.Conn.
+func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(context.Background(), driver.TxOptions{}) }
+
+// BeginTx implements driver.ConnBeginTx. A transaction that only reads sees one state of the database. A BEGIN that the connection
+// did not survive did nothing, so that database/sql tries it on another.
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	begin := "BEGIN"
+	switch {
+	case o.Isolation != driver.IsolationLevel(sql.LevelDefault):
+		return nil, errors.New("pgsql: no isolation level can be chosen")
+	case o.ReadOnly:
+		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	}
+	if err := c.simple(ctx, begin); err != nil {
+		if c.pg.IsClosed() && ctx.Err() == nil {
+			return nil, driver.ErrBadConn
+		}
+		return nil, err
+	}
+	return tx{c}, nil
+}
+
+// simple runs a statement without arguments and results.
+func (c *conn) simple(ctx context.Context, query string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	results, err := c.pg.Exec(ctx, query).ReadAll()
+	if err == nil && query == "COMMIT" && len(results) == 1 && results[0].CommandTag.String() == "ROLLBACK" {
+		return errors.New("the transaction had failed before its end, and was undone")
+	}
+	return c.checked(err)
+}
+
+// checked closes a connection to a server that takes no writes any more, so that the next one may find the server that does.
+func (c *conn) checked(err error) error {
+	var said *pgconn.PgError
+	if errors.As(err, &said) && said.Code == readOnly {
+		_ = c.Close()
+	}
+	return err
+}
+
+type tx struct{ c *conn }
+
+// Commit implements driver.Tx. That pgconn calls an error safe to retry says nothing here: of an answer that was lost it may, too.
+func (t tx) Commit() error {
+	if t.c.pg.IsClosed() {
+		return errors.New("the connection was lost before the end of the transaction, which was undone")
+	}
+	err := t.c.simple(context.Background(), "COMMIT")
+	if err != nil && t.c.pg.IsClosed() {
+		return fmt.Errorf("%w (%w)", ErrDoubt, err)
+	}
+	return err
+}
+
+// Rollback implements driver.Tx. The server undoes the transaction of a connection that ends.
+func (t tx) Rollback() error {
+	if t.c.pg.IsClosed() {
+		return nil
+	}
+	err := t.c.simple(context.Background(), "ROLLBACK")
+	if err != nil {
+		_ = t.c.Close()
+	}
+	return err
+}
+
+// Prepare implements driver.Conn.
+func (c *conn) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// PrepareContext implements driver.ConnPrepareContext.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if _, err := c.prepared(ctx, query); err != nil {
+		return nil, err
+	}
+	return &statement{c, query}, nil
+}
+
+// prepared returns the description of a query.
+func (c *conn) prepared(ctx context.Context, query string) (*pgconn.StatementDescription, error) {
+	if d := c.statements[query]; d != nil {
+		return d, nil
+	}
+	name := ""
+	if len(c.statements) < cached {
+		name = fmt.Sprintf("s%d", len(c.statements))
+	}
+	d, err := c.pg.Prepare(ctx, name, Translate(query), nil)
+	if err == nil && name != "" {
+		c.statements[query] = d
+	}
+	return d, c.checked(err)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	d, err := c.prepared(ctx, query)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	values, formats, err := encode(d, args)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	results := make([]int16, len(d.Fields))
+	for n, f := range d.Fields {
+		results[n] = format(f.DataTypeOID)
+	}
+	return &rows{c: c, d: d, reader: c.pg.ExecStatement(ctx, d, values, formats, results), cancel: cancel}, nil
+}
+
+// ExecContext implements driver.ExecerContext.
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	all, err := c.QueryContext(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	r := all.(*rows)
+	defer r.cancel()
+	tag, err := r.reader.Close()
+	if err != nil {
+		return nil, c.checked(err)
+	}
+	return driver.RowsAffected(tag.RowsAffected()), nil
+}
+
+// statement is a prepared query, which its connection keeps.
+type statement struct {
+	c     *conn
+	query string
+}
+
+// Close implements driver.Stmt.
+func (s *statement) Close() error { return nil }
+
+// NumInput implements driver.Stmt: the server counts.
+func (s *statement) NumInput() int { return -1 }
+
+// Exec implements driver.Stmt.
+func (s *statement) Exec([]driver.Value) (driver.Result, error) { return nil, driver.ErrSkip }
+
+// Query implements driver.Stmt.
+func (s *statement) Query([]driver.Value) (driver.Rows, error) { return nil, driver.ErrSkip }
+
+// ExecContext implements driver.StmtExecContext.
+func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.c.ExecContext(ctx, s.query, args)
+}
+
+// QueryContext implements driver.StmtQueryContext.
+func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return s.c.QueryContext(ctx, s.query, args)
+}

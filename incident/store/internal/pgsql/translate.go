@@ -1,0 +1,38 @@
+package pgsql
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Translate returns a statement written for SQLite as PostgreSQL takes it: ? and ?N become $N, LIKE takes letters in either case
+// (ILIKE), and rows conflict within their tenant only. Texts in quotes stay as they are.
+func Translate(query string) string {
+	var b strings.Builder
+	next := 1
+	for n, part := range strings.Split(query, "'") {
+		if n > 0 {
+			b.WriteByte('\'')
+		}
+		if n%2 == 1 { // within quotes
+			b.WriteString(part)
+			continue
+		}
+		part = strings.ReplaceAll(part, " LIKE ", " ILIKE ")
+		part = strings.ReplaceAll(part, "ON CONFLICT (", "ON CONFLICT (tenant, ")
+		for {
+			before, after, found := strings.Cut(part, "?")
+			b.WriteString(before)
+			if !found {
+				break
+			}
+			b.WriteByte('$')
+			if after == "" || after[0] < '0' || after[0] > '9' {
+				b.WriteString(strconv.Itoa(next))
+				next++
+			}
+			part = after
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE rollups ADD COLUMN histogram BYTEA;

@@ -171,8 +171,11 @@ func (r *mssqlRun) judgeAnswer(ctx context.Context, all tds.ServerErrors, a *mss
 		}
 		return r.finish(Down, Status, text+", though "+p.who()+" has logged in to it before: it is gone, offline, or the account lost its right"), false
 	default:
-		return r.trouble(e, m), false
 	}
+	if e.Number == 10928 || e.Number == 17809 { // of sessions: while it lasts nobody gets in, which is more than a limit
+		return r.finish(Down, Status, text+": nobody gets in"), false
+	}
+	return r.trouble(e, m), false
 }
 
 // waits reports whether there is time left to ask a database again that resumes.

@@ -26,7 +26,7 @@ func TestMSSQLErrors(t *testing.T) {
 		"failed":        {login: refuses(40197, 17, "The service has encountered an error"), outcome: probes.Down, reason: probes.Status, detail: "the service failed and has the connection tried again (error 40197, severity 17)"},
 		"busy":          {login: refuses(40501, 20, "The service is currently busy."), outcome: probes.Degraded, reason: probes.Capacity, detail: "the service is busy and throttles"},
 		"operations":    {login: refuses(49920, 16, "Cannot process request."), outcome: probes.Degraded, reason: probes.Capacity, detail: "too many operations under way"},
-		"sessions":      {login: refuses(10928, 20, "Resource ID: 2. The session limit"), outcome: probes.Degraded, reason: probes.Capacity, detail: "limit of sessions or workers is reached"},
+		"sessions":      {login: refuses(10928, 20, "Resource ID: 2. The session limit"), outcome: probes.Down, reason: probes.Status, detail: "limit of sessions or workers is reached (10928): nobody gets in"},
 		"paused":        {login: refuses(42119, 16, "free"), outcome: probes.Down, reason: probes.Status, detail: "its free amount for this month is used up"},
 		"firewall": {
 			login:   refuses(40615, 14, "Cannot open server 'acme' requested by the login. Client with IP address '203.0.113.24' is not allowed to access the server. To enable access, use the portal."),

@@ -11,6 +11,7 @@ import (
 // outage is a time in which an incident says that a component was inaccessible.
 type outage struct {
 	Span
+	began    time.Time // perhaps before the time
 	tale     *Tale
 	estimate bool // an earlier version wrote the incident: its whole length
 }
@@ -23,7 +24,7 @@ func (b *builder) outages(component string) []outage {
 			to = b.in.Made
 		}
 		if s := (Span{later(from, b.in.From), earlier(to, b.until)}); s.Len() > 0 {
-			all = append(all, outage{s, t, estimate})
+			all = append(all, outage{s, from, t, estimate})
 		}
 	}
 	for i := range b.tales {
@@ -63,6 +64,18 @@ func windows(all []policy.Window, component string, from, to time.Time, zone *ti
 	return unite(list...)
 }
 
+// ordered returns when maintenance that people had ordered by then covered a component: what is ordered in mid-outage shortens none.
+func (b *builder) ordered(component string, by time.Time) spans {
+	var list []Span
+	for _, o := range b.in.Orders {
+		covers := len(o.Components) == 0 || slices.Contains(o.Components, component)
+		if o.Kind == incident.OrderMaintenance && covers && !o.From.After(by) {
+			list = append(list, Span{later(o.From, b.in.From), earlier(o.End(), b.until)})
+		}
+	}
+	return unite(list...)
+}
+
 // times are the parts of a component's time.
 type times struct {
 	maintenance, gross, net, unmeasured, judged spans
@@ -72,14 +85,16 @@ type times struct {
 // divide tells apart the parts of a component's time.
 func (b *builder) divide(component string) times {
 	period := unite(Span{b.in.From, b.until})
-	t := times{maintenance: windows(b.in.Windows, component, b.in.From, b.until, b.in.Zone), outages: b.outages(component)}
+	planned := windows(b.in.Windows, component, b.in.From, b.until, b.in.Zone)
+	t := times{outages: b.outages(component)}
 	var gross, net []Span
 	for _, o := range t.outages {
-		down := unite(o.Span).less(t.maintenance)
+		down := unite(o.Span).less(planned.or(b.ordered(component, o.began)))
 		gross = append(gross, down...)
 		net = append(net, down.less(b.held(o.tale))...)
 	}
 	t.gross, t.net = unite(gross...), unite(net...)
+	t.maintenance = planned.or(b.ordered(component, b.until)).less(t.gross)
 	agreed := period.less(t.maintenance)
 	t.unmeasured = agreed.less(t.gross).less(b.measured(component))
 	t.judged = agreed.less(t.unmeasured)

@@ -61,7 +61,7 @@ func (b *builder) method() Method {
 	in := b.in
 	m := Method{
 		Centre: in.Centre, Supported: in.Supported, Reaction: map[string]Seconds{}, HoldEnds: string(in.HoldEnds), StatusEvery: Seconds(in.StatusEvery),
-		StatusFor: in.StatusFor, Grace: Seconds(in.StatusEvery / graceShare), Momentary: Seconds(in.Momentary), Windows: []string{}, Estimated: []string{},
+		StatusFor: in.StatusFor, Grace: Seconds(in.StatusEvery / graceShare), Momentary: Seconds(in.Momentary), Windows: []string{}, Ordered: []Ordered{}, Estimated: []string{},
 	}
 	if len(m.Supported) == 0 {
 		m.Supported = []string{"24x7"}
@@ -71,6 +71,12 @@ func (b *builder) method() Method {
 	}
 	for _, w := range in.Windows {
 		m.Windows = append(m.Windows, w.Name)
+	}
+	for _, o := range in.Orders {
+		s := Span{later(o.From, in.From), earlier(o.End(), b.until)}
+		if o.Kind == incident.OrderMaintenance && s.Len() > 0 {
+			m.Ordered = append(m.Ordered, Ordered{Span: s, Components: append([]string{}, o.Components...), Actor: o.Actor, Reason: o.Reason})
+		}
 	}
 	for _, t := range b.tales {
 		if estimated(t.Incident) && b.touches(t.Incident) {

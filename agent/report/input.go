@@ -28,7 +28,8 @@ type Input struct {
 	StatusFor   []incident.Priority
 	Momentary   time.Duration // an outage that recovered by itself within it is momentary
 	Windows     []policy.Window
-	Primary     string // name of the desk whose case counts; "": none
+	Orders      []incident.Order // maintenance that people ordered for once
+	Primary     string           // name of the desk whose case counts; "": none
 	Components  []InputComponent
 	Probes      []Probe // witnesses too
 	Tales       []Tale  // incidents that touch the time, in whatever order

@@ -19,6 +19,7 @@ import (
 type story struct {
 	tales   []report.Tale
 	windows []policy.Window
+	orders  []incident.Order
 	off     [][2]time.Time
 	level   sla.Level
 }
@@ -57,6 +58,10 @@ func aStory(t *testing.T, rt *rapid.T, from time.Time) story {
 	if rapid.Bool().Draw(rt, "maintained") {
 		s.windows = []policy.Window{{Name: "w", Schedule: schedule(t, "30 1 * * *"), Duration: 3 * time.Hour, Components: []string{"a"}}}
 	}
+	for range rapid.IntRange(0, 2).Draw(rt, "ordered") {
+		at := from.Add(minutes("ordered", 3*24*60))
+		s.orders = append(s.orders, incident.Order{Kind: incident.OrderMaintenance, Components: []string{"b"}, From: at, Until: at.Add(minutes("lasts", 300))})
+	}
 	for range rapid.IntRange(0, 3).Draw(rt, "gaps") {
 		off := from.Add(minutes("off", 3*24*60))
 		s.off = append(s.off, [2]time.Time{off, off.Add(minutes("gone", 400))})
@@ -73,7 +78,7 @@ func aStory(t *testing.T, rt *rapid.T, from time.Time) story {
 
 func (s story) report(t *testing.T, from, to, made time.Time) *report.Report {
 	in := report.Input{
-		Tenant: "acme", Zone: copenhagen(t), From: from, To: to, Made: made, Windows: s.windows, Level: s.level, Tales: s.tales, Primary: "soc",
+		Tenant: "acme", Zone: copenhagen(t), From: from, To: to, Made: made, Windows: s.windows, Orders: s.orders, Level: s.level, Tales: s.tales, Primary: "soc",
 		Components: []report.InputComponent{{Name: "a", Instances: 1}, {Name: "b", Instances: 1}},
 		Probes: []report.Probe{
 			{ID: "a/tcp", Component: "a", Deciding: true, Interval: 15 * time.Minute},

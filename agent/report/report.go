@@ -52,7 +52,16 @@ type Method struct {
 	Grace       Seconds             `json:"status_grace_seconds"` // how late a status mail may be and is on time
 	Momentary   Seconds             `json:"momentary_seconds"`
 	Windows     []string            `json:"maintenance_windows"` // names
+	Ordered     []Ordered           `json:"ordered_maintenance"`
 	Estimated   []string            `json:"estimated_incidents"` // incidents of an earlier version: their whole length counts for every component
+}
+
+// Ordered is maintenance that a person ordered for once.
+type Ordered struct {
+	Span
+	Components []string `json:"components"` // empty: all
+	Actor      string   `json:"actor"`
+	Reason     string   `json:"reason"`
 }
 
 // Component is the availability of one component.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/firstcall-agent/firstcall/agent/report"
+	"github.com/firstcall-agent/firstcall/incident"
 )
 
 var update = flag.Bool("update", false, "write what the report says into the golden files")
@@ -64,6 +65,34 @@ func TestGoldenMonth(t *testing.T) {
 	}
 	// backend, with a calculator: judged 745 h - 16 h - 3:09:48 = 725:50:12 = 2,613,012 s; gross 9,120 s: 1 - 0.0034902... = 99.650 %.
 	near(t, "backend in numbers", r.Parts[0].GrossShare.Ratio(), 1-9120.0/2613012)
+}
+
+// Maintenance that people ordered counts, but not against an outage that had begun before it was ordered.
+func TestOrderedMaintenance(t *testing.T) {
+	in := october(t, octoberFrom, octoberTo)
+	at := func(hour, minute int) time.Time { return oct(2, hour, minute) }
+	i := incident.Incident{
+		ID: "i", Class: incident.Availability, Components: []string{"backend"}, Highest: incident.P2, Started: at(10, 0), Opened: at(10, 1), Ended: at(13, 0), Closed: at(13, 1),
+		Outages: []incident.ComponentOutage{{Component: "backend", From: at(10, 0), To: at(10, 30)}, {Component: "backend", From: at(12, 0), To: at(13, 0)}},
+	}
+	in.Tales, in.Windows = []report.Tale{{Incident: i}}, nil
+	order := func(from, until, ended time.Time, components ...string) incident.Order {
+		return incident.Order{Kind: incident.OrderMaintenance, Components: components, From: from, Until: until, Ended: ended, Actor: "Ada", Reason: "patching"}
+	}
+	in.Orders = []incident.Order{
+		order(at(9, 55), at(11, 0), at(10, 20), "backend"), // ended by hand
+		order(at(12, 30), at(14, 0), time.Time{}),
+		order(at(10, 20), at(10, 30), time.Time{}, "web-client"),
+		{Kind: incident.OrderSilence, From: at(0, 0), Until: at(23, 0)},
+	}
+	r := report.Compute(in)
+	// Downtime: 10:20 to 10:30, and all of 12:00 to 13:00: 1:10. Maintenance: 9:55 to 10:20, and 13:00 to 14:00, where nothing was down: 1:25.
+	if c := r.Parts[0]; c.Name != "backend" || time.Duration(c.Gross) != 70*time.Minute || time.Duration(c.Maintenance) != 85*time.Minute {
+		t.Errorf("%s: down %s, maintained %s", c.Name, time.Duration(c.Gross), time.Duration(c.Maintenance))
+	}
+	if text := string(write(t, r, report.Markdown)); strings.Count(text, "Maintenance that Ada ordered from ") != 3 || !strings.Contains(text, "(backend; patching) counts like a window") {
+		t.Error("the report does not name what was ordered")
+	}
 }
 
 func near(t *testing.T, what string, got, want float64) {

@@ -169,6 +169,13 @@ func (r *Report) methodSection(w *words) section {
 		w.say("A run speaks until the next one is due, and a tenth of that longer. A component is measured while one of its deciding probes speaks, at the pace of the most frequent of them; the agent, while any of its frequent probes does. Where single runs are no longer kept, this is known by the hour, and what is missing is taken at its end."),
 		w.say("Percentages are cut off after three decimals, never rounded up: only what is complete is 100 %. Durations from a minute on are rounded to the second."),
 	}
+	for _, o := range m.Ordered {
+		what := strings.Join(o.Components, ", ")
+		if what == "" {
+			what = w.say("all components")
+		}
+		list = append(list, w.say("Maintenance that %s ordered from %s to %s (%s; %s) counts like a window, but shortens no outage that had begun before it.", o.Actor, w.at(o.From), w.at(o.To), what, o.Reason))
+	}
 	if len(m.Estimated) > 0 {
 		list = append(list, w.say("An earlier version of the agent did not note when each component was down. The whole length of these incidents counts for each of their components: %s.", strings.Join(m.Estimated, ", ")))
 	}

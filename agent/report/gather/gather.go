@@ -20,6 +20,7 @@ type Store interface {
 	Timeline(ctx context.Context, id string, after int64) ([]incident.Event, error)
 	Cases(ctx context.Context, id string) ([]incident.Case, error)
 	Notices(ctx context.Context, id string) ([]incident.Notice, error)
+	Orders(ctx context.Context, since time.Time) ([]incident.Order, error)
 	Rollups(ctx context.Context, probe string, from, to time.Time) ([]store.Rollup, error)
 	EachResult(ctx context.Context, names []string, from, to time.Time, fn func(probes.Result) error) error
 }
@@ -57,6 +58,9 @@ func Read(ctx context.Context, s Store, c *config.Config, from, to, now time.Tim
 		}
 	}
 	var err error
+	if in.Orders, err = s.Orders(ctx, from); err != nil {
+		return in, err
+	}
 	if in.Tales, err = tales(ctx, s, from, until, progress); err != nil {
 		return in, err
 	}

@@ -17,6 +17,7 @@ type Terminal struct {
 	t      testing.TB
 	binary string
 	socket string
+	status string // file that gets the command's exit code: tmux itself may miss a child's end
 }
 
 // StartTerminal runs a command in a new terminal of so many columns and rows, with the variables added to the test's own.
@@ -27,13 +28,14 @@ func StartTerminal(t testing.TB, width, height int, env []string, command ...str
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	m := &Terminal{t: t, binary: program(t, "tmux", "tmux"), socket: filepath.Join(dir, "tmux")}
+	m := &Terminal{t: t, binary: program(t, "tmux", "tmux"), socket: filepath.Join(dir, "tmux"), status: filepath.Join(dir, "status")}
 	args := []string{"-u", "-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(width), "-y", fmt.Sprint(height)}
 	for _, v := range env {
 		args = append(args, "-e", v)
 	}
-	args = append(append(args, "--"), command...)
-	m.tmux(append(args, ";", "set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "monitor-bell", "on", ";", "set-option", "-g", "status", "off")...)
+	args = append(args, "--", "sh", "-c", `trap : INT; "$@"; echo $? >"$0.new"; mv "$0.new" "$0"`, m.status)
+	args = append(args, command...)
+	m.tmux(append(args, ";", "set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off")...)
 	t.Cleanup(func() { _ = exec.Command(m.binary, "-S", m.socket, "kill-server").Run() })
 	return m
 }
@@ -71,12 +73,6 @@ func (m *Terminal) Resize(width, height int) {
 	m.tmux("resize-window", "-x", fmt.Sprint(width), "-y", fmt.Sprint(height))
 }
 
-// State returns a format of tmux, such as #{pane_dead_status} or #{window_bell_flag}.
-func (m *Terminal) State(format string) string {
-	m.t.Helper()
-	return strings.TrimSpace(m.tmux("display-message", "-p", format))
-}
-
 // Until waits for a screen that holds the text, and returns it.
 func (m *Terminal) Until(text string) string {
 	m.t.Helper()
@@ -90,8 +86,9 @@ func (m *Terminal) Until(text string) string {
 // Ended waits for the command's end, and returns its exit code.
 func (m *Terminal) Ended() string {
 	m.t.Helper()
-	if err := until(2*time.Minute, func() (bool, error) { return m.State("#{pane_dead_status}") != "", nil }); err != nil {
+	var code []byte
+	if err := until(2*time.Minute, func() (bool, error) { code, _ = os.ReadFile(m.status); return len(code) > 0, nil }); err != nil {
 		m.t.Fatalf("the command does not end: %v\n%s", err, m.Screen())
 	}
-	return m.State("#{pane_dead_status}")
+	return strings.TrimSpace(string(code))
 }

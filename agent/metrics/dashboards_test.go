@@ -291,6 +291,9 @@ func TestDashboardsRulesAndDocsNameRealMetrics(t *testing.T) {
 	for where, text := range texts {
 		found := metric.FindAllStringSubmatch(text, -1)
 		for _, m := range found {
+			if m[1] == "firstcall_schema" {
+				continue // a table of the store's
+			}
 			if labels[m[1]] == nil {
 				t.Errorf("%s: there is no metric %s", where, m[1])
 				continue

@@ -315,7 +315,8 @@ func TestPhoneOutlivesHostileTrunks(t *testing.T) {
 		}}
 	}
 	notifytest.RunHostile(t, func(*testing.T) notifytest.Rig {
-		return notifytest.Rig{Name: "phone", Secrets: []string{"sip-pass-word"}, To: onCall(firstNumber), At: at, Hostile: map[string]notifytest.Hostile{
+		// A second connection calls off, where the first one broke in mid-attempt.
+		return notifytest.Rig{Name: "phone", Secrets: []string{"sip-pass-word"}, To: onCall(firstNumber), At: at, Connections: 2, Hostile: map[string]notifytest.Hostile{
 			"answers for ever":         say("SIP/2.0 100 Trying\r\nVia: SIP/2.0/TCP x;branch=z9hG4bKx\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n", true),
 			"announces a huge body":    say("SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP x;branch=z9hG4bKx\r\nCSeq: 1 INVITE\r\nContent-Length: 4294967295\r\n\r\n", false),
 			"asks instead":             say("OPTIONS sip:firstcall SIP/2.0\r\nContent-Length: 0\r\n\r\n", false),

@@ -254,6 +254,9 @@ func appendOnly(t *testing.T, _ *servers.Postgres, database string) {
 }
 
 func refusedAddresses(t *testing.T, server *servers.Postgres, database string) {
+	if err := openURL(t, aTenant(database)).Close(); err != nil { // as the owner, which migrates
+		t.Fatal(err)
+	}
 	server.SQL(t, "postgres", "CREATE ROLE above LOGIN BYPASSRLS PASSWORD 'hunter2'")
 	server.SQL(t, "postgres", "CREATE ROLE below LOGIN PASSWORD 'hunter2'")
 	for url, want := range map[string]string{

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -115,19 +117,31 @@ func version() string {
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Long: "Prints the version, the commit that this was built from and its time, the Go release and the platform. 'modified' stands behind\n" +
+			"the commit where files were changed since. What was built without a commit at hand, as by 'go install', has none.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			revision, goVersion := "unknown", "unknown"
-			if info != nil {
-				goVersion = info.GoVersion
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = s.Value
-					}
-				}
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "firstcall %s (revision %s, %s)\n", version(), revision, goVersion)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "firstcall", version(), build())
 			return err
 		},
 	}
+}
+
+// build says in brackets what the linker wrote down of this binary's origin. It is the same for every build of a commit.
+func build() string {
+	parts := []string{"commit unknown", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(" + strings.Join(parts, ", ") + ")"
+	}
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	if revision := set["vcs.revision"]; revision != "" {
+		parts[0] = "commit " + revision + " of " + set["vcs.time"]
+		if set["vcs.modified"] == "true" {
+			parts[0] += ", modified"
+		}
+	}
+	return "(" + strings.Join(parts, ", ") + ")"
 }

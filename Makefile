@@ -2,13 +2,17 @@
 # make lint   formatting, linters, known vulnerabilities
 # make soak   agents that are killed against desks that fail, with the whole load; FIRSTCALL_SEED=N repeats a run's faults
 # make man    man pages and completions, below dist/
+# make release-dry   everything of a release below dist/, without a network, unsigned; nothing is published (docs/releases.md)
 # make bench  speed and memory, written up in docs/benchmarks.md
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=$(VERSION)
 TOOL     = $(GO) tool -modfile=.ci/tools.mod
 
-.PHONY: build test soak bench lint generate tidy cross man demo
+RELEASE  = $(GO) tool -modfile=.ci/release.mod
+EPOCH    = $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
+
+.PHONY: build test soak bench lint generate tidy cross man package-files release-dry demo
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -42,7 +46,20 @@ cross:
 
 # Man pages and completions, for packages: dist/man, dist/completions.
 man:
-	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) run -ldflags '$(LDFLAGS)' ./agent/man dist
+	SOURCE_DATE_EPOCH=$(EPOCH) $(GO) run -ldflags '$(LDFLAGS)' ./agent/man dist
+
+# What packages hold beside the binary, as packages want it: below .cache/package.
+package-files:
+	rm -rf .cache/package
+	SOURCE_DATE_EPOCH=$(EPOCH) $(GO) run -ldflags '$(LDFLAGS)' ./agent/man .cache/package
+	gzip -9nk .cache/package/man/*.1
+	gzip -9nc CHANGELOG.md >.cache/package/changelog.gz
+
+# The first call builds goreleaser, which takes minutes; so do six builds of the agent.
+release-dry:
+	$(RELEASE) goreleaser check
+	$(RELEASE) goreleaser release --snapshot --clean --skip=sign --parallelism 2
+	@echo "NOT SIGNED: a real release signs dist/checksums.txt by cosign, as its workflow (docs/releases.md)"
 
 demo:
 	$(GO) run . demo

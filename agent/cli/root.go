@@ -12,8 +12,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/firstcall-agent/firstcall/agent/service"
 )
 
 // Version is set when a release is built (-ldflags "-X ...cli.Version=v1.2.3"); otherwise the module's own is used.
@@ -46,10 +49,20 @@ func usage(format string, args ...any) error {
 	return exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// Main runs the command line and returns the exit code.
+// Main runs the command line, until a signal or the service control manager of Windows ends it, and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if code, is := service.Run(stopped{syscall.SIGTERM}, func(ctx context.Context, log io.Writer) int {
+		return execute(ctx, args, strings.NewReader(""), log, log)
+	}); is {
+		return code
+	}
 	ctx, release := untilSignal(context.Background())
 	defer release()
+	return execute(ctx, args, stdin, stdout, stderr)
+}
+
+// execute runs a command until it ends or ctx does.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)

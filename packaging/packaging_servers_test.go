@@ -36,6 +36,9 @@ func build(t *testing.T, versions ...string) map[string]string {
 		binary := filepath.Join(dir, "firstcall")
 		run(t, "..", "go", "build", "-ldflags", "-s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=v"+version, "-o", binary, ".")
 		p := release.NFPMs[0]
+		for _, own := range []string{"package_name", "file_name_template", "formats", "bindir"} { // goreleaser's, not nfpm's
+			delete(p, own)
+		}
 		p["name"], p["version"], p["arch"], p["platform"] = "firstcall", version, "amd64", "linux"
 		contents := p["contents"].([]any)
 		p["contents"] = append(contents[:len(contents):len(contents)], map[string]any{"src": binary, "dst": "/usr/bin/firstcall", "file_info": map[string]any{"mode": 0o755}})

@@ -32,7 +32,9 @@ func (s Supervisor) ready(c *config.Config, refused error) {
 	s.tell(daemon.SdNotifyReady + "\n" + status)
 }
 
-func (s Supervisor) reloading() { s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()) }
+func (s Supervisor) reloading() {
+	s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+}
 
 func (s Supervisor) stopping() { s.tell(daemon.SdNotifyStopping + "\nSTATUS=stops") }
 

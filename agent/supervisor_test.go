@@ -70,7 +70,7 @@ func TestTheSupervisorHearsOfStartReloadAndStop(t *testing.T) {
 		if first == "RELOADING=1" && !strings.HasPrefix(rest, "MONOTONIC_USEC=") {
 			rest = "" // elsewhere than on Linux
 		}
-		told = append(told, first+" "+strings.TrimRight(rest, "0123456789"))
+		told = append(told, first+" "+strings.TrimRight(rest, "0123456789\n"))
 	}}})
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,11 @@ package-files:
 	gzip -9nk .cache/package/man/*.1
 	gzip -9nc CHANGELOG.md >.cache/package/changelog.gz
 
-# The first call builds goreleaser, which takes minutes; so do six builds of the agent.
+# The first call builds goreleaser, which takes minutes; so do six builds of the agent. goreleaser dates a release by its commit only where
+# there is a remote, which it does not call here.
+release-dry: export GIT_CONFIG_COUNT = 1
+release-dry: export GIT_CONFIG_KEY_0 = remote.origin.url
+release-dry: export GIT_CONFIG_VALUE_0 = https://github.com/firstcall-agent/firstcall
 release-dry:
 	$(RELEASE) goreleaser check
 	$(RELEASE) goreleaser release --snapshot --clean --skip=sign --parallelism 2

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func build(t *testing.T, versions ...string) map[string]string {
 		}
 		p["name"], p["version"], p["arch"], p["platform"] = "firstcall", version, "amd64", "linux"
 		contents := p["contents"].([]any)
-		p["contents"] = append(contents[:len(contents):len(contents)], map[string]any{"src": binary, "dst": "/usr/bin/firstcall", "file_info": map[string]any{"mode": 0o755}})
+		p["contents"] = append(slices.Clip(contents), map[string]any{"src": binary, "dst": "/usr/bin/firstcall", "file_info": map[string]any{"mode": 0o755}})
 		file := filepath.Join(dir, "nfpm.yaml")
 		text, err := yaml.Marshal(p)
 		if err != nil {
@@ -79,7 +80,7 @@ func newSystem(t *testing.T) system {
 		s := system{dir: dir}
 		if dir == "/dev/shm" {
 			var err error
-			if s.dir, err = os.MkdirTemp(dir, "firstcall"); err != nil {
+			if s.dir, err = os.MkdirTemp(dir, "firstcall"); err != nil { //nolint:usetesting // t.TempDir is the other one
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.RemoveAll(s.dir) })

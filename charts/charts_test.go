@@ -401,7 +401,7 @@ func TestOnlySomeChangesRestart(t *testing.T) {
 		"config.store.results_for=10d":    true,
 		"config.web.config_file=web.yaml": true,
 		"vantage=weu":                     true,
-		"image.tag=2":                     true,
+		"image.tag=v2":                    true,
 	} {
 		if got := cmp.Diff(before, pod("--set", change)) != ""; got != restarts {
 			t.Errorf("%s: pods are replaced: %v, want %v", change, got, restarts)

@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=$(VERSION)
 TOOL     = $(GO) tool -modfile=.ci/tools.mod
 
-.PHONY: build test soak bench lint generate tidy cross man demo
+.PHONY: build test soak bench lint generate chart tidy cross man demo
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -30,6 +30,10 @@ lint:
 
 generate:
 	$(GO) generate ./...
+
+# The chart's README, from its values.
+chart:
+	$(GO) tool -modfile=.ci/chart.mod helm-docs --chart-search-root charts
 
 tidy:
 	$(GO) mod tidy -diff

@@ -330,11 +330,11 @@ func starts(t *testing.T, s set, all []object) {
 		t.Errorf("firstcall %s: code %d\n%s%s", strings.Join(args, " "), code, out.String(), said.String())
 		return
 	}
-	test := find(all, "Pod")
-	probe := at(test, "spec", "containers", 0, "args", 2)
-	if at(test, "spec", "containers", 0, "name") != "probe" {
+	test := slices.IndexFunc(all, func(o object) bool { return at(o, "spec", "containers", 0, "name") == "probe" })
+	if test < 0 {
 		return
 	}
+	probe := at(all[test], "spec", "containers", 0, "args", 2)
 	_, file, _ := strings.Cut(args[1], "=")
 	c, err := config.Load(file)
 	if err != nil {

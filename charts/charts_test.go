@@ -345,6 +345,27 @@ func starts(t *testing.T, s set, all []object) {
 	}
 }
 
+// TestConfigurationsAreTaken states that the configurations of the manual are taken below config as they stand.
+func TestConfigurationsAreTaken(t *testing.T) {
+	files, err := filepath.Glob("../docs/examples/*.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("examples: %v, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := filepath.Join(t.TempDir(), "values.yaml")
+		if err := os.WriteFile(values, []byte("config:\n  "+strings.ReplaceAll(string(text), "\n", "\n  ")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := template(t, "firstcall", []string{values}); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 // TestRefusals states that what cannot work is refused before anything is installed, in words that say what to do, and without the secret.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ set, want string }{

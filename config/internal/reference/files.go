@@ -39,8 +39,8 @@ func Files(docs string) (map[string][]byte, error) {
 	}
 	return map[string][]byte{
 		filepath.Join(docs, "..", "charts", "firstcall", "values.schema.json"): values,
-		filepath.Join(docs, "cases.md"):              cases,
-		filepath.Join(docs, "configuration.md"):      page,
-		filepath.Join(docs, "firstcall.schema.json"): schema,
+		filepath.Join(docs, "cases.md"):                                        cases,
+		filepath.Join(docs, "configuration.md"):                                page,
+		filepath.Join(docs, "firstcall.schema.json"):                           schema,
 	}, nil
 }

@@ -345,7 +345,7 @@ func starts(t *testing.T, s set, all []object) {
 	}
 }
 
-// TestConfigurationsAreTaken states that the configurations of the manual are taken below config as they stand.
+// TestConfigurationsAreTaken states that the configurations of the manual are taken below config as they stand, but for an address on loopback.
 func TestConfigurationsAreTaken(t *testing.T) {
 	files, err := filepath.Glob("../docs/examples/*.yaml")
 	if err != nil || len(files) < 3 {
@@ -357,7 +357,7 @@ func TestConfigurationsAreTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		values := filepath.Join(t.TempDir(), "values.yaml")
-		if err := os.WriteFile(values, []byte("config:\n  "+strings.ReplaceAll(string(text), "\n", "\n  ")), 0o600); err != nil {
+		if err := os.WriteFile(values, []byte("config:\n  "+strings.NewReplacer("\n", "\n  ", "127.0.0.1:9797", "0.0.0.0:9797").Replace(string(text))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := template(t, "firstcall", []string{values}); err != nil {
@@ -386,6 +386,7 @@ func TestRefusals(t *testing.T) {
 		{"store=postgres", "give config.store.url"},
 		{"store=postgres,config.store.url_file=url", "vantage is missing"},
 		{"config.web.listen=:8080", "config.web.listen is :8080, and port is 9797"},
+		{"config.web.listen=127.0.0.1:9797", "which nobody reaches in a pod"},
 		{"existingConfig.secret=acme", "there is more than one configuration"},
 		{"config=null", "there is no configuration"},
 		{"metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true", "would scrape every agent twice"},

@@ -108,6 +108,9 @@ imagePullSecrets:
 {{- if and $listen (not (hasSuffix (printf ":%v" .Values.port) $listen)) -}}
 {{- fail (printf "config.web.listen is %s, and port is %v: let them agree, or leave config.web.listen out" $listen .Values.port) -}}
 {{- end -}}
+{{- if and $listen (regexMatch "^(127\\.|localhost:|\\[::1\\])" $listen) (not .Values.probes.host) -}}
+{{- fail (printf "config.web.listen is %s, which nobody reaches in a pod: leave it out" $listen) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

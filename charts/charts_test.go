@@ -139,7 +139,7 @@ func TestReleases(t *testing.T) {
 			conforms(t, manifests)
 			scores(t, manifests)
 			lints(t, chart, s.files)
-			starts(t, s, objects(t, manifests))
+			starts(t, objects(t, manifests))
 		})
 	}
 }
@@ -271,7 +271,7 @@ func at(o any, path ...any) any {
 }
 
 // starts lays the agent's directory out as the kubelet would, and lets the agent check what it finds there, with the arguments of the pod.
-func starts(t *testing.T, s set, all []object) {
+func starts(t *testing.T, all []object) {
 	t.Helper()
 	agent := find(all, "StatefulSet", "Deployment")
 	if agent == nil {

@@ -12,7 +12,7 @@ TOOL     = $(GO) tool -modfile=.ci/tools.mod
 RELEASE  = $(GO) tool -modfile=.ci/release.mod
 EPOCH    = $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 
-.PHONY: build test soak bench lint generate tidy cross man package-files release-dry demo
+.PHONY: build test soak bench lint generate chart tidy cross man package-files release-dry demo
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -34,6 +34,10 @@ lint:
 
 generate:
 	$(GO) generate ./...
+
+# The chart's README, from its values.
+chart:
+	$(GO) tool -modfile=.ci/chart.mod helm-docs --chart-search-root charts
 
 tidy:
 	$(GO) mod tidy -diff

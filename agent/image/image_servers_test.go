@@ -68,7 +68,11 @@ func TestImage(t *testing.T) {
 		}
 	})
 	t.Run("one name for each architecture", func(t *testing.T) {
-		var list struct{ Manifests []struct{ Platform struct{ OS, Architecture string } } }
+		var list struct {
+			Manifests []struct {
+				Platform struct{ OS, Architecture string }
+			}
+		}
 		decode(t, c.Buildah("manifest", "inspect", "localhost/firstcall:all"), &list)
 		var got []string
 		for _, m := range list.Manifests {

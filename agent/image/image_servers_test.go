@@ -110,7 +110,7 @@ func TestImage(t *testing.T) {
 	write(t, etc, "firstcall.yaml", `tenant: { id: acme, name: Acme }
 store: { url: "sqlite:/var/lib/firstcall/firstcall.db" }
 components:
-  - { name: backend, probes: [{ kind: icmp, host: 127.0.0.1, every: 1s }] }
+  - { name: backend, probes: [{ kind: icmp, host: 127.0.0.1 }] }
 `)
 	etcMount := []string{"--volume", etc + ":/etc/firstcall:ro"}
 	for _, icmp := range []struct {

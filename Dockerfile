@@ -18,7 +18,7 @@ COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X github.com/firstcall-agent/firstcall/agent/cli.Version=$VERSION" -o /out/firstcall . \
-    && mkdir -m 0700 /out/state
+    && mkdir /out/state
 
 FROM $DEBIAN_IMAGE AS chromium
 ARG VERSION=devel

@@ -30,7 +30,7 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 		return c, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, usage("there is no configuration file %s: name yours with --config.file; 'firstcall demo' needs none", file)
+		return nil, usage("there is no configuration file %s: name yours with --config.file (in a container, mount its directory); 'firstcall demo' needs none", file)
 	}
 	var faults config.Faults
 	if !errors.As(err, &faults) {

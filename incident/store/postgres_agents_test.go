@@ -275,12 +275,12 @@ func placeTaken(t *testing.T, _ *servers.Postgres, database string) {
 		if name := fresh.pg.place.Load().name; name != "weu" {
 			t.Errorf("the place of a frozen agent stays its own: %s", name)
 		}
-		mention(t, old.Commit(t.Context(), step(1)), ErrNotLeading)
 		failures := insist(t.Context(), t, func() error { return next(old) }) // its sessions were ended
 		r := beat(t, old, Beat{})
 		if r.Self != "weu#2" || failures > 2 {
 			t.Errorf("%s: the agent of before has the place %s, after %d failures", what, r.Self, failures)
 		}
+		mention(t, old.Commit(t.Context(), step(1)), ErrNotLeading)
 		if err := old.AppendResults(t.Context(), httpResults(1, 1, at)); err != nil {
 			t.Error(err)
 		}

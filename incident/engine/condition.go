@@ -263,7 +263,7 @@ func (e *Engine) noteLosses(k *condition) {
 // weighLosses does the same where several vantages speak of it.
 func (e *Engine) weighLosses(k *condition) {
 	open := e.member(incident.Availability, k.c.Name) != nil
-	t, found, begun := count(k.c.deciding, open, func(v *voice) *incident.Finding {
+	t, found, begun := count(k.c.deciding, open, incident.MomentaryOutages, func(v *voice) *incident.Finding {
 		if v.Outcome == probes.Unknown {
 			return nil
 		}
@@ -409,7 +409,7 @@ func (e *Engine) weighSpeed(k *condition) (w weight, again, newest, fast time.Ti
 		}
 		return nil
 	}
-	t, found, _ := count(k.c.deciding, open, slow)
+	t, found, _ := count(k.c.deciding, open, incident.Regression, slow)
 	for _, f := range found {
 		if at := f.Again; again.IsZero() || at.Before(again) {
 			again = at
@@ -474,7 +474,7 @@ func (e *Engine) weighOthers(k *condition, p *probe, kind incident.FindingKind) 
 		k.Status = policy.LimitPassed
 		k.hear(f, p, v)
 	})
-	t, _, _ := count([]*probe{p}, open, func(v *voice) *incident.Finding { return v.finding(kind) })
+	t, _, _ := count([]*probe{p}, open, kind, func(v *voice) *incident.Finding { return v.finding(kind) })
 	if says := len(t.says) + len(t.held); says > 0 && len(t.denies) > 0 {
 		k.Alone = together(k.Alone, policy.Alone{From: slices.Sorted(slices.Values(slices.Concat(t.says, t.held))), Others: t.denies})
 	}

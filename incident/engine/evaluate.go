@@ -132,7 +132,7 @@ func (s *seenEntire) add(k *condition, r policy.Readings) {
 	others := s.by.Others
 	s.by.From = slices.DeleteFunc(slices.Clone(s.by.From), func(name string) bool { return !slices.Contains(k.Alone.From, name) })
 	s.by.Others = slices.DeleteFunc(slices.Clone(others), func(name string) bool { return !slices.Contains(k.Alone.Others, name) })
-	s.by.Lasted = min(s.by.Lasted, k.Alone.Lasted)
+	s.by.Lasted = max(s.by.Lasted, k.Alone.Lasted)
 }
 
 // one reports whether it is one fault of everything: a quorum sees each, or the same vantage sees each and no quorum any. Priority 1 for

@@ -31,6 +31,7 @@ type peer struct {
 	said    time.Time // Vote.At as it was sent
 	renewed time.Time // when that changed
 	moved   time.Duration
+	here    bool      // Hear was given its vote
 	gone    time.Time // since when it does not count; zero: it does
 }
 
@@ -178,7 +179,7 @@ func (e *Engine) hearPeers(votes []Vote) {
 		e.hearPeer(v)
 	}
 	for _, p := range e.peers {
-		if !here[p.vote.Vantage] && p.gone.IsZero() {
+		if p.here = here[p.vote.Vantage]; !p.here && p.gone.IsZero() {
 			p.gone = e.now
 		}
 	}
@@ -221,8 +222,11 @@ func (e *Engine) agePeers() {
 			p.gone = e.now
 		}
 	}
-	e.peers = slices.DeleteFunc(e.peers, func(p *peer) bool { return !p.gone.IsZero() && e.now.Sub(p.gone) > wordHolds })
+	e.peers = slices.DeleteFunc(e.peers, func(p *peer) bool { return !p.here && e.silent(p) })
 }
+
+// silent reports whether not even the last word of a peer holds.
+func (e *Engine) silent(p *peer) bool { return !p.gone.IsZero() && e.now.Sub(p.gone) > wordHolds }
 
 // counts reports whether what the peer says counts: it lives and sees.
 func (p *peer) counts() bool { return p.gone.IsZero() && !p.vote.Blind }

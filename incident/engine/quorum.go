@@ -13,7 +13,8 @@ import (
 // voice is what a vantage believes of a probe.
 type voice struct {
 	vantage string
-	held    bool // it is gone, or blind: its last word
+	held    bool      // it is gone, or blind: its last word
+	at      time.Time // when it said so
 	ProbeVote
 }
 
@@ -85,7 +86,7 @@ func (e *Engine) poll() {
 // voices returns what every vantage believes of a probe, in the order of their names.
 func (e *Engine) voices(p *probe) []voice {
 	all := p.voices[:0]
-	own := voice{vantage: e.set.Vantage, held: e.blind()}
+	own := voice{vantage: e.set.Vantage, held: e.blind(), at: e.s.BlindSince}
 	if own.ProbeVote = e.ownVote(p); own.held && e.now.Sub(e.s.BlindSince) > wordHolds {
 		own.ProbeVote = ProbeVote{}
 	}
@@ -94,8 +95,8 @@ func (e *Engine) voices(p *probe) []voice {
 		if !placed && own.vantage < peer.vote.Vantage {
 			all, placed = append(all, own), true
 		}
-		if pv, ok := peer.vote.Probes[p.id]; ok {
-			all = append(all, voice{vantage: peer.vote.Vantage, held: !peer.counts(), ProbeVote: pv})
+		if pv, ok := peer.vote.Probes[p.id]; ok && !e.silent(peer) {
+			all = append(all, voice{vantage: peer.vote.Vantage, held: !peer.counts(), at: peer.vote.At, ProbeVote: pv})
 		}
 	}
 	if !placed {
@@ -105,14 +106,15 @@ func (e *Engine) voices(p *probe) []voice {
 }
 
 // count tallies the vantages over some probes: one says so that says so of any of them. open: what vantages that are gone said
-// last counts too. since is the beginning of what they say.
-func count(list []*probe, open bool, says func(*voice) *incident.Finding) (t tally, found []*incident.Finding, since time.Time) {
+// last counts too, unless one that sees has seen it end since. since is the beginning of what they say.
+func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice) *incident.Finding) (t tally, found []*incident.Finding, since time.Time) {
 	type word struct {
 		says, heard, held bool
 		run               time.Time
 	}
 	words := map[string]*word{}
 	var names []string
+	ended := endedElsewhere(list, kind)
 	for _, p := range list {
 		for i := range p.voices {
 			v := &p.voices[i]
@@ -129,7 +131,7 @@ func count(list []*probe, open bool, says func(*voice) *incident.Finding) (t tal
 			if v.Run.After(w.run) {
 				w.run = v.Run
 			}
-			if f := says(v); f != nil && (open || !v.held) {
+			if f := says(v); f != nil && (!v.held || open && !ended.After(v.at)) {
 				w.says = true
 				found = append(found, f)
 				if since.IsZero() || f.Since.Before(since) {
@@ -152,6 +154,23 @@ func count(list []*probe, open bool, says func(*voice) *incident.Finding) (t tal
 		}
 	}
 	return t, found, since
+}
+
+// endedElsewhere returns when a vantage that sees saw a problem of some probes end last; zero: it did not.
+func endedElsewhere(list []*probe, kind incident.FindingKind) (at time.Time) {
+	for _, p := range list {
+		for i := range p.voices {
+			v := &p.voices[i]
+			over := v.Ended
+			if kind == incident.Regression {
+				over = v.Fast
+			}
+			if !v.held && over.After(at) {
+				at = over
+			}
+		}
+	}
+	return at
 }
 
 // weigh decides how far something counts that vantages say of a component since then. open: an incident speaks of it, so that the
@@ -227,7 +246,7 @@ func (e *Engine) judgeInstances(c *component) {
 	full, by := false, map[string]int{}
 	for n, instance := range c.instances {
 		var j judgedInstance
-		t, found, since := count(decidingOf(instance), open, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
+		t, found, since := count(decidingOf(instance), open, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
 		j.weight, j.alone = e.weigh(c, downOf(c, n), t, since, open)
 		if j.weight != nothing {
 			j.found, j.seen = found, t.says
@@ -366,10 +385,11 @@ func (e *Engine) told(instance []*probe) (lines []string) {
 // lasting returns the findings of a kind that each vantage has of a probe, with their voice; of those that are gone where an incident
 // speaks of it.
 func (p *probe) lasting(kind incident.FindingKind, open bool, yield func(*voice, *incident.Finding)) {
+	ended := endedElsewhere([]*probe{p}, kind)
 	for i := range p.voices {
 		v := &p.voices[i]
 		for n := range v.Findings {
-			if v.Findings[n].Kind == kind && (!v.held || open) {
+			if v.Findings[n].Kind == kind && (!v.held || open && !ended.After(v.at)) {
 				yield(v, &v.Findings[n])
 			}
 		}

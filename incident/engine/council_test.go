@@ -214,7 +214,7 @@ func (c *council) sober(w *world, e incident.Event) {
 				f := v.finding(kind)
 				if f != nil {
 					says++
-					lasted = lasted || w.now.Sub(f.Since) >= w.engine.aloneFor()
+					lasted = lasted || w.now.Sub(f.Since) >= w.engine.set.Quorum.Lasting()
 				} else if !v.held && v.Outcome != probes.Unknown {
 					denies++
 				}

@@ -81,7 +81,11 @@ func (e *Engine) voices(p *probe) []voice {
 			all, placed = append(all, own), true
 		}
 		if pv, ok := peer.vote.Probes[p.id]; ok && !e.silent(peer) {
-			all = append(all, voice{vantage: peer.vote.Vantage, held: !peer.counts(), at: peer.vote.At, ProbeVote: pv})
+			v := voice{vantage: peer.vote.Vantage, held: !peer.counts(), at: peer.vote.At, ProbeVote: pv}
+			if peer.vote.Blind {
+				v.at = peer.vote.BlindSince
+			}
+			all = append(all, v)
 		}
 	}
 	if !placed {

@@ -300,7 +300,7 @@ func TestAccountsOfPeers(t *testing.T) {
 	rdp := one("rdp")
 	rdp.Instances[0].Probes[0].Account = true
 	c := newCouncil(t, "dk neu weu", one("web"), rdp)
-	c.all(during(2*minute, 12*minute, func() probes.Result { return fact(up(), "locked out") }, "rdp"), "neu", "weu")
+	c.all(during(2*minute, 12*minute, fact(up(), "locked out"), "rdp"), "neu", "weu")
 	c.run(30 * minute)
 	if !c.equal("opened - account rdp/tcp", "resolved - account rdp/tcp") {
 		t.Error(c.dump())

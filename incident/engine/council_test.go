@@ -38,7 +38,7 @@ type member struct {
 
 func newCouncil(t tester, names string, components ...policy.Component) *council {
 	c := &council{t: t, incidents: map[string]incident.Incident{}, pace: 2 * time.Second, strict: true}
-	for _, name := range strings.Fields(names) {
+	for _, name := range strings.FieldsSeq(names) {
 		m := &member{world: newWorld(t, components...), name: name}
 		m.among, m.incidents = c, c.incidents
 		m.answer = func(string, time.Time) probes.Result { return up() }
@@ -69,7 +69,7 @@ func (c *council) begin(m *member) {
 	m.setup.Follows = true
 	m.now = t0.Add(c.now + m.skew)
 	m.engine = nil
-	m.world.start()
+	m.start()
 }
 
 func (c *council) kill(name string) {

@@ -38,7 +38,7 @@ type member struct {
 
 func newCouncil(t tester, names string, components ...policy.Component) *council {
 	c := &council{t: t, incidents: map[string]incident.Incident{}, pace: 2 * time.Second, strict: true}
-	for _, name := range strings.FieldsSeq(names) {
+	for name := range strings.FieldsSeq(names) {
 		m := &member{world: newWorld(t, components...), name: name}
 		m.among, m.incidents = c, c.incidents
 		m.answer = func(string, time.Time) probes.Result { return up() }

@@ -53,6 +53,7 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	s.setup = engine.Setup{
 		Solution: c.Solution(), Readings: c.Policy, Windows: c.Windows(), Level: c.Level(),
 		Detection: c.Detection, Limits: c.Limits(), Thresholds: c.Thresholds(), Zone: c.Tenant.Zone, Holiday: c.Tenant.Holiday, Untimed: c.Untimed(),
+		Vantage: c.Vantage, Quorum: c.Quorum,
 	}
 	if err := a.buildDesks(s); err != nil {
 		return nil, err

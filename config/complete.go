@@ -184,6 +184,8 @@ func (d *decoder) readings(c *Config) {
 	d.whole(path+"periodic_count", r.PeriodicCount, 2, 100)
 	d.span(path+"periodic_window", r.PeriodicWindow, time.Second, week)
 	d.span(path+"settle", r.Settle, 0, time.Minute)
+	d.whole("quorum.need", c.Quorum.Need, 0, 100)
+	d.span("quorum.alone_for", c.Quorum.AloneFor, time.Minute, week)
 }
 
 func (d *decoder) whole(path string, n, low, high int) {

@@ -29,6 +29,7 @@ type Config struct {
 	Components       []Component     `yaml:"components" required:"true" doc:"What is watched."`
 	Detection        detect.Settings `yaml:"detection" doc:"Counts and times of judgement."`
 	Policy           policy.Readings `yaml:"policy" doc:"Readings of the contract."`
+	Quorum           policy.Quorum   `yaml:"quorum" doc:"How many vantages must agree where several agents share a store: docs/high-availability.md."`
 	Maintenance      []Maintenance   `yaml:"maintenance" doc:"Recurring windows in which no case is opened."`
 	Desks            []Desk          `yaml:"desks" doc:"Where cases are opened; none: the built-in desk."`
 	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`

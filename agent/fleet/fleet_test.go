@@ -198,7 +198,10 @@ func TestParentCase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	opened := func() bool { w := f.Wall().Open(); return len(w) == 1 && len(w[0].Cases) == 1 && strings.HasPrefix(w[0].Cases[0], "FC-") }
+	opened := func() bool {
+		w := f.Wall().Open()
+		return len(w) == 1 && len(w[0].Cases) == 1 && strings.HasPrefix(w[0].Cases[0], "FC-")
+	}
 	until(t, "the parent case", opened)
 	end()
 
@@ -208,7 +211,10 @@ func TestParentCase(t *testing.T) {
 		v.Incidents = append(v.Incidents, lost(30, 100*time.Second), lost(32, 101*time.Second))
 		v.At = v.At.Add(time.Minute)
 	})
-	until(t, "twelve members", func() bool { w := f.Wall().Open(); return len(w) == 1 && len(w[0].Members) == 12 && w[0].Key == key && opened() })
+	until(t, "twelve members", func() bool {
+		w := f.Wall().Open()
+		return len(w) == 1 && len(w[0].Members) == 12 && w[0].Key == key && opened()
+	})
 	cases, err := state.Cases(t.Context(), key)
 	if err != nil || len(cases) != 1 {
 		t.Fatalf("%d cases (%v)", len(cases), err)
@@ -250,5 +256,8 @@ func TestParentCase(t *testing.T) {
 func TestParentCaseByItself(t *testing.T) {
 	f, _, end := watched(t, outage(), filepath.Join(t.TempDir(), "fleet.db"), true)
 	defer end()
-	until(t, "the parent case", func() bool { w := f.Wall().Open(); return len(w) == 1 && w[0].OpenedBy == incident.ActorAgent && len(w[0].Cases) == 1 })
+	until(t, "the parent case", func() bool {
+		w := f.Wall().Open()
+		return len(w) == 1 && w[0].OpenedBy == incident.ActorAgent && len(w[0].Cases) == 1
+	})
 }

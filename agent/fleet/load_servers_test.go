@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/firstcall-agent/firstcall/agent/fleet"
 	"github.com/firstcall-agent/firstcall/incident"
 	wire "github.com/firstcall-agent/firstcall/incident/fleet"
@@ -46,7 +48,7 @@ type agent struct {
 func result(probe int, at time.Time, random *rand.Rand) probes.Result {
 	total := time.Duration(40+random.IntN(60)) * time.Millisecond
 	return probes.Result{
-		Probe: fmt.Sprint("component-", probe%4, "/http-", probe), Kind: "http", Start: at, Duration: total, Outcome: probes.Up,
+		Probe: fmt.Sprint("component-", probe%4, "/http-", probe), Start: at, Duration: total, Outcome: probes.Up,
 		Phases: []probes.Phase{{Name: probes.PhaseDNS, Duration: total / 10}, {Name: probes.PhaseConnect, Duration: total / 5}, {Name: probes.PhaseTLS, Duration: total / 4}, {Name: "ttfb", Duration: total / 3}},
 	}
 }
@@ -73,18 +75,26 @@ func TestLoad(t *testing.T) {
 		state[n] = byte(random.IntN(256)) // as hard to compress as can be
 	}
 	began := time.Now()
+	var begins errgroup.Group
+	begins.SetLimit(8)
 	for n := range agents {
-		id := fmt.Sprintf("t%04d", n)
-		s, err := store.Open(t.Context(), database+"?tenant="+id, store.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		facts, _ := json.Marshal(wire.Facts{Name: "Customer " + id, Labels: map[string]string{"region": []string{"westeurope", "northeurope", "denmark"}[n%3], "supplier": fmt.Sprint("s", n%40)}, Components: []string{"backend", "web-client", "virtual-desktop"}})
-		if err := s.TellFleet(t.Context(), facts, []byte(`{"outcome":"up"}`)); err != nil {
-			t.Fatal(err)
-		}
-		agents[n] = &agent{s, id, n}
+		begins.Go(func() error {
+			id := fmt.Sprintf("t%04d", n)
+			s, err := store.Open(t.Context(), database+"?tenant="+id, store.Options{})
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			agents[n] = &agent{s, id, n}
+			facts, _ := json.Marshal(wire.Facts{
+				Name: "Customer " + id, Labels: map[string]string{"region": []string{"westeurope", "northeurope", "denmark"}[n%3], "supplier": fmt.Sprint("s", n%40)},
+				Components: []string{"backend", "web-client", "virtual-desktop"},
+			})
+			return s.TellFleet(t.Context(), facts, []byte(`{"outcome":"up"}`))
+		})
+	}
+	if err := begins.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	t.Logf("%d agents began in %s", len(agents), time.Since(began).Round(time.Second))
 	server.SQL(t, "firstcall", "CREATE ROLE reader LOGIN PASSWORD 'reader'")

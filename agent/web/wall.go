@@ -200,7 +200,7 @@ func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
 	bad := wall.Counts[fleet.P1] + wall.Counts[fleet.P2]
 	open := wall.Open()
 	switch {
-	case wall.At.IsZero():
+	case wall.At.IsZero() || len(wall.Rows) == 0:
 		level = levelUnknown
 	case bad > 0 || wall.Counts[fleet.Silent] > 0 || len(open) > 0:
 		level = levelAlarm

@@ -46,7 +46,7 @@ func TestWallSaysTheWorstFirst(t *testing.T) {
 	if len(full) > 1<<20 {
 		t.Errorf("the page of 1,000 tenants has %d bytes", len(full))
 	}
-	if text := page("empty", "/"); !strings.Contains(text, "No tenant has told of itself yet") {
+	if text := page("empty", "/"); !strings.Contains(text, "No tenant has told of itself yet") || !strings.Contains(text, `class="headline unknown"`) {
 		t.Error("an empty wall does not say so")
 	}
 	if text := page("well", "/"); !strings.Contains(text, "No tenant of 40 is at P1 or P2, and every agent is heard") {

@@ -55,8 +55,8 @@ func (i Incident) Sentence(zone *time.Location) string {
 // Why says in numbers that can be checked why it is taken for one cause.
 func (i Incident) Why(r Rules) string {
 	r = r.withDefaults()
-	return fmt.Sprintf("%d of %d tenants%s, %d of them within %s of each other when it was found; by chance that is expected %s",
-		len(i.Members), i.Of, i.Scope.where(), i.First, r.Window, often(i.Odds))
+	return fmt.Sprintf("%d of %d tenants%s, %d of them within %.0f min of each other when it was found; by chance that is expected %s",
+		len(i.Members), i.Of, i.Scope.where(), i.First, r.Window.Minutes(), often(i.Odds))
 }
 
 // often says how often something is expected that comes so many times a year.

@@ -114,7 +114,7 @@ func (f *Fleet) check(ctx context.Context) error {
 
 // remedy says how a role comes to read every tenant.
 func (f *Fleet) remedy() string {
-	return "as the owner of the tables, run CREATE ROLE firstcall_fleet LOGIN PASSWORD '...', then SELECT let_fleet_read('firstcall_fleet'), and connect as that role (docs/fleet.md)"
+	return "as the owner of the tables, run CREATE ROLE fleet_reader LOGIN PASSWORD '...', then SELECT let_fleet_read('fleet_reader'), and connect as that role (docs/fleet.md)"
 }
 
 // may adds what to do to the refusal of a role.

@@ -47,7 +47,7 @@ func newFleet() *cobra.Command {
 			"The role of --store.url must be one that reads every tenant (docs/fleet.md). Nothing is written.\n\n" +
 			"Exit code: 0 no tenant is at priority 1 or 2, every agent is heard, and there is no fleet incident; 1 otherwise, or the\n" +
 			"database cannot be read; 2 wrong usage or configuration.",
-		Example: "  firstcall fleet --store.url postgres://fleet_reader@db/firstcall --store.password-file db-password\n" +
+		Example: "  firstcall fleet --store.url postgres://fleet_reader@db/monitoring --store.password-file db-password\n" +
 			"  firstcall fleet --config.file fleet.yaml --watch\n  firstcall fleet serve --config.file fleet.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -277,9 +278,7 @@ func (f *Fleet) Open(ctx context.Context, key, who string) error {
 		return nil
 	}
 	next := memory{Incidents: f.kept.Incidents, Asked: map[string]asked{key: {By: who, At: f.o.Now().UTC()}}}
-	for k, a := range f.kept.Asked {
-		next.Asked[k] = a
-	}
+	maps.Copy(next.Asked, f.kept.Asked)
 	if err := f.remember(ctx, next, f.o.Now().UTC()); err != nil {
 		return err
 	}
@@ -323,8 +322,8 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 		}
 	}
 	slices.SortStableFunc(w.Shared, func(a, b Shared) int {
-		if a.Incident.Open() != b.Incident.Open() {
-			return map[bool]int{true: -1, false: 1}[a.Incident.Open()]
+		if a.Open() != b.Open() {
+			return map[bool]int{true: -1, false: 1}[a.Open()]
 		}
 		return cmp.Compare(b.Now, a.Now)
 	})

@@ -74,7 +74,7 @@ type Wall struct {
 
 // Open returns the fleet incidents that last.
 func (w Wall) Open() []Shared {
-	return slices.DeleteFunc(slices.Clone(w.Shared), func(s Shared) bool { return !s.Incident.Open() })
+	return slices.DeleteFunc(slices.Clone(w.Shared), func(s Shared) bool { return !s.Open() })
 }
 
 // rows makes the rows of what was read, the worst first.

@@ -68,7 +68,7 @@ func (s *wallSite) look() sight {
 		_ = encoder.Encode([]any{r.ID, r.State, r.Since, len(r.Incidents), r.Cases, r.Shared, r.Trouble}) // to a hash: it does not fail
 	}
 	for _, i := range w.Shared {
-		_ = encoder.Encode([]any{i.Key, i.Sentence, i.Now, i.OpenedBy, i.Cases, i.Incident.Open()})
+		_ = encoder.Encode([]any{i.Key, i.Sentence, i.Now, i.OpenedBy, i.Cases, i.Open()})
 	}
 	_ = encoder.Encode([]any{w.Err, w.At.IsZero()})
 	body, _ := json.Marshal(struct {
@@ -224,7 +224,7 @@ func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, i := range wall.Shared {
 		shown := s.shared(i, names, now)
-		if i.Incident.Open() {
+		if i.Open() {
 			p.Shared = append(p.Shared, shown)
 		} else {
 			p.Past = append(p.Past, shown)
@@ -253,8 +253,10 @@ func wallSentence(w fleet.Wall, open []fleet.Shared) string {
 		n         int
 		one, many string
 	}{
-		{w.Counts[fleet.P1], "tenant at P1", "tenants at P1"}, {w.Counts[fleet.P2], "tenant at P2", "tenants at P2"},
-		{w.Counts[fleet.Silent], "agent is silent", "agents are silent"}, {w.Counts[fleet.Blind], "agent is blind", "agents are blind"},
+		{w.Counts[fleet.P1], "tenant at P1", "tenants at P1"},
+		{w.Counts[fleet.P2], "tenant at P2", "tenants at P2"},
+		{w.Counts[fleet.Silent], "agent is silent", "agents are silent"},
+		{w.Counts[fleet.Blind], "agent is blind", "agents are blind"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, plural(c.n, c.one, c.many))
@@ -268,7 +270,7 @@ func wallSentence(w fleet.Wall, open []fleet.Shared) string {
 
 func (s *wallSite) shared(i fleet.Shared, names map[string]fleet.Row, now time.Time) wallShared {
 	shown := wallShared{Shared: i, Since: s.when(i.Started, now), For: span(now.Sub(i.Started)), More: max(0, len(i.Members)-maxMembers)}
-	if !i.Incident.Open() {
+	if !i.Open() {
 		shown.For = span(i.Ended.Sub(i.Started))
 	}
 	for _, m := range i.Members[:min(maxMembers, len(i.Members))] {
@@ -348,7 +350,7 @@ func (s *wallSite) row(row fleet.Row, now time.Time) wallRow {
 	if row.Trouble != "" {
 		shown.Titles = append(shown.Titles, bounded(clean(row.Trouble), 200))
 	}
-	shown.Row.Name, shown.Row.URL = bounded(clean(row.Name), 80), safeURL(row.URL)
+	shown.Name, shown.URL = bounded(clean(row.Name), 80), safeURL(row.URL)
 	for _, name := range slices.Sorted(maps.Keys(row.Labels)) {
 		shown.Tags = append(shown.Tags, clean(row.Labels[name]))
 	}

@@ -234,6 +234,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	watching.Go(func() { a.evidence.Run(ctx) })
 	watching.Go(func() { a.watchConfig(ctx) })
 	watching.Go(func() { a.o.Supervisor.watch(ctx, a.judge.alive) })
+	watching.Go(func() { a.tell(ctx) })
 	c := a.set.Load().config
 	a.log.Info("the agent watches", "tenant", c.Tenant.ID, "probes", len(c.AllProbes()), "alert_only", a.o.AlertOnly, "version", a.o.Version)
 	a.tellMissing(c)

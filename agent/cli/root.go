@@ -110,7 +110,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("firstcall {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exitError{exitUsage, wrongFlag(cmd, err)} })
 	root.SetHelpCommand(newHelp(root))
-	root.AddCommand(newInit(), newRun(), newWatch(), newProbe(), newCases(), newDesk(), newMaintenance(), newSilence(), newReplay(), newReport(), newDetect(), newHealth(), newDemo(), newVersion())
+	root.AddCommand(newInit(), newRun(), newWatch(), newProbe(), newCases(), newDesk(), newMaintenance(), newSilence(), newReplay(), newReport(), newFleet(), newDetect(), newHealth(), newDemo(), newVersion())
 	root.InitDefaultCompletionCmd("completion") // now, so that its arguments are checked as every other command's
 	checkArgs(root)
 	return root

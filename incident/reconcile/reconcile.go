@@ -158,6 +158,13 @@ type Options struct {
 	Version  string
 	Vantage  string
 
+	// May says why nothing may leave the process now, or nil. It is asked directly before every call to a desk or a notifier; what
+	// it forbids is neither tried nor counted as a failure. nil: everything may.
+	May func() error
+	// Peers says that there are other agents of the tenant: of what one of them did before, the time is not known by this one's
+	// clock, and each of them may have opened a case for the same fault.
+	Peers bool
+
 	View    func() engine.View // what is measured now; nil: nothing is known
 	Now     func() time.Time   // nil: time.Now
 	Jitter  func() float64     // 0 <= j < 1, for back-off; nil: random
@@ -219,6 +226,9 @@ func New(o Options) *Reconciler {
 	}
 	if o.Silenced == nil {
 		o.Silenced = func(incident.Incident, bool, time.Time) (incident.Order, bool) { return incident.Order{}, false }
+	}
+	if o.May == nil {
+		o.May = func() error { return nil }
 	}
 	if o.View == nil {
 		o.View = func() engine.View { return engine.View{} }

@@ -33,6 +33,10 @@ type Setup struct {
 	Holiday    func(time.Time) bool          // whether a local day is one of rest although no weekend; nil: none is
 	Baselines  map[string][]byte             // as saved, by probe id
 	Untimed    map[string]bool               // by probe id: how long a run takes says nothing of the target, and is never slow
+	Vantage    string                        // name of the place that this engine's results come from, unlike that of every peer
+	Quorum     Quorum
+	Follows    bool   // the engine begins as one that follows, see Engine.Follow
+	Votes      []Vote // of the peers, as Hear takes them: a reload must not judge without them
 }
 
 // Engine judges one solution. It is not safe for concurrent use.
@@ -52,6 +56,9 @@ type Engine struct {
 	blob       []byte          // room for encoding
 	rejudged   map[string]bool // open incidents whose findings New dropped, by id
 	unproven   bool            // an outage is confirmed that does not rest on proven sight
+	leads      bool            // it judges incidents
+	peers      []*peer         // other vantages, by name, those whose last word still holds included
+	blindWhy   string          // while it is blind: why
 }
 
 // holding is what at most one open incident speaks of.
@@ -79,7 +86,9 @@ type probe struct {
 
 	// The newest result that says anything, since the engine began or the agent slept or was blind: Unknown while there is none.
 	fresh   probes.Outcome
-	freshAt time.Time // its start
+	freshAt time.Time     // its start
+	took    time.Duration // and how long it took
+	refused string        // why its own account is refused, as far as its newest run says
 }
 
 type component struct {

@@ -19,7 +19,7 @@ func (p *probe) hear(r *probes.Result) {
 	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome == probes.Down || r.Start.Before(p.freshAt) {
 		return
 	}
-	p.fresh, p.freshAt = r.Outcome, r.Start
+	p.fresh, p.freshAt, p.took = r.Outcome, r.Start, r.Duration
 }
 
 // newest returns the start of the newest run that shows one of the outages, or zero where the newest run of none of them does.

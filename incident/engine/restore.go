@@ -24,7 +24,7 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	if s.Zone == nil {
 		s.Zone = time.UTC
 	}
-	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}, rejudged: map[string]bool{}}
+	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}, rejudged: map[string]bool{}, leads: true}
 	if len(saved) > 0 {
 		data, latencies := takeLatencies(saved)
 		if err := json.Unmarshal(data, &e.s); err != nil {

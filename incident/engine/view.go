@@ -17,7 +17,18 @@ type View struct {
 	BlindSince time.Time           `json:"blind_since,omitzero"`
 	Components []ComponentView     `json:"components"`
 	Witnesses  []ProbeView         `json:"witnesses,omitempty"`
-	Incidents  []incident.Incident `json:"incidents"` // open ones, most urgent first
+	Vantages   []VantageView       `json:"vantages,omitempty"` // this one first, then its peers by name; nil: there is none but this one
+	Incidents  []incident.Incident `json:"incidents"`          // open ones, most urgent first
+}
+
+// VantageView is one vantage.
+type VantageView struct {
+	Name       string    `json:"name"`
+	Self       bool      `json:"self,omitempty"`
+	Gone       bool      `json:"gone,omitempty"` // it lives no more, or its engine stands still: its last word keeps open what is open for a while
+	Blind      bool      `json:"blind,omitempty"`
+	BlindSince time.Time `json:"blind_since,omitzero"`
+	At         time.Time `json:"at,omitzero"` // of what it said last
 }
 
 // ComponentView is one component.
@@ -53,6 +64,8 @@ type ProbeView struct {
 	Judged   incident.Judgement `json:"judged,omitzero"`    // whose matter it is that the newest run failed
 	Account  *AccountView       `json:"account,omitempty"`  // nil: it uses no account of its own
 	Baseline *BaselineView      `json:"baseline,omitempty"` // nil: nothing is learnt about the probe
+
+	Vantages map[string]probes.Outcome `json:"vantages,omitempty"` // what each vantage that counts believes, this one included; nil: there is none but this one
 }
 
 // AccountView is whether a probe's own account works, as far as is known.

@@ -29,6 +29,7 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 		func(tx *sql.Tx) (bool, error) { return expireIncidents(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireDeskCases(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireOrders(tx, old) },
+		func(tx *sql.Tx) (bool, error) { return expireHandovers(tx, now.Add(-takenFor).UnixNano()) },
 		func(tx *sql.Tx) (bool, error) { return expireFiles(tx, s.options.FileBytes) },
 	} {
 		for more := true; more; {

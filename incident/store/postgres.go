@@ -291,12 +291,12 @@ func (s *Store) takeEpoch(ctx context.Context, c *pgconn.PgConn) error {
 
 // begin notes a write in its own transaction: under its number, so that its outcome can be looked up, and only while this agent is
 // the tenant's newest.
-func (p *postgres) begin(ctx context.Context, tx *sql.Tx, d durability) error {
+func (p *postgres) begin(ctx context.Context, tx *sql.Tx, d promise) error {
 	p.writes++
 	var set string
 	err := tx.QueryRowContext(ctx, `UPDATE agents SET writes = ? WHERE epoch = ? RETURNING set_config('synchronous_commit',
 		CASE WHEN ? THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`,
-		p.writes, p.epoch, d == relaxed).Scan(&set)
+		p.writes, p.epoch, d&durable == 0).Scan(&set)
 	if errors.Is(err, sql.ErrNoRows) {
 		return errSuperseded
 	}
@@ -305,7 +305,7 @@ func (p *postgres) begin(ctx context.Context, tx *sql.Tx, d durability) error {
 
 // transactPostgres is transact at a server that may go away at any moment. What is not committed is undone; a commit whose answer
 // was lost is looked up, however long the server is away, so that the caller knows.
-func (s *Store) transactPostgres(ctx context.Context, d durability, fn func(*sql.Tx) error) error {
+func (s *Store) transactPostgres(ctx context.Context, d promise, fn func(*sql.Tx) error) error {
 	p := s.pg
 	if p.gaveUp {
 		return ErrDoubt

@@ -28,9 +28,9 @@ type Store struct {
 	writer  *sql.DB       // one connection; nil when the store is open for reading only
 	gate    chan struct{} // holds one token, which the write under way takes; it guards what follows
 
-	durability durability       // that the writer's connection has now
-	probes     map[string]int64 // ids by name
-	logged     int64            // results that are in the log and not folded yet
+	normal bool             // the writer's connection does not wait for the disk
+	probes map[string]int64 // ids by name
+	logged int64            // results that are in the log and not folded yet
 }
 
 // Options tune a store. The zero value has the defaults.
@@ -40,6 +40,9 @@ type Options struct {
 	RawBytes   int64         // how much room raw results may take; 0: 1 GiB
 	RollupsFor time.Duration // how long roll-ups, and incidents that are over with all that belongs to them, are kept; 0: 400 days
 	FileBytes  int64         // how much room the files of evidence may take; 0: 1 GiB
+
+	Vantage string // the place that the agent probes from; "": what the address says, or the host's name
+	Holder  string // who has the place, for people; "": host and process
 
 	busy time.Duration // how long another program's lock is waited for; 0: 4 s
 }

@@ -53,6 +53,7 @@ type standing struct {
 	away   instant  // since when the shared store does not answer
 	failed int      // beats that failed in a row
 	last   instant  // newest input
+	term   int      // counts the changes of role
 	since  instant  // of the role
 	owes   bool     // what was done alone is not handed over yet
 	owed   instant  // since when the store answers and that could be done
@@ -82,6 +83,7 @@ func (s *standing) sure(now instant) bool {
 func (s *standing) become(r role, now instant) {
 	if s.role != r {
 		s.role, s.since = r, now
+		s.term++
 	}
 }
 
@@ -92,6 +94,9 @@ func (s *standing) heard(sent, now instant, r store.Round) {
 		s.owed = now
 	}
 	s.failed, s.away = 0, now
+	if s.role == leader && r.Epoch != s.epoch { // it was another's meanwhile
+		s.become(follower, now)
+	}
 	s.self, s.epoch = r.Self, r.Epoch
 	if r.Leader != "" {
 		s.leads = r.Leader

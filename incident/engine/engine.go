@@ -59,6 +59,8 @@ type Engine struct {
 	leads      bool            // it judges incidents
 	peers      []*peer         // other vantages, by name, those whose last word still holds included
 	blindWhy   string          // while it is blind: why
+	watched    bool            // there is an open incident of a peer's blindness
+	began      time.Time       // when the engine began, or began to lead
 }
 
 // holding is what at most one open incident speaks of.
@@ -89,6 +91,7 @@ type probe struct {
 	freshAt time.Time     // its start
 	took    time.Duration // and how long it took
 	refused string        // why its own account is refused, as far as its newest run says
+	voices  []voice       // what every vantage believes, of the newest evaluation; of no use unless Engine.several
 }
 
 type component struct {
@@ -99,6 +102,7 @@ type component struct {
 	parents   []*component
 	instances [][]*probe
 	deciding  []*probe
+	judged    []judgedInstance // by instance, of the newest evaluation; of no use unless Engine.several
 }
 
 // state is what survives a restart. All of it is committed together with the incidents that follow from it.
@@ -112,6 +116,7 @@ type state struct {
 	Begun      map[string]time.Time    `json:"begun,omitempty"`      // start of the newest incident, by class and root
 	BlindSince time.Time               `json:"blind_since,omitzero"` // zero: not blind
 	Now        time.Time               `json:"now,omitzero"`
+	Vantage    string                  `json:"vantage,omitempty"` // whose blindness is that of sightRoot; "": there was never a peer
 }
 
 // stateVersion changes when a state of before can no longer be read.
@@ -124,6 +129,15 @@ type memory struct {
 	Flaps     bool        `json:"flaps,omitempty"`     // they are a problem until there is none left in the window
 	SlowSince time.Time   `json:"slow_since,omitzero"`
 	Slow      []time.Time `json:"slow,omitempty"` // ends of speed problems, oldest first
+
+	// Where there are several vantages, or were.
+	Standing   map[string]*standing `json:"standing,omitempty"`    // by what is judged
+	AloneSince time.Time            `json:"alone_since,omitzero"`  // of the outage that lasts and that no quorum sees
+	AloneShort []time.Time          `json:"alone_short,omitempty"` // ends of momentary outages that no quorum saw, oldest first
+	AloneFlaps bool                 `json:"alone_flaps,omitempty"` // Flaps, but no quorum sees it
+	AloneSlow  []time.Time          `json:"alone_slow,omitempty"`  // ends of speed problems that no quorum saw, oldest first
+	AloneFrom  []string             `json:"alone_from,omitempty"`  // who saw the newest of those
+	FullSlow   bool                 `json:"full_slow,omitempty"`   // a quorum saw the speed problem that lasts
 }
 
 // live is an open incident and the components whose problem it now is.
@@ -191,8 +205,10 @@ func (e *Engine) sustained(p *probe) bool {
 // Tick lets time pass where no result comes: windows end, regressions become sustained, held decisions fall due.
 func (e *Engine) Tick(now time.Time) Step {
 	e.begin(now)
+	e.agePeers()
 	if e.checkSight() {
 		e.lookForSight()
+		e.evaluate() // peers may see
 		return e.finish()
 	}
 	e.evaluate()
@@ -216,9 +232,7 @@ func (e *Engine) Forget(now time.Time, _ string) Step {
 func (e *Engine) Maintain(now time.Time, spans []policy.Span) Step {
 	e.begin(now)
 	e.set.Spans = spans
-	if !e.blind() {
-		e.evaluate()
-	}
+	e.evaluate()
 	return e.finish()
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -14,7 +15,7 @@ func (e *Engine) Leads() bool { return e.leads }
 func (e *Engine) Follow(now time.Time) Step {
 	e.begin(now)
 	if e.leads {
-		e.leads = false
+		e.leads, e.watched = false, false
 		e.s.Open = nil
 		clear(e.holders)
 	}
@@ -28,10 +29,78 @@ func (e *Engine) Follow(now time.Time) Step {
 // state and takes up the open incidents that it does not know.
 //
 // A state that cannot be read is an error, and the engine follows as before: call it again with nil.
-func (e *Engine) Lead(now time.Time, state []byte, open []incident.Incident) (Step, error) {
+func (e *Engine) Lead(now time.Time, saved []byte, open []incident.Incident) (Step, error) {
 	e.begin(now)
-	e.leads = true
+	if !e.leads {
+		var shared state
+		if len(saved) > 0 {
+			data, _ := takeLatencies(saved)
+			if err := shared.read(data); err != nil {
+				return e.finish(), err
+			}
+		}
+		e.leads, e.began = true, e.now
+		e.share(&shared)
+	}
+	known := len(e.s.Open)
 	e.takeUp(open)
+	e.uniteDoubles(e.s.Open[known:])
+	e.dropUnconfigured()
+	if e.blind() && e.member(incident.Agent, sightRoot) == nil {
+		e.openSight()
+	}
 	e.evaluate()
 	return e.finish(), nil
+}
+
+// share takes what all vantages share of the last leader's state.
+func (e *Engine) share(shared *state) {
+	e.s.Components = map[string]*memory{}
+	for _, c := range e.components {
+		if c.memory = shared.Components[c.Name]; c.memory == nil {
+			c.memory = &memory{}
+		}
+		c.memory.rewind(e.now)
+		e.s.Components[c.Name] = c.memory
+	}
+	e.s.Begun = map[string]time.Time{}
+	for key, at := range shared.Begun {
+		if !at.After(e.now) {
+			e.s.Begun[key] = at
+		}
+	}
+	e.s.Open = shared.Open
+	for _, l := range e.s.Open {
+		l.Stateless = l.Class != incident.Agent && l.Class != incident.Account
+		switch {
+		case l.Class != incident.Agent:
+			continue
+		case l.Root == sightRoot && shared.Vantage != "" && shared.Vantage != e.set.Vantage:
+			l.Root = peerRoot(shared.Vantage)
+		case l.Root == peerRoot(e.set.Vantage):
+			l.Root = sightRoot
+		default:
+			continue
+		}
+		l.Components, l.Active = []string{l.Root}, []string{l.Root}
+		e.step.put(l.Incident)
+	}
+}
+
+// uniteDoubles makes one incident of two of the same class and component, as they come about where agents could not see each other.
+func (e *Engine) uniteDoubles(added []*live) {
+	for _, l := range slices.Clone(added) {
+		for _, name := range l.Components {
+			other := e.member(l.Class, name)
+			if other == nil || other == l || !slices.Contains(e.s.Open, l) {
+				continue
+			}
+			const because = "two agents that could not see each other opened one each"
+			if l.Opened.Before(other.Opened) {
+				e.absorb(l, other, because)
+			} else {
+				e.absorb(other, l, because)
+			}
+		}
+	}
 }

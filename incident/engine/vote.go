@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -53,7 +54,6 @@ func (v *ProbeVote) heard() bool { return v.Outcome != probes.Unknown || len(v.F
 const (
 	MaxVote     = 64 << 10 // bytes; Encode gives no more
 	maxVoteJSON = 16 << 20 // that DecodeVote takes, unpacked
-	maxVoteText = 300      // bytes of an explanation
 )
 
 // Vote returns what this vantage believes, whether it leads or not. It shares nothing with the engine.
@@ -99,13 +99,12 @@ func (v Vote) Encode() ([]byte, error) {
 			return nil, fmt.Errorf("the vote of vantage %s cannot be encoded: %w", v.Vantage, err)
 		}
 		var b bytes.Buffer
-		w, err := flate.NewWriter(&b, flate.BestSpeed)
-		if err != nil {
-			return nil, fmt.Errorf("the vote of vantage %s cannot be packed: %w", v.Vantage, err)
-		}
+		w := packers.Get().(*flate.Writer) //nolint:forcetypeassert // it holds nothing else
+		w.Reset(&b)
 		if _, err = w.Write(data); err == nil {
 			err = w.Close()
 		}
+		packers.Put(w)
 		if err != nil {
 			return nil, fmt.Errorf("the vote of vantage %s cannot be packed: %w", v.Vantage, err)
 		}
@@ -115,6 +114,15 @@ func (v Vote) Encode() ([]byte, error) {
 	}
 	return nil, fmt.Errorf("the vote of vantage %s does not fit into %d bytes: the vantage's name is too long", v.Vantage, MaxVote)
 }
+
+// packers holds writers, which are large.
+var packers = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(io.Discard, flate.BestSpeed)
+	if err != nil {
+		panic(err) // there is no such level
+	}
+	return w
+}}
 
 // terse returns the vote without explanations.
 func (v Vote) terse() Vote {

@@ -15,7 +15,6 @@ const (
 	maxHandovers = 1000    // that a voter may have
 	maxHanded    = 8 << 20 // bytes of one, as JSON
 	maxSnapshot  = 1000    // incidents
-	takenFor     = 400 * 24 * time.Hour
 )
 
 // Snapshot is all that an agent needs to go on alone: what the leader committed last. It can be written as JSON.

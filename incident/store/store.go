@@ -116,17 +116,18 @@ func (s *Store) Hurry() {
 	}
 }
 
-// Close writes what is pending and closes the store. Writes under way are waited for; later calls fail. Closing twice is no
+// Close writes what is pending, resigns, and closes the store. Writes under way are waited for; later calls fail. Closing twice is no
 // error.
 func (s *Store) Close() error {
 	s.Hurry()
 	var errs []error
 	if s.writer != nil {
-		err := s.write(context.Background(), relaxed, "fold results", s.fold)
-		if errors.Is(err, ErrClosed) {
+		switch err := s.Resign(context.Background()); {
+		case s.pg == nil && errors.Is(err, ErrClosed):
 			return nil
+		case !errors.Is(err, ErrClosed):
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
 		if _, open := <-s.gate; !open {
 			return nil
 		}
@@ -137,6 +138,9 @@ func (s *Store) Close() error {
 	}
 	// The last connection that is closed moves the write-ahead log into the file.
 	errs = append(errs, s.reader.Close())
+	if s.pg != nil && s.pg.beater != nil {
+		errs = append(errs, s.pg.beater.Close())
+	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.release())
 	}

@@ -3,10 +3,13 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -83,6 +86,9 @@ func (s *Store) Beat(ctx context.Context, b Beat) (Round, error) {
 	case len(b.Vote) > maxVote || len(b.Status) > maxStatus:
 		return Round{}, fmt.Errorf("store: cannot beat: a vote of %d bytes and a status of %d are too large: at most %d and %d", len(b.Vote), len(b.Status), maxVote, maxStatus)
 	}
+	if s.pg != nil {
+		return s.beatPostgres(ctx, b)
+	}
 	self := cmp.Or(s.options.Vantage, hostVantage())
 	return Round{Self: self, Leading: true, Epoch: 1, Leader: self, Lease: alone}, nil
 }
@@ -91,21 +97,84 @@ func (s *Store) Beat(ctx context.Context, b Beat) (Round, error) {
 // then every write that only the leader may make fails with ErrNotLeading: so that what was decided in an earlier lead, before an agent
 // was frozen, say, cannot be stored in a later one. Open did it for a lead that it took. Call it when nothing of before waits to be written,
 // and before the state is read.
-func (s *Store) Lead(epoch int64) {}
+func (s *Store) Lead(epoch int64) {
+	if s.pg != nil {
+		s.pg.entered.Store(epoch)
+	}
+}
 
 // Leading returns nil while this agent's lead is sure, by the monotonic clock, whatever the database says; otherwise ErrNotLeading,
 // wrapped. It asks nobody and never blocks. With SQLite the one agent always leads.
-func (s *Store) Leading() error { return nil }
+func (s *Store) Leading() error {
+	if s.pg == nil {
+		return nil
+	}
+	switch l := s.pg.lead.Load(); {
+	case l == nil:
+		return fmt.Errorf("store: %w: another one does, or nobody yet", ErrNotLeading)
+	case time.Since(l.asked) >= leaseSure:
+		return fmt.Errorf("store: %w: its lead was sure until %s after it was last renewed, %s ago", ErrNotLeading, leaseSure, time.Since(l.asked).Round(time.Millisecond))
+	case l.epoch != s.pg.entered.Load():
+		return fmt.Errorf("store: %w: it has the lead again, and has not read yet what the one before it stored", ErrNotLeading)
+	}
+	return nil
+}
 
-// Resign gives up the lead and then, when what is pending is written, the place, so that another agent takes them at once: the last call before
-// Close. Later writes fail.
-func (s *Store) Resign(ctx context.Context) error { return nil }
+// Resign gives up the lead and then, when what is pending is written, the place, so that another agent takes them at once: the last call
+// before Close. Later beats and writes fail with ErrClosed. With SQLite it only writes what is pending.
+func (s *Store) Resign(ctx context.Context) error {
+	if s.pg != nil {
+		return s.resignPostgres(ctx)
+	}
+	return s.write(ctx, relaxed, "fold results", s.fold, func() { s.logged = 0 })
+}
 
 // Voters returns every agent that there is or was, by name; with SQLite, and before the first, none.
-func (s *Store) Voters(ctx context.Context) ([]Voter, error) { return nil, nil }
+func (s *Store) Voters(ctx context.Context) (all []Voter, err error) {
+	if s.pg == nil {
+		return nil, nil
+	}
+	err = s.view(ctx, "read the agents", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT v.name, v.vantage, v.holder, v.since, nullif(v.beat, '-infinity'),
+				(1000000 * extract(epoch FROM clock_timestamp() - nullif(v.beat, '-infinity')))::bigint, coalesce(l.until > clock_timestamp(), false)
+			FROM voters v LEFT JOIN leases l ON l.token = v.token ORDER BY v.name`)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var v Voter
+			var beat sql.NullTime
+			var age sql.NullInt64
+			if err := rows.Scan(&v.Name, &v.Vantage, &v.Holder, &v.Since, &beat, &age, &v.Leading); err != nil {
+				return err
+			}
+			v.Beat, v.Age = beat.Time, time.Duration(age.Int64)*time.Microsecond
+			v.Alive = beat.Valid && v.Age < aliveFor
+			all = append(all, v)
+		}
+		return rows.Err()
+	})
+	return all, err
+}
 
 // Standing returns what the leader told last; with SQLite nothing.
-func (s *Store) Standing(ctx context.Context) (Standing, error) { return Standing{}, nil }
+func (s *Store) Standing(ctx context.Context) (n Standing, err error) {
+	if s.pg == nil {
+		return n, nil
+	}
+	err = s.view(ctx, "read what the leader told", func(tx *sql.Tx) error {
+		var at sql.NullTime
+		err := tx.QueryRowContext(ctx, `SELECT l.voter, l.epoch, l.until > clock_timestamp(), s.at, s.body
+			FROM leases l LEFT JOIN standings s ON true`).Scan(&n.Leader, &n.Epoch, &n.Leads, &at, &n.Status)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		n.At = at.Time
+		return err
+	})
+	return n, err
+}
 
 // hostVantage is the vantage of an agent that was given none.
 func hostVantage() string {
@@ -117,4 +186,12 @@ func hostVantage() string {
 		return r
 	}, strings.ToValidUTF8(host, "-"))
 	return cmp.Or(host[:min(len(host), maxVantage)], "agent")
+}
+
+// checkVantage refuses a name that could be taken for another place's.
+func checkVantage(name string) error {
+	if len(name) > maxVantage || strings.ContainsFunc(name, func(r rune) bool { return r == '#' || r < ' ' }) || !utf8.ValidString(name) {
+		return fmt.Errorf("store: the vantage %q cannot be a name: at most %d bytes, without # and control characters", name, maxVantage)
+	}
+	return nil
 }

@@ -311,8 +311,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	var watching, judging, writing sync.WaitGroup
 	judgeCtx, endJudge := context.WithCancel(context.WithoutCancel(ctx))
 	writeCtx, endWrite := context.WithCancel(context.WithoutCancel(ctx))
-	beatCtx, endBeat := context.WithCancel(context.WithoutCancel(ctx))
-	defer endBeat() // when the store is closed
 	defer endJudge()
 	defer endWrite()
 
@@ -333,7 +331,6 @@ func (a *Agent) Run(ctx context.Context) error {
 		watching.Go(func() { a.serve(ctx) })
 	}
 	watching.Go(func() { a.lag.run(ctx) })
-	go a.beat(beatCtx)
 	watching.Go(func() { a.heartbeat.run(ctx) })
 	watching.Go(func() { a.evidence.Run(ctx) })
 	watching.Go(func() { a.watchConfig(ctx) })

@@ -157,7 +157,12 @@ func (a *Agent) snapshot() metrics.Snapshot {
 	if r := a.desks.Load(); r != nil {
 		cases = r.Status()
 	}
+	role, vantages := leader.String(), 1
+	if a.member != nil {
+		role, vantages = h.Role, a.member.living()
+	}
 	return metrics.Snapshot{
+		Role: role, Vantages: vantages, Epoch: h.Epoch, AloneSince: h.AloneSince,
 		Cases:  cases,
 		Tenant: s.config.Tenant.ID, Vantage: s.config.Vantage, AlertOnly: a.o.AlertOnly,
 		Incidents: view.Incidents, Blind: view.Blind, Lagging: lagging, Lag: delay,

@@ -9,6 +9,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -329,8 +330,8 @@ func (r *Reconciler) fails(who, row, text string) {
 // storeFailed logs that the store does not answer, once until it does again. Nothing leaves the process meanwhile: what is not
 // durable is not sent.
 func (r *Reconciler) storeFailed(ctx context.Context, err error) {
-	if err != nil && ctx.Err() != nil {
-		return
+	if err != nil && (ctx.Err() != nil || errors.Is(err, store.ErrNotLeading)) {
+		return // the agent's time to act is over
 	}
 	r.mu.Lock()
 	was := r.storeUp

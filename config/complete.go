@@ -184,6 +184,8 @@ func (d *decoder) readings(c *Config) {
 	d.whole(path+"periodic_count", r.PeriodicCount, 2, 100)
 	d.span(path+"periodic_window", r.PeriodicWindow, time.Second, week)
 	d.span(path+"settle", r.Settle, 0, time.Minute)
+	d.whole("quorum.need", c.Quorum.Need, 0, 100)
+	d.span("quorum.alone_for", c.Quorum.AloneFor, time.Minute, week)
 }
 
 func (d *decoder) whole(path string, n, low, high int) {
@@ -274,8 +276,6 @@ func (d *decoder) name(path, name string, pattern *regexp.Regexp, hint string, s
 func (d *decoder) faces(c *Config) {
 	c.Store.URL = secret.New(d.storeURL(c.Store))
 	d.state(c)
-	d.check(c.Quorum.Need >= 0 && c.Quorum.Need <= maxVantages, "quorum.need", "0 is the majority of the vantages that see", "is out of range: 0 to %d", maxVantages)
-	d.span("quorum.alone_for", c.Quorum.AloneFor, time.Minute, 24*time.Hour)
 	d.span("store.results_for", c.Store.ResultsFor, time.Hour, 400*24*time.Hour)
 	if c.Heartbeat != nil {
 		d.check(isHTTP(c.Heartbeat.URL.Reveal()), "heartbeat.url", "", "is not an http:// or https:// address")
@@ -292,10 +292,7 @@ func (d *decoder) faces(c *Config) {
 	d.check(len(c.Vantage) <= maxVantage, "vantage", "", "is longer than %d bytes", maxVantage)
 }
 
-const (
-	maxVantages = 100
-	maxVantage  = 100 // bytes
-)
+const maxVantage = 100 // bytes
 
 // state checks where an agent keeps what is its own.
 func (d *decoder) state(c *Config) {

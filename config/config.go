@@ -12,7 +12,6 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
 	"github.com/firstcall-agent/firstcall/incident/detect"
-	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/notify"
 	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
@@ -30,13 +29,13 @@ type Config struct {
 	Components       []Component     `yaml:"components" required:"true" doc:"What is watched."`
 	Detection        detect.Settings `yaml:"detection" doc:"Counts and times of judgement."`
 	Policy           policy.Readings `yaml:"policy" doc:"Readings of the contract."`
+	Quorum           policy.Quorum   `yaml:"quorum" doc:"How many vantages must agree where several agents share a store: docs/high-availability.md."`
 	Maintenance      []Maintenance   `yaml:"maintenance" doc:"Recurring windows in which no case is opened."`
 	Desks            []Desk          `yaml:"desks" doc:"Where cases are opened; none: the built-in desk."`
 	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`
 	Heartbeat        *Heartbeat      `yaml:"heartbeat" doc:"An outside watchdog that notices when this agent falls silent."`
 	Evidence         Evidence        `yaml:"evidence" doc:"What is gathered, once, when an incident opens: docs/evidence.md."`
 	Store            Store           `yaml:"store" doc:"Where state is kept."`
-	Quorum           engine.Quorum   `yaml:"quorum" doc:"How several agents agree, where they share a store in PostgreSQL: docs/high-availability.md."`
 	Seed             []Seed          `yaml:"seed" doc:"Records of before, from which what is normal for a probe is learnt at once instead of over two weeks."`
 	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from, unlike that of every other agent of the tenant; the host name unless given."`
 	Web              Web             `yaml:"web" doc:"Status page, API and metrics."`

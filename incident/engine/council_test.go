@@ -38,7 +38,7 @@ type member struct {
 
 func newCouncil(t tester, names string, components ...policy.Component) *council {
 	c := &council{t: t, incidents: map[string]incident.Incident{}, pace: 2 * time.Second, strict: true}
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		m := &member{world: newWorld(t, components...), name: name}
 		m.among, m.incidents = c, c.incidents
 		m.answer = func(string, time.Time) probes.Result { return up() }
@@ -69,7 +69,7 @@ func (c *council) begin(m *member) {
 	m.setup.Follows = true
 	m.now = t0.Add(c.now + m.skew)
 	m.engine = nil
-	m.world.start()
+	m.start()
 }
 
 func (c *council) kill(name string) {
@@ -214,7 +214,7 @@ func (c *council) sober(w *world, e incident.Event) {
 				f := v.finding(kind)
 				if f != nil {
 					says++
-					lasted = lasted || w.now.Sub(f.Since) >= w.engine.aloneFor()
+					lasted = lasted || w.now.Sub(f.Since) >= w.engine.set.Quorum.Lasting()
 				} else if !v.held && v.Outcome != probes.Unknown {
 					denies++
 				}

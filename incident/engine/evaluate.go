@@ -300,7 +300,7 @@ func (e *Engine) follow(l *live, all []condition, entire whole) {
 func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictText {
 	t := verdictText{reason: string(active[0].reason), lines: func() []string { return e.lines(active...) }, from: fromWhere(active...)}
 	graver := func(k condition) bool { return policy.Rank(k.Situation, e.set.Readings).Above(entire.Priority) }
-	if entire.down && l.Root == incident.Solution && !(entire.alone && slices.ContainsFunc(active, graver)) {
+	if entire.down && l.Root == incident.Solution && (!entire.alone || !slices.ContainsFunc(active, graver)) {
 		t.priority, t.title, t.why = entire.Priority, entire.Title, entire.Why
 		return t
 	}

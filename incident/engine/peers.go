@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 )
 
 const (
@@ -16,14 +17,8 @@ const (
 	clockSlack = 10 * time.Second // clocks that differ by less count as one
 )
 
-// Quorum says how many vantages make an outage one of the whole world. The zero value is the default.
-type Quorum struct {
-	Need     int           `yaml:"need" default:"0" doc:"So many vantages must see a problem before it counts in full; 0: more than half of those that see and have measured it."`
-	AloneFor time.Duration `yaml:"alone_for" default:"15m" doc:"A problem that fewer vantages see is priority 4, and counts in full when it has lasted this long."`
-}
-
-// aloneFor is the default of Quorum.AloneFor.
-const aloneFor = 15 * time.Minute
+// Quorum says how many vantages must agree; see policy.Quorum.
+type Quorum = policy.Quorum
 
 // peer is another vantage, as far as its votes say.
 type peer struct {

@@ -54,21 +54,6 @@ func downOf(c *component, instance int) string { return "down " + c.Component.In
 // its own detectors alone.
 func (e *Engine) several(c *component) bool { return len(e.peers) > 0 || len(c.memory.Standing) > 0 }
 
-// need returns how many of n vantages are a quorum.
-func (e *Engine) need(n int) int {
-	if want := e.set.Quorum.Need; want > 0 {
-		return min(want, max(n, 1))
-	}
-	return n/2 + 1
-}
-
-func (e *Engine) aloneFor() time.Duration {
-	if e.set.Quorum.AloneFor > 0 {
-		return e.set.Quorum.AloneFor
-	}
-	return aloneFor
-}
-
 // poll asks every vantage what it believes, for the evaluation that follows.
 func (e *Engine) poll() {
 	for _, c := range e.components {
@@ -96,7 +81,11 @@ func (e *Engine) voices(p *probe) []voice {
 			all, placed = append(all, own), true
 		}
 		if pv, ok := peer.vote.Probes[p.id]; ok && !e.silent(peer) {
-			all = append(all, voice{vantage: peer.vote.Vantage, held: !peer.counts(), at: peer.vote.At, ProbeVote: pv})
+			v := voice{vantage: peer.vote.Vantage, held: !peer.counts(), at: peer.vote.At, ProbeVote: pv}
+			if peer.vote.Blind {
+				v.at = peer.vote.BlindSince
+			}
+			all = append(all, v)
 		}
 	}
 	if !placed {
@@ -196,14 +185,16 @@ func (e *Engine) weigh(c *component, what string, t tally, since time.Time, open
 		m.Standing[what] = s
 	}
 	all := says + len(t.denies) + len(t.denied)
-	lasted := func() bool { return !s.Alone.IsZero() && (s.Lasted || says > 0 && e.now.Sub(s.Alone) >= e.aloneFor()) }
-	if says > 0 && says >= e.need(all) && (all > 1 || s.Alone.IsZero()) {
+	lasted := func() bool {
+		return !s.Alone.IsZero() && (s.Lasted || says > 0 && e.now.Sub(s.Alone) >= e.set.Quorum.Lasting())
+	}
+	if says > 0 && says >= e.set.Quorum.Of(all) && (all > 1 || s.Alone.IsZero()) {
 		if s.Full = true; !lasted() {
 			s.Alone = time.Time{}
 		}
 		return inFull, policy.Alone{}
 	}
-	if s.Full && says+held >= e.need(all+held) && says+held > 0 && held > 0 {
+	if s.Full && says+held >= e.set.Quorum.Of(all+held) && says+held > 0 && held > 0 {
 		return inFull, policy.Alone{}
 	}
 	if s.Alone.IsZero() {
@@ -218,14 +209,14 @@ func (e *Engine) weigh(c *component, what string, t tally, since time.Time, open
 	slices.Sort(a.Others)
 	switch {
 	case lasted():
-		s.Full, s.Lasted, a.Lasted = false, true, e.aloneFor()
+		s.Full, s.Lasted, a.Lasted = false, true, e.set.Quorum.Lasting()
 		return inFull, a
 	case s.Full && e.now.Sub(s.Alone) < lookLong:
 		e.step.wake(s.Alone.Add(lookLong))
 		return inFull, policy.Alone{}
 	}
 	s.Full = false
-	e.step.wake(s.Alone.Add(e.aloneFor()))
+	e.step.wake(s.Alone.Add(e.set.Quorum.Lasting()))
 	return alone, a
 }
 
@@ -252,7 +243,7 @@ func (e *Engine) judgeInstances(c *component) {
 			j.found, j.seen = found, t.says
 			need := 1
 			if !j.alone.Is() {
-				need = e.need(len(t.says) + len(t.denies))
+				need = e.set.Quorum.Of(len(t.says) + len(t.denies))
 			}
 			j.newest = newestBy(instance, min(need, max(1, len(t.says)+len(t.held))))
 		}

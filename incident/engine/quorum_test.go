@@ -109,6 +109,14 @@ func TestQuorum(t *testing.T) {
 			want:    []string{"opened - agent sight/weu", "resolved - agent sight/weu"},
 		},
 		{
+			name: "a vantage that saw it goes blind: its last word ends when the others see it end", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				outage := during(2*minute, 10*minute, refused, "rdp")
+				c.all(outage).all(both(during(9*minute, 13*minute, hang, "web", "backend", "rdp", "witness"), outage), "weu")
+			},
+			want: []string{"opened P2 rdp", "opened - agent sight/weu", "resolved P2 rdp", "resolved - agent sight/weu"},
+		},
+		{
 			name: "all are blind", components: three(), until: 30 * minute,
 			prepare: func(c *council) { c.all(during(2*minute, 12*minute, hang, "web", "backend", "rdp", "witness")) },
 			want: []string{
@@ -265,6 +273,37 @@ func TestConfirmedSoonByAll(t *testing.T) {
 		if took := i.Opened.Sub(i.Started); took > 13*time.Second {
 			t.Errorf("offset %d: opened %s after the first failing result\n%s", offset, took, c.dump())
 		}
+	}
+}
+
+// TestBlindnessIsHandedOn states that a leader that is blind and dies leaves an incident that says so, which its successor keeps until it
+// sees again.
+func TestBlindnessIsHandedOn(t *testing.T) {
+	c := newCouncil(t, "dk neu", three()...).all(during(2*minute, 12*minute, hang, "web", "backend", "rdp", "witness"), "dk")
+	c.run(4 * minute).lead("neu")
+	c.run(8 * minute)
+	var agent []incident.Incident
+	for _, i := range c.incidents {
+		agent = append(agent, i)
+	}
+	if len(agent) != 1 || !agent[0].Open() || agent[0].Root != peerRoot("dk") {
+		t.Fatalf("%+v", agent)
+	}
+	c.run(20 * minute)
+	if !c.equal("opened - agent sight/dk", "resolved - agent sight/dk") {
+		t.Error(c.dump())
+	}
+}
+
+// TestAccountsOfPeers states that an account that is refused at one vantage is told, once, and is over when it is used again.
+func TestAccountsOfPeers(t *testing.T) {
+	rdp := one("rdp")
+	rdp.Instances[0].Probes[0].Account = true
+	c := newCouncil(t, "dk neu weu", one("web"), rdp)
+	c.all(during(2*minute, 12*minute, fact(up(), "locked out"), "rdp"), "neu", "weu")
+	c.run(30 * minute)
+	if !c.equal("opened - account rdp/tcp", "resolved - account rdp/tcp") {
+		t.Error(c.dump())
 	}
 }
 

@@ -155,7 +155,7 @@ func (e *Engine) outcomeOf(c *component, n int) probes.Outcome {
 	t, _, _ := count(deciding, false, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
 	s := c.memory.Standing[downOf(c, n)]
 	switch says := len(t.says); {
-	case says > 0 && (says >= e.need(says+len(t.denies)) || s != nil && s.Lasted):
+	case says > 0 && (says >= e.set.Quorum.Of(says+len(t.denies)) || s != nil && s.Lasted):
 		return probes.Down
 	case says > 0:
 		return probes.Degraded

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -87,32 +89,43 @@ func (e *Engine) ownVote(p *probe) ProbeVote {
 	return v
 }
 
-// Encode returns the vote, packed, in at most MaxVote bytes. Where there is too much to say, explanations are left out first, then
-// probes that answer: of those the vantage then says nothing.
+// Encode returns the vote, packed, in at most MaxVote bytes. Where there is too much to say, explanations and parts of a second are left
+// out first, then probes that answer, and then others: of those the vantage then says nothing.
 func (v Vote) Encode() ([]byte, error) {
-	for _, drop := range []func(Vote) Vote{
-		func(v Vote) Vote { return v }, Vote.terse, Vote.failing, func(v Vote) Vote { v.Probes = nil; return v },
-	} {
-		v = drop(v)
-		data, err := json.Marshal(v)
-		if err != nil {
-			return nil, fmt.Errorf("the vote of vantage %s cannot be encoded: %w", v.Vantage, err)
-		}
-		var b bytes.Buffer
-		w := packers.Get().(*flate.Writer) //nolint:forcetypeassert // it holds nothing else
-		w.Reset(&b)
-		if _, err = w.Write(data); err == nil {
-			err = w.Close()
-		}
-		packers.Put(w)
-		if err != nil {
-			return nil, fmt.Errorf("the vote of vantage %s cannot be packed: %w", v.Vantage, err)
-		}
-		if b.Len() <= MaxVote {
-			return b.Bytes(), nil
-		}
+	data, err := v.pack()
+	if err == nil && len(data) > MaxVote {
+		v = v.terse()
+		data, err = v.pack()
 	}
-	return nil, fmt.Errorf("the vote of vantage %s does not fit into %d bytes: the vantage's name is too long", v.Vantage, MaxVote)
+	for keep := len(v.Probes) * 3 / 4; err == nil && len(data) > MaxVote && len(v.Probes) > 0; keep = keep * 3 / 4 {
+		v = v.cut(keep)
+		data, err = v.pack()
+	}
+	if err == nil && len(data) > MaxVote {
+		err = fmt.Errorf("it does not fit into %d bytes: the vantage's name is too long", MaxVote)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the vote of vantage %s cannot be encoded: %w", v.Vantage, err)
+	}
+	return data, nil
+}
+
+func (v Vote) pack() ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	w := packers.Get().(*flate.Writer) //nolint:forcetypeassert // it holds nothing else
+	defer packers.Put(w)
+	w.Reset(&b)
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // packers holds writers, which are large.
@@ -124,29 +137,35 @@ var packers = sync.Pool{New: func() any {
 	return w
 }}
 
-// terse returns the vote without explanations.
+// terse returns the vote without explanations, to the second.
 func (v Vote) terse() Vote {
-	return v.each(func(p ProbeVote) (ProbeVote, bool) {
+	return v.each(func(p ProbeVote) ProbeVote {
 		p.Findings = slices.Clone(p.Findings)
 		for i := range p.Findings {
 			p.Findings[i].Explanation = "seen from " + v.Vantage
 		}
-		p.Ended, p.Fast = time.Time{}, time.Time{}
-		return p, true
+		p.Took = 0
+		return p
+	}).onClock(func(t time.Time) time.Time { return t.Truncate(time.Second) })
+}
+
+// cut returns the vote with so many probes: those of which something is wrong first.
+func (v Vote) cut(keep int) Vote {
+	ids := slices.SortedFunc(maps.Keys(v.Probes), func(a, b string) int {
+		return cmp.Or(min(1, len(v.Probes[b].Findings))-min(1, len(v.Probes[a].Findings)), cmp.Compare(a, b))
 	})
+	all := make(map[string]ProbeVote, keep)
+	for _, id := range ids[:keep] {
+		all[id] = v.Probes[id]
+	}
+	v.Probes = all
+	return v
 }
 
-// failing returns the vote without the probes of which nothing is wrong.
-func (v Vote) failing() Vote {
-	return v.each(func(p ProbeVote) (ProbeVote, bool) { return p, len(p.Findings) > 0 })
-}
-
-func (v Vote) each(change func(ProbeVote) (ProbeVote, bool)) Vote {
+func (v Vote) each(change func(ProbeVote) ProbeVote) Vote {
 	all := make(map[string]ProbeVote, len(v.Probes))
 	for id, p := range v.Probes {
-		if p, keep := change(p); keep {
-			all[id] = p
-		}
+		all[id] = change(p)
 	}
 	v.Probes = all
 	return v
@@ -180,13 +199,13 @@ func (v Vote) onClock(change func(time.Time) time.Time) Vote {
 		}
 	}
 	to(&v.At, &v.BlindSince)
-	return v.each(func(p ProbeVote) (ProbeVote, bool) {
+	return v.each(func(p ProbeVote) ProbeVote {
 		p.Findings = slices.Clone(p.Findings)
 		for i := range p.Findings {
 			f := &p.Findings[i]
 			to(&f.Since, &f.At, &f.Ended, &f.Again, &f.Slow, &f.Quiet)
 		}
 		to(&p.Run, &p.Doubt, &p.Ended, &p.Fast)
-		return p, true
+		return p
 	})
 }

@@ -33,7 +33,7 @@ func bigVote(all, down int) Vote {
 // that fails is still told.
 func TestVoteFits(t *testing.T) {
 	for _, tt := range []struct{ all, down, most, want int }{
-		{0, 0, 200, 0}, {10, 3, 1000, 10}, {1000, 0, 32 << 10, 1000}, {2000, 0, MaxVote, 2000}, {2000, 2000, MaxVote, 2000}, {20000, 300, MaxVote, 300},
+		{0, 0, 200, 0}, {10, 3, 1000, 10}, {1000, 0, 32 << 10, 1000}, {2000, 0, MaxVote, 2000}, {2000, 2000, MaxVote, 2000}, {4000, 0, MaxVote, 4000}, {20000, 300, MaxVote, 300},
 	} {
 		v := bigVote(tt.all, tt.down)
 		data, err := v.Encode()
@@ -41,8 +41,15 @@ func TestVoteFits(t *testing.T) {
 			t.Fatalf("%d probes, %d down: %d bytes, %v", tt.all, tt.down, len(data), err)
 		}
 		back, err := DecodeVote(data)
-		if err != nil || len(back.Probes) != tt.want {
+		if err != nil || len(back.Probes) < tt.want {
 			t.Fatalf("%d probes, %d down: %d came back, %v", tt.all, tt.down, len(back.Probes), err)
+		}
+		failing := 0
+		for _, p := range back.Probes {
+			failing += len(p.Findings)
+		}
+		if failing != tt.down {
+			t.Errorf("%d probes, %d down: %d of those came back", tt.all, tt.down, failing)
 		}
 		if tt.all <= 1000 && tt.all > 0 {
 			if diff := cmp.Diff(v, back); diff != "" {

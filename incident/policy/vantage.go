@@ -9,6 +9,32 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 )
 
+// Quorum says how many vantages must see a problem before it counts in full. The zero value is the default. Another number changes
+// nothing for a vantage that has no peers.
+type Quorum struct {
+	Need     int           `yaml:"need" default:"0" doc:"So many vantages must see a problem before it counts in full, or all where fewer see and have measured it; 0: more than half of those."`
+	AloneFor time.Duration `yaml:"alone_for" default:"15m" doc:"A problem that fewer see is priority 4, and counts in full when it has lasted this long."`
+}
+
+// aloneFor is the default of Quorum.AloneFor.
+const aloneFor = 15 * time.Minute
+
+// Of returns how many of n vantages that see and have measured something are a quorum.
+func (q Quorum) Of(n int) int {
+	if q.Need > 0 {
+		return min(q.Need, max(n, 1))
+	}
+	return n/2 + 1
+}
+
+// Lasting returns how long a problem that no quorum sees lasts before it counts in full.
+func (q Quorum) Lasting() time.Duration {
+	if q.AloneFor > 0 {
+		return q.AloneFor
+	}
+	return aloneFor
+}
+
 // Alone is who sees a problem where no quorum of the vantages does. The zero value: a quorum does, or there is one vantage.
 type Alone struct {
 	From   []string      // vantages that see it
@@ -29,7 +55,7 @@ func (a Alone) rank(p incident.Priority) incident.Priority {
 
 // Narrow returns a verdict as it is where only so many vantages see what it speaks of.
 func (a Alone) Narrow(v Verdict) Verdict {
-	if !a.Is() {
+	if !a.Is() || v.Priority == incident.NoPriority {
 		return v
 	}
 	full := v.Priority

@@ -262,9 +262,7 @@ func (a *Agent) rebase(voter string, baselines map[string][]byte) error {
 	fresh.setup.Vantage = voter
 	return a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
 		setup := from.setup(fresh.setup, a.orders.spans())
-		for probe, b := range baselines {
-			setup.Baselines[probe] = b
-		}
+		setup.Baselines = together(setup.Baselines, baselines)
 		return engine.New(setup, from.state, from.open, now)
 	}, func() { a.set.Store(&fresh) })
 }
@@ -360,6 +358,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stopDesks(err == nil && (a.member == nil || a.member.living() == 1))
 	endPart()
 	taking.Wait()
+	a.stopDesks(false) // where another was started meanwhile
 	watching.Wait()
 	if err != nil {
 		err = fmt.Errorf("the agent stopped, but could not save its state: %w", err)
@@ -463,7 +462,7 @@ func (a *Agent) restartDesks(s *set) {
 	}
 	lasts := time.Duration(0)
 	if d.end != nil {
-		lasts = time.Nanosecond // the next beat prolongs it, or starts it again
+		lasts = max(a.member.left(), time.Nanosecond)
 	}
 	d.cancel()
 	<-d.done // never two at once: a case could be opened twice

@@ -303,7 +303,7 @@ func (j *judge) cede(at place) (frozen, error) {
 	f, err := j.frozen()
 	step := j.engine.Follow(j.clock.Now())
 	j.writer.move(at)
-	j.writer.baselines(f.Baselines)
+	j.writer.learnt(f.Baselines, f.Seeds)
 	j.viewed = -1
 	j.follow(step)
 	return f, err

@@ -363,10 +363,7 @@ func (m *member) lead(ctx context.Context, term int, epoch int64) error {
 		return err
 	}
 	m.a.judge.maintain(m.a.orders.spans)
-	m.mu.Lock()
-	left := m.s.until.mono - m.now().mono
-	m.mu.Unlock()
-	m.a.startDesks(m.a.set.Load(), shared, func() error { return m.may(term) }, left)
+	m.a.startDesks(m.a.set.Load(), shared, func() error { return m.may(term) }, max(m.left(), time.Nanosecond))
 	m.log.Info("this agent leads: it judges by what all vantages see, and tells desks and people", "epoch", epoch, "open_incidents", len(open))
 	return nil
 }
@@ -401,6 +398,13 @@ func (m *member) alone(ctx context.Context, term int) error {
 	m.a.startDesks(m.a.set.Load(), own, func() error { return m.may(term) }, 0)
 	m.log.Error("the database is away: this agent judges alone and tells desks and people by itself, until the database is back", "kept_in", m.refuge.where(), "open_incidents", len(open))
 	return nil
+}
+
+// left returns how long the lead is sure from now.
+func (m *member) left() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.s.until.mono - m.now().mono
 }
 
 // may says why the reconciler of a term may tell nobody anything now.

@@ -145,6 +145,13 @@ func (w *writer) baselines(changed map[string][]byte) {
 	w.pending = merge(w.pending, store.Commit{At: w.pending.At, Baselines: changed})
 }
 
+// learnt takes back what a vantage has learnt and is not stored yet.
+func (w *writer) learnt(baselines map[string][]byte, seeds map[string]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = merge(store.Commit{Baselines: baselines, Seeds: seeds}, w.pending)
+}
+
 // seed notes that a probe's baseline was taught so many points of elsewhere, to be stored with the next state.
 func (w *writer) seed(probe string, points int) {
 	w.mu.Lock()

@@ -112,7 +112,7 @@ tenant: { id: acme }
 vantage: %s
 defaults: { interval: 1s, timeout: 900ms }
 detection: { rechecks: 2, recheck_within: 200ms, recover: 2 }
-policy: { settle: 500ms }
+policy: { settle: 500ms, momentary_count: 20 }
 evidence: { enabled: false }
 store: { url: %q, alone_after: 6s, state_dir: state }
 components:

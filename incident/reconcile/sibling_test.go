@@ -181,3 +181,29 @@ func TestNothingLeavesAnAgentThatMayNotAct(t *testing.T) {
 		w.stop()
 	})
 }
+
+// An agent that was cut off goes on with an incident whose case another has resolved since; the fault is back, and the other has opened
+// a case for it. It takes that one up, and does not open the resolved one again.
+func TestACaseThatAnotherAgentResolvedIsNotOpenedAgainBesideTheNewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true}}
+		w := peer(t, soc)
+		i := w.outageAt("backend", time.Now())
+		w.run()
+		w.wait(time.Minute)
+		later := i
+		later.Started = time.Now()
+		soc.mu.Lock()
+		soc.cases[0].State = incident.CaseResolved
+		soc.create(desk.Fields{Key: incident.SharedKey(later, 1), Priority: incident.P2})
+		soc.mu.Unlock()
+		w.wait(20 * time.Minute)
+		w.stop()
+		if n := soc.alive(); n != 1 || soc.cases[0].State != incident.CaseResolved {
+			t.Errorf("%d live cases, the first is %q", n, soc.cases[0].State)
+		}
+		if c := w.theCase(i.ID, "soc"); c.Number != "SOC-2" {
+			t.Errorf("the incident goes on with %q", c.Number)
+		}
+	})
+}

@@ -208,20 +208,22 @@ func (c *council) sober(w *world, e incident.Event) {
 		if comp == nil {
 			continue
 		}
-		says, denies, lasted := 0, 0, false
-		for _, p := range comp.deciding {
-			for _, v := range w.engine.voices(p) {
-				f := v.finding(kind)
-				if f != nil {
-					says++
-					lasted = lasted || w.now.Sub(f.Since) >= w.engine.set.Quorum.Lasting()
-				} else if !v.held && v.Outcome != probes.Unknown {
-					denies++
+		for _, instance := range comp.instances { // that others have not measured one yet is no denial
+			says, denies, lasted := 0, 0, false
+			for _, p := range decidingOf(instance) {
+				for _, v := range w.engine.voices(p) {
+					f := v.finding(kind)
+					if f != nil {
+						says++
+						lasted = lasted || w.now.Sub(f.Since) >= w.engine.set.Quorum.Lasting()
+					} else if !v.held && v.Outcome != probes.Unknown {
+						denies++
+					}
 				}
 			}
-		}
-		if says > 1 || says == 1 && (denies == 0 || lasted) {
-			return
+			if says > 1 || says == 1 && (denies == 0 || lasted) {
+				return
+			}
 		}
 	}
 	c.t.Fatalf("%s: %s %s on one vantage's word: %s\n%s", c.now, e.Kind, e.Priority, e.Text, strings.Join(c.story(), "\n"))

@@ -211,7 +211,7 @@ func (e *Engine) weigh(c *component, what string, t tally, since time.Time, open
 	case lasted():
 		s.Full, s.Lasted, a.Lasted = false, true, e.set.Quorum.Lasting()
 		return inFull, a
-	case s.Full && e.now.Sub(s.Alone) < lookLong:
+	case s.Full && open && e.now.Sub(s.Alone) < lookLong:
 		e.step.wake(s.Alone.Add(lookLong))
 		return inFull, policy.Alone{}
 	}

@@ -155,6 +155,19 @@ func TestQuorum(t *testing.T) {
 			texts: []string{"P2 to P4: reading of the contract"},
 		},
 		{
+			name: "half of four see it, and those that do not vanish: it is not raised by that", vantages: "dk neu sea weu", components: three(), until: 12 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 7*minute, refused, "rdp"), "sea", "weu") },
+			play:    func(c *council) { c.run(4 * minute).kill("dk"); c.kill("neu") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "the last vantage recovers half a minute late: nobody is told of a fall", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "rdp")).all(during(2*minute, 12*minute+30*time.Second, refused, "rdp"), "weu")
+			},
+			want: []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
 			name: "the only vantage sees an outage; another comes and denies it", vantages: "weu dk", components: three(), until: 14 * minute,
 			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu") },
 			play: func(c *council) {

@@ -177,12 +177,12 @@ func (m *member) missed(ctx context.Context, err error) {
 	count, wait := m.s.failed, m.s.wait()
 	grace := m.s.grace
 	m.mu.Unlock()
-	if was == "" || count == 1 {
-		text := "the database does not answer: this agent goes on probing, and judges alone if that lasts"
-		if grace == 0 {
-			text, wait = "the database does not answer: this agent goes on probing; no case is opened meanwhile (store.alone_after is 0s)", 0
-		}
-		m.log.Warn(text, "after", wait, "err", err)
+	switch {
+	case was != "" && count > 1:
+	case grace == 0:
+		m.log.Warn("the database does not answer: this agent goes on probing; no case is opened meanwhile, since store.alone_after is 0s", "err", err)
+	default:
+		m.log.Warn("the database does not answer: this agent goes on probing, and judges alone if that lasts", "after", wait, "err", err)
 	}
 }
 

@@ -89,7 +89,9 @@ func absorbed(h store.Handed, into present, now time.Time) store.Taken {
 	}
 	text := fmt.Sprintf("absorbed by %s (%s), which is the same fault: it was judged while the database was away", into.ID, into.Title)
 	t.Events = append(slices.Clone(t.Events), incident.Event{Incident: i.ID, At: now, Kind: incident.EventAbsorbed, Actor: incident.ActorAgent, Text: text, Priority: i.Priority},
-		incident.Event{Incident: into.ID, At: now, Kind: incident.EventAbsorbed, Actor: incident.ActorAgent, Priority: into.Priority,
-			Text: fmt.Sprintf("took in %s (%s), which an agent judged while the database was away", i.ID, i.Title)})
+		incident.Event{
+			Incident: into.ID, At: now, Kind: incident.EventAbsorbed, Actor: incident.ActorAgent, Priority: into.Priority,
+			Text: fmt.Sprintf("took in %s (%s), which an agent judged while the database was away", i.ID, i.Title),
+		})
 	return t
 }

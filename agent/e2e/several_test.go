@@ -189,14 +189,16 @@ func (c *crowd) eventually(within time.Duration, what string, holds func() bool)
 	c.t.Fatalf("not within %s: %s; the desk has %+v", within, what, c.desk.Cases())
 }
 
-// recovered mends the target and waits until the desk agrees, with so many cases in all.
-func (c *crowd) recovered(cases int) {
+// recovered mends the target and waits until the desk agrees, with so many cases in all (0: as many as there are), which it returns.
+func (c *crowd) recovered(cases int) int {
 	c.t.Helper()
 	c.broken.Store(false)
 	c.eventually(40*time.Second, "every case is resolved", func() bool { return len(c.live()) == 0 })
-	if all := c.desk.Cases(); len(all) != cases {
+	all := c.desk.Cases()
+	if cases > 0 && len(all) != cases {
 		c.t.Errorf("the desk has %d cases, want %d: %+v", len(all), cases, all)
 	}
+	return len(all)
 }
 
 // TestSeveralAsOne lets three agents lose their leader, in every way, and their database, in mid-incident: there is one case at any
@@ -244,6 +246,28 @@ func TestSeveralAsOne(t *testing.T) {
 	}
 	c.recovered(2)
 
+	t.Log("the leader alone is cut off from the database: another leads, both judge, and share a case")
+	cutOff := slices.Index(c.agents, fourth)
+	c.cables[cutOff].set(true)
+	var fifth *process
+	c.eventually(15*time.Second, "another leads, and the one that is cut off judges alone", func() bool {
+		fifth = c.leader(c.others(fourth)...)
+		return fifth != nil && c.role(fourth) == "alone"
+	})
+	c.broken.Store(true)
+	c.eventually(30*time.Second, "both have an incident and a case", func() bool {
+		return len(fifth.liveCases()) == 1 && len(fourth.liveCases()) == 1
+	})
+	c.eventually(20*time.Second, "one case", func() bool { return len(c.live()) == 1 })
+	c.cables[cutOff].set(false)
+	c.eventually(20*time.Second, "it follows again", func() bool { return c.role(fourth) == "follower" })
+	pause(3 * time.Second)
+	if open, live := fifth.open(), c.live(); len(open) != 1 || len(live) != 1 {
+		t.Errorf("after it is back there are %d open incidents and %d live cases, want 1 and 1", len(open), len(live))
+	}
+	cases := c.recovered(0)
+	fourth = fifth
+
 	t.Log("the database goes away: agents judge alone, find each other's case, and hand it over when it is back")
 	for _, wire := range c.cables {
 		wire.set(true)
@@ -267,7 +291,7 @@ func TestSeveralAsOne(t *testing.T) {
 		open := leader.open()
 		return len(open) == 1 && len(leader.liveCases()) == 1
 	})
-	c.recovered(3)
+	c.recovered(cases + 1)
 	for _, p := range c.agents {
 		p.stop()
 	}

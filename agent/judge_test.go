@@ -91,7 +91,7 @@ func (e *counting) Vote() engine.Vote                         { return engine.Vo
 func (e *counting) Hear(time.Time, []engine.Vote) engine.Step { return engine.Step{} }
 func (e *counting) Heard() []engine.Vote                      { return nil }
 func (e *counting) Leads() bool                               { return !e.follows }
-func (e *counting) Follow(time.Time) engine.Step { e.follows = true; return engine.Step{} }
+func (e *counting) Follow(time.Time) engine.Step              { e.follows = true; return engine.Step{} }
 
 func (e *counting) Lead(time.Time, []byte, []incident.Incident) (engine.Step, error) {
 	e.follows = false

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -136,12 +135,9 @@ func (m *member) vote(ctx context.Context) {
 	sent := m.now()
 	m.mu.Lock()
 	m.s.pass(sent)
-	wants, leads := m.s.wants(sent), m.s.role == leader
+	wants := m.s.wants(sent)
 	m.mu.Unlock()
 	b := store.Beat{Vote: vote, Wants: wants, Now: m.a.clock.Now()}
-	if leads {
-		b.Status = m.a.told()
-	}
 	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
 	defer cancel()
 	r, err := shared.Beat(ctx, b)
@@ -161,6 +157,12 @@ func (m *member) vote(ctx context.Context) {
 	m.mu.Unlock()
 	if was != "" {
 		m.log.Info("the database answers again")
+	}
+	if before := m.a.set.Load().setup.Vantage; r.Self != before { // another took its place while it was silent
+		m.log.Warn("this agent has another name among the vantages", "name", r.Self, "before", before)
+		if err := m.a.rebase(r.Self, nil); err != nil {
+			m.log.Error("this agent cannot vote under its new name yet", "err", err)
+		}
 	}
 	m.hear(r)
 }
@@ -722,15 +724,6 @@ func (m *member) living() int {
 		return 1
 	}
 	return 1 + len(m.round.Peers)
-}
-
-// told is what the leader believes, for whoever asks the store.
-func (a *Agent) told() []byte {
-	data, err := json.Marshal(web.TellStatus(a.View(), a.o.Version))
-	if err != nil {
-		return nil
-	}
-	return data
 }
 
 // createFor is how long an agent needs from its first look at an incident until a desk has answered.

@@ -13,15 +13,15 @@ const (
 )
 
 // SharedKey returns the key under which one of several agents opens the case of an incident: as Key, but with a start that is so
-// coarse that agents which do not know of each other arrive at the same key, or at a neighbour that SiblingKeys names. n tells
+// coarse that agents which do not know of each other arrive at the same key, or at that of one of Siblings. n tells
 // apart the incidents of one class and root that started within the same ten minutes; it is less than 1,000.
 func SharedKey(i Incident, n int) string {
 	return Key(i.Tenant, i.Class, i.Root, i.Started.UTC().Truncate(keyBucket).Add(time.Duration(n)*time.Millisecond))
 }
 
-// SiblingKeys returns the keys under which other agents may have opened a case for the same fault, the likeliest first: they date
-// it a little earlier or later, and may have seen less or more of the solution fail.
-func SiblingKeys(i Incident) []string {
+// Siblings returns an incident as other agents may have judged the same fault, for SharedKey: i itself, then the likeliest first. They
+// date it a little earlier or later, and may have seen less or more of the solution fail.
+func Siblings(i Incident) []Incident {
 	starts := []time.Time{i.Started.UTC().Truncate(keyBucket)}
 	apart := keyApart
 	if i.Class != Availability { // where a slow change began is dated with less certainty
@@ -39,11 +39,12 @@ func SiblingKeys(i Incident) []string {
 			roots = append(roots, other)
 		}
 	}
-	var keys []string
+	var all []Incident
 	for _, root := range roots {
 		for _, start := range starts {
-			keys = append(keys, Key(i.Tenant, i.Class, root, start))
+			i.Root, i.Started = root, start
+			all = append(all, i)
 		}
 	}
-	return append(keys, SharedKey(i, 1))
+	return all
 }

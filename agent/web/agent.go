@@ -114,36 +114,6 @@ type Vantage struct {
 	Beat   time.Time `json:"beat,omitzero"` // its last sign of life; zero: it stopped in good order
 }
 
-// Told is what the leader of several agents believes, as it tells the store with every beat.
-type Told struct {
-	Version    string              `json:"version"`
-	At         time.Time           `json:"at"`
-	Tenant     string              `json:"tenant"`
-	Outcome    probes.Outcome      `json:"outcome"`
-	Blind      bool                `json:"blind"`
-	Components []ToldComponent     `json:"components"`
-	Incidents  []incident.Incident `json:"incidents"` // open ones, most urgent first, at most 50
-}
-
-// ToldComponent is how one component fares.
-type ToldComponent struct {
-	Name        string         `json:"name"`
-	Outcome     probes.Outcome `json:"outcome"`
-	Since       time.Time      `json:"since,omitzero"`
-	Maintenance string         `json:"maintenance,omitempty"`
-}
-
-// TellStatus makes a Told of a view.
-func TellStatus(v engine.View, version string) Told {
-	const most = 50
-	t := Told{Version: version, At: v.At, Tenant: v.Tenant, Outcome: v.Outcome, Blind: v.Blind, Incidents: list(v.Incidents[:min(most, len(v.Incidents))])}
-	for _, c := range v.Components {
-		t.Components = append(t.Components, ToldComponent{c.Name, c.Outcome, c.Since, c.Maintenance})
-	}
-	t.Components = list(t.Components)
-	return t
-}
-
 // Queue is what one desk or notifier has not heard yet.
 type Queue struct {
 	Pending  int           `json:"pending"`

@@ -269,7 +269,7 @@ func (j *job) find(ctx context.Context) ([]desk.Case, error) {
 	found, err := j.findKey(ctx, j.c.Key())
 	if err == nil && j.r.o.Peers && j.c.Round == 0 {
 		var others []sibling
-		others, err = j.siblings(ctx)
+		others, _, err = j.siblings(ctx)
 		for _, s := range others {
 			if s.State.Live() && !slices.ContainsFunc(found, func(c desk.Case) bool { return c.Ref == s.Ref }) {
 				found = append(found, s.Case)

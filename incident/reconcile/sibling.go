@@ -20,14 +20,11 @@ type sibling struct {
 // first finds the case that another agent has opened for the same fault, or makes the first attempt to open one. Agents that
 // cannot reach the store that they share know nothing of each other's incidents: only the desk keeps them from opening two.
 func (j *job) first(ctx context.Context) error {
-	var others []sibling
-	if j.can.Find {
-		var err error
-		if others, err = j.siblings(ctx); err != nil {
-			return err
-		}
+	others, free, err := j.siblings(ctx)
+	if err != nil {
+		return err
 	}
-	fits := slices.DeleteFunc(slices.Clone(others), func(s sibling) bool { return j.i.Open() && !s.State.Live() })
+	fits := slices.DeleteFunc(others, func(s sibling) bool { return j.i.Open() && !s.State.Live() })
 	if len(fits) > 0 {
 		slices.SortStableFunc(fits, func(a, b sibling) int { return older(a.Case, b.Case) })
 		j.c.As = fits[0].key
@@ -37,29 +34,8 @@ func (j *job) first(ctx context.Context) error {
 		}
 		return j.unite(ctx, found)
 	}
-	used, err := j.others(ctx)
-	if err != nil {
-		return err
-	}
-	for n := range mostKeys {
-		key := incident.SharedKey(j.i, n)
-		if used.keys[key] || slices.ContainsFunc(others, func(s sibling) bool { return s.key == key }) {
-			continue
-		}
-		if n > 1 && j.can.Find { // the search for siblings did not look there
-			found, err := j.findKey(ctx, key)
-			if err != nil {
-				return err
-			}
-			if len(found) > 0 {
-				continue
-			}
-		}
-		j.c.As = key
-		return j.open(ctx)
-	}
-	j.c.As = ""
-	return j.open(ctx) // under the incident's own id
+	j.c.As = free
+	return j.open(ctx)
 }
 
 // owned are the cases at one desk that belong to other incidents.
@@ -83,27 +59,40 @@ func (j *job) others(ctx context.Context) (owned, error) {
 	return o, nil
 }
 
-// siblings searches the desk for cases that other agents may have opened for the same fault. What belongs to another incident that
-// this agent knows is none of them.
-func (j *job) siblings(ctx context.Context) ([]sibling, error) {
+// siblings searches the desk for cases that other agents may have opened for the same fault; free is the key under which there is none
+// yet, "" that of the incident itself. What belongs to another incident that this agent knows is no sibling.
+func (j *job) siblings(ctx context.Context) (all []sibling, free string, err error) {
 	used, err := j.others(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var all []sibling
-	for _, key := range incident.SiblingKeys(j.i) {
-		if used.keys[key] {
-			continue
+	for at, i := range incident.Siblings(j.i) {
+		if at > 0 && !j.can.Find {
+			break
 		}
-		found, err := j.findKey(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range found {
-			if !used.refs[c.Ref] && !slices.ContainsFunc(all, func(s sibling) bool { return s.Ref == c.Ref }) {
-				all = append(all, sibling{c, key})
+		for n := range mostKeys { // earlier incidents of these ten minutes come first
+			key := incident.SharedKey(i, n)
+			if used.keys[key] {
+				continue
+			}
+			var found []desk.Case
+			if j.can.Find {
+				if found, err = j.findKey(ctx, key); err != nil {
+					return nil, "", err
+				}
+			}
+			for _, c := range found {
+				if !used.refs[c.Ref] && !slices.ContainsFunc(all, func(s sibling) bool { return s.Ref == c.Ref }) {
+					all = append(all, sibling{c, key})
+				}
+			}
+			if len(found) == 0 {
+				if at == 0 {
+					free = key
+				}
+				break
 			}
 		}
 	}
-	return all, nil
+	return all, free, nil
 }

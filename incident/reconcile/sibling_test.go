@@ -96,6 +96,39 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 	}
 }
 
+// One agent knows of earlier incidents within the same ten minutes, the other only finds their cases: they meet all the same.
+func TestAgentsThatKnowDifferentPastsShareACase(t *testing.T) {
+	for _, knowing := range []int{0, 1} { // which of the two comes first
+		synctest.Test(t, func(t *testing.T) {
+			soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true}}
+			base := time.Now().Truncate(10 * time.Minute).Add(10 * time.Minute)
+			<-time.After(time.Until(base) + 30*time.Second)
+			worlds := []*world{peer(t, soc), peer(t, soc)}
+			for range 3 {
+				i := worlds[0].outageAt("backend", time.Now())
+				worlds[0].run()
+				worlds[0].wait(time.Minute)
+				worlds[0].recover(i)
+				worlds[0].wait(time.Minute)
+				worlds[0].stop()
+			}
+			for n := range 2 {
+				w := worlds[(n+knowing)%2]
+				w.outageAt("backend", time.Now())
+				w.run()
+				w.wait(10 * time.Second)
+			}
+			for _, w := range worlds {
+				w.wait(time.Minute)
+				w.stop()
+			}
+			if live := soc.alive(); live != 1 || len(soc.cases) != 4 {
+				t.Errorf("%d live cases of %d, want 1 of 4", live, len(soc.cases))
+			}
+		})
+	}
+}
+
 // What fails again within the same ten minutes is another incident with a case of its own.
 func TestASecondOutageWithinTheSameTenMinutesHasItsOwnCase(t *testing.T) {
 	for _, can := range []desk.Capabilities{{Find: true, ReadBack: true}, {DedupeOnCreate: true}} {

@@ -222,7 +222,10 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 	now, setup, shared := a.clock.Now(), s.setup, a.store.shared.Load()
 	setup.Spans, setup.Follows = a.orders.spans(), a.member != nil
 	switch {
-	case shared == nil:
+	case shared == nil: // what it knew when it was alone, if it was
+		if state, err = a.member.refuge.own.EngineState(ctx); err == nil {
+			setup.Baselines, err = a.member.refuge.own.Baselines(ctx)
+		}
 	case setup.Follows:
 		state, setup.Baselines, err = shared.VantageState(ctx)
 	default:

@@ -28,16 +28,14 @@ func TestPostgresKeepsTheCase(t *testing.T) {
 	}
 	a, stop := s.start(t, false)
 	began := time.Now()
-	waitFor(t, "a lead that was renewed", func() bool { return time.Since(began) > 8*time.Second && a.store.Leading() == nil })
+	waitFor(t, "a lead that was renewed", func() bool { return time.Since(began) > 8*time.Second && a.store.shared.Load().Leading() == nil })
 	backend.broken.Store(true)
 	waitFor(t, "case", func() bool { list := cases(t, a); return len(list) == 1 && list[0].Number != "" })
 	number := cases(t, a)[0].Number
 	stop()
 
 	a, stop = s.start(t, false)
-	if open := a.View().Incidents; len(open) != 1 || open[0].Root != "backend" {
-		t.Fatalf("after the restart %d incidents are open; want the one of before", len(open))
-	}
+	waitFor(t, "incident of before", func() bool { open := a.View().Incidents; return len(open) == 1 && open[0].Root == "backend" })
 	backend.broken.Store(false)
 	waitFor(t, "resolved case", func() bool { return cases(t, a)[0].State == incident.CaseResolved })
 	if list := cases(t, a); len(list) != 1 || list[0].Number != number {

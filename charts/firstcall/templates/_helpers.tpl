@@ -120,6 +120,8 @@ imagePullSecrets:
 {{- $store := $config.store | default dict -}}
 {{- if and (eq .Values.store "sqlite") (not $store.url) (not $store.url_file) -}}
 {{- $_ := set $store "url" "sqlite:/var/lib/firstcall/firstcall.db" -}}
+{{- else if and (eq .Values.store "postgres") (not $store.state_dir) -}}
+{{- $_ := set $store "state_dir" "/var/lib/firstcall" -}}
 {{- end -}}
 {{- $_ := set $config "store" $store -}}
 {{- $web := $config.web | default dict -}}
@@ -230,9 +232,6 @@ resources: {{- toYaml .Values.resources | nindent 2 }}
 volumeMounts:
   - { name: config, mountPath: /etc/firstcall, readOnly: true }
   - { name: state, mountPath: /var/lib/firstcall }
-  {{- if eq .Values.store "postgres" }}
-  - { name: state, mountPath: /etc/firstcall/latches, subPath: latches }
-  {{- end }}
   - { name: tmp, mountPath: /tmp }
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}

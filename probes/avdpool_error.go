@@ -16,12 +16,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// who names the probe's identity for a person.
+// who names the identity for a person.
 func (i azureIdentity) who() string {
 	if i.clientID != "" {
-		return "the probe's identity (" + i.credential + ", client " + i.clientID + ")"
+		return i.whose + " (" + i.credential + ", client " + i.clientID + ")"
 	}
-	return "the probe's identity (" + i.credential + ")"
+	return i.whose + " (" + i.credential + ")"
 }
 
 // identityAdvice says where each credential is set right.

@@ -56,6 +56,7 @@ type Agent struct {
 	lag       *lag
 	metrics   *metrics.Metrics
 	store     *store.Store
+	latches   *config.Latches
 	writer    *writer
 	judge     *judge
 	seeds     *seeder
@@ -103,11 +104,14 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a.started = a.clock.Now()
 	a.configRead = a.started
 	var err error
-	if a.store, err = store.Open(ctx, o.Config.StoreURL(), store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
+	if a.latches, err = o.Config.Latches(a.tellLatches); err != nil {
 		return nil, err
 	}
+	if a.store, err = store.Open(ctx, o.Config.StoreURL(), store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
+		return nil, errors.Join(err, a.latches.Close())
+	}
 	if err := a.assemble(ctx); err != nil {
-		return nil, errors.Join(err, a.store.Close())
+		return nil, errors.Join(err, a.latches.Close(), a.store.Close())
 	}
 	return a, nil
 }
@@ -203,9 +207,9 @@ func (a *Agent) install(s *set) {
 func (a *Agent) Close() error {
 	a.schedule.cancel()
 	if a.server == nil {
-		return a.store.Close()
+		return errors.Join(a.latches.Close(), a.store.Close())
 	}
-	return errors.Join(a.server.Close(), a.store.Close())
+	return errors.Join(a.server.Close(), a.latches.Close(), a.store.Close())
 }
 
 // Run works until ctx ends, then stops cleanly: no further probe begins, those under way are cancelled and say nothing, what
@@ -262,7 +266,16 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("the agent stopped, but could not save its state: %w", err)
 	}
-	return errors.Join(err, a.store.Close())
+	return errors.Join(err, a.latches.Close(), a.store.Close())
+}
+
+// tellLatches tells the log whether what other agents know of refused accounts can be asked.
+func (a *Agent) tellLatches(err error) {
+	if err == nil {
+		a.log.Info("which accounts were refused to other agents is known again")
+		return
+	}
+	a.log.Warn("which accounts were refused to other agents cannot be asked: an account that was not accepted since this agent began rests, the others are used", "err", err)
 }
 
 // tellMissing tells the log what this host lacks for probes, whose results are unknown until it is there.

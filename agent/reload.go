@@ -96,6 +96,7 @@ func (a *Agent) needsRestart(old, fresh *config.Config) error {
 		{"tenant.id", old.Tenant.ID, fresh.Tenant.ID},
 		{"store.url", old.Store.URL.Fingerprint(), fresh.Store.URL.Fingerprint()},
 		{"store.password", old.Store.Password.Fingerprint(), fresh.Store.Password.Fingerprint()},
+		{"store.entra", old.Store.Entra.String(), fresh.Store.Entra.String()},
 		{"store.results_for", old.Store.ResultsFor.String(), fresh.Store.ResultsFor.String()},
 		{"web.config_file", old.Web.ConfigFile, fresh.Web.ConfigFile},
 	}

@@ -27,20 +27,22 @@ type Latches interface {
 // cannot be asked, this agent goes by what it knows itself: what it heard last, and what it could not tell the others, which it tells them
 // before anything else once they answer.
 type SharedLatch struct {
-	shared Latches
-	own    keptLatch
+	shared  Latches
+	own     keptLatch
+	changed func(error)
 
 	mu     sync.Mutex
 	heard  map[string]string // what was recorded when last asked
 	untold map[string]bool   // what was removed here and not there
 	until  time.Time         // nothing is asked before
-	why    error             // of it
+	why    error             // of the newest question; nil: it was answered
 }
 
 // NewSharedLatch returns a latch that keeps what the others could not be told as files in the directory own, as FileLatch does, or in
-// memory where that cannot be written.
-func NewSharedLatch(shared Latches, own string) *SharedLatch {
-	return &SharedLatch{shared: shared, own: keptLatch{files: FileLatch(own)}, heard: map[string]string{}, untold: map[string]bool{}}
+// memory where that cannot be written. It calls changed with the error when the others cannot be asked any more, and with nil when they
+// can again; changed may be nil.
+func NewSharedLatch(shared Latches, own string, changed func(error)) *SharedLatch {
+	return &SharedLatch{shared: shared, own: keptLatch{files: FileLatch(own)}, changed: changed, heard: map[string]string{}, untold: map[string]bool{}}
 }
 
 // Latched asks the others; see SharedLatch.
@@ -118,10 +120,14 @@ func (l *SharedLatch) ask(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), latchTimeout)
 	defer cancel()
 	err := f(ctx)
-	if err != nil {
-		l.mu.Lock()
-		l.until, l.why = time.Now().Add(latchPause), err
-		l.mu.Unlock()
+	l.mu.Lock()
+	before := l.why
+	if l.why = err; err != nil {
+		l.until = time.Now().Add(latchPause)
+	}
+	l.mu.Unlock()
+	if (err == nil) != (before == nil) && l.changed != nil {
+		l.changed(err)
 	}
 	return err
 }

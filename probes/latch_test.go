@@ -72,7 +72,7 @@ func TestLatches(t *testing.T) {
 	for name, views := range map[string][2]probes.Latch{
 		"memory": {memory, memory},
 		"file":   {probes.FileLatch(dir), probes.FileLatch(dir)},
-		"shared": {probes.NewSharedLatch(shared, t.TempDir()), probes.NewSharedLatch(shared, "/proc/none")},
+		"shared": {probes.NewSharedLatch(shared, t.TempDir(), nil), probes.NewSharedLatch(shared, "/proc/none", nil)},
 	} {
 		t.Run(name, func(t *testing.T) { probetest.Latches(t, views[0], views[1]) })
 	}
@@ -92,7 +92,8 @@ func TestSharedLatchAlone(t *testing.T) {
 		t.Run(strings.TrimPrefix(place, "/"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBoard()
-				l := probes.NewSharedLatch(b, place)
+				var heard []error
+				l := probes.NewSharedLatch(b, place, func(err error) { heard = append(heard, err) })
 				if err := l.Latch("rdp-old", "refused before"); err != nil {
 					t.Fatal(err)
 				}
@@ -110,7 +111,7 @@ func TestSharedLatchAlone(t *testing.T) {
 				latched(t, l, "rdp-old", "", true)
 
 				if place != "/proc/none" { // another process of this agent
-					latched(t, probes.NewSharedLatch(b, place), "rdp-new", "refused meanwhile", false)
+					latched(t, probes.NewSharedLatch(b, place, nil), "rdp-new", "refused meanwhile", false)
 				}
 				b.set(nil)
 				time.Sleep(11 * time.Second)
@@ -121,6 +122,9 @@ func TestSharedLatchAlone(t *testing.T) {
 				}
 				if left, _ := os.ReadDir(place); place != "/proc/none" && len(left) != 0 {
 					t.Errorf("%d files stay", len(left))
+				}
+				if len(heard) != 2 || heard[0] == nil || heard[1] != nil {
+					t.Errorf("it tells %v", heard)
 				}
 				b.reasons = map[string]string{} // somebody resets it
 				latched(t, l, "rdp-new", "", false)
@@ -134,7 +138,7 @@ func TestSharedLatchHanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard()
 		b.hangs = true
-		l := probes.NewSharedLatch(b, t.TempDir())
+		l := probes.NewSharedLatch(b, t.TempDir(), nil)
 		begun := time.Now()
 		for range 5 {
 			latched(t, l, "rdp-1", "", true)
@@ -152,7 +156,7 @@ func TestSharedLatchTakesFilesOver(t *testing.T) {
 	if err := probes.FileLatch(dir).Latch("rdp-1", "refused long ago"); err != nil {
 		t.Fatal(err)
 	}
-	latched(t, probes.NewSharedLatch(b, dir), "rdp-1", "refused long ago", false)
+	latched(t, probes.NewSharedLatch(b, dir, nil), "rdp-1", "refused long ago", false)
 	if _, err := os.Stat(filepath.Join(dir, "rdp-1")); !errors.Is(err, os.ErrNotExist) || b.reasons["rdp-1"] == "" {
 		t.Errorf("%v, the others know %v", err, b.reasons)
 	}

@@ -107,7 +107,7 @@ func (i azureIdentity) unasked(ctx context.Context, err error, whom string) (Out
 		return Unknown, Local, whom + " did not answer in time: " + i.unknown + " is not known"
 	}
 	_, _, detail := Classify(ctx, "", err, Protocol)
-	return Unknown, Local, whom + " cannot be asked: " + strings.TrimRight(Printable(detail, 250), ". ")
+	return Unknown, Local, whom + " cannot be asked: " + strings.TrimRight(Printable(maskTokens(detail), 250), ". ")
 }
 
 const armName = "azure resource manager"

@@ -118,7 +118,11 @@ func (t *AzureTokens) Token(ctx context.Context) (string, error) {
 		return token.Token, nil
 	}
 	failed, pause := t.fault(asking, err)
-	if failed.ctx = ctx.Err(); failed.ctx == nil { // otherwise the caller went, and the next one may ask
+	failed.ctx = ctx.Err()
+	if end, ok := ctx.Deadline(); ok && failed.ctx == nil && !time.Now().Before(end) {
+		failed.ctx = context.DeadlineExceeded // a dialer may notice before the context does
+	}
+	if failed.ctx == nil { // otherwise the caller went, and the next one may ask
 		t.mu.Lock()
 		t.until, t.why = time.Now().Add(pause), failed
 		t.mu.Unlock()
@@ -131,7 +135,7 @@ func (t *AzureTokens) fault(ctx context.Context, err error) (*TokenError, time.D
 	_, reason, text := t.identity.judge(ctx, err)
 	_, local := errors.AsType[localError](err)
 	local = local || t.identity.tokenFile() != nil || t.identity.credential == azureCLI && ctx.Err() == nil
-	e := &TokenError{Away: reason == Local && !local, text: Printable(maskTokens(text), MaxDetail)}
+	e := &TokenError{Away: reason == Local && !local, text: Printable(text, MaxDetail)}
 	if strings.Contains(text, "AADSTS700024") {
 		e.text += "; is this host's clock right?"
 	}

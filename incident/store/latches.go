@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -71,7 +72,9 @@ func (l *Latches) Latch(ctx context.Context, key, reason string) error {
 func (l *Latches) again(ctx context.Context, f func() error) error {
 	err := f()
 	var connect *pgconn.ConnectError
-	if err != nil && broken(err) && !errors.As(err, &connect) && ctx.Err() == nil {
+	var said *pgconn.PgError
+	lost := broken(err) || errors.As(err, &said) && strings.HasPrefix(said.Code, "57")
+	if lost && !errors.As(err, &connect) && ctx.Err() == nil {
 		return f()
 	}
 	return err

@@ -85,11 +85,13 @@ func (l *SharedLatch) Latched(key string) (reason string, ok bool, err error) {
 // then, and told later while this process lives.
 func (l *SharedLatch) Latch(key, reason string) error {
 	err := l.tell(key, reason)
-	switch {
-	case err == nil || reason == "":
-		return errors.Join(err, l.own.Latch(key, ""))
+	if err != nil && reason != "" {
+		return l.own.Latch(key, reason)
 	}
-	return l.own.Latch(key, reason)
+	if _, kept, _ := l.own.Latched(key); kept {
+		err = errors.Join(err, l.own.Latch(key, "")) // it would be told again
+	}
+	return err
 }
 
 // tell records reason where the others look, and notes what they know then.

@@ -71,7 +71,7 @@ func (p *postgres) useTokens(i probes.AzureIdentity, password bool) error {
 	}
 	for _, way := range ways {
 		if way == nil || way.InsecureSkipVerify {
-			return fmt.Errorf("store: %s would get an access token before it has proven who it is: add sslmode=verify-full to the address, and sslrootcert where the system does not trust its authority", p.name)
+			return fmt.Errorf("store: %s would get an access token without a proof of who it is: add sslmode=verify-full to the address, and sslrootcert where the system does not trust its authority", p.name)
 		}
 	}
 	p.tokens = probes.NewAzureTokens(i, entraScopes[i.Cloud])

@@ -108,7 +108,11 @@ func TestARefusedAccountIsToldOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.UseLatches()
+	latches, err := c.Latches(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.UseLatches(latches)
 	if r, ok := c.AllProbes()[0].Probe.(probes.ResetsLatch); !ok || r.ResetLatch() != nil {
 		t.Fatal("the account cannot be reset")
 	}

@@ -59,6 +59,7 @@ type Agent struct {
 	metrics   *metrics.Metrics
 	store     *books
 	member    *member // nil: the store is this agent's own, and it always leads
+	latches   *config.Latches
 	writer    *writer
 	judge     *judge
 	seeds     *seeder
@@ -110,12 +111,15 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a.started = a.clock.Now()
 	a.configRead = a.started
 	a.store = &books{}
-	err := a.openStores(ctx)
-	if err == nil {
+	var err error
+	if a.latches, err = o.Config.Latches(a.tellLatches); err != nil {
+		return nil, err
+	}
+	if err = a.openStores(ctx); err == nil {
 		err = a.assemble(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, a.closeStores())
+		return nil, errors.Join(err, a.latches.Close(), a.closeStores())
 	}
 	return a, nil
 }
@@ -301,9 +305,9 @@ func (a *Agent) install(s *set) {
 func (a *Agent) Close() error {
 	a.schedule.cancel()
 	if a.server == nil {
-		return a.closeStores()
+		return errors.Join(a.latches.Close(), a.closeStores())
 	}
-	return errors.Join(a.server.Close(), a.closeStores())
+	return errors.Join(a.server.Close(), a.latches.Close(), a.closeStores())
 }
 
 // Run works until ctx ends, then stops cleanly: no further probe begins, those under way are cancelled and say nothing, what
@@ -371,7 +375,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("the agent stopped, but could not save its state: %w", err)
 	}
-	return errors.Join(err, a.closeStores())
+	return errors.Join(err, a.latches.Close(), a.closeStores())
 }
 
 // maintain applies retention from time to time, until ctx ends.
@@ -391,6 +395,15 @@ func (a *Agent) maintain(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// tellLatches tells the log whether what other agents know of refused accounts can be asked.
+func (a *Agent) tellLatches(err error) {
+	if err == nil {
+		a.log.Info("which accounts were refused to other agents is known again")
+		return
+	}
+	a.log.Warn("which accounts were refused to other agents cannot be asked: an account that was not accepted since this agent began rests, the others are used", "err", err)
 }
 
 // tellMissing tells the log what this host lacks for probes, whose results are unknown until it is there.

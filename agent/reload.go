@@ -90,6 +90,7 @@ func (a *Agent) needsRestart(old, fresh *config.Config) error {
 		{"tenant.id", old.Tenant.ID, fresh.Tenant.ID},
 		{"store.url", old.Store.URL.Fingerprint(), fresh.Store.URL.Fingerprint()},
 		{"store.password", old.Store.Password.Fingerprint(), fresh.Store.Password.Fingerprint()},
+		{"store.entra", old.Store.Entra.String(), fresh.Store.Entra.String()},
 		{"store.alone_after", old.Store.AloneAfter.String(), fresh.Store.AloneAfter.String()},
 		{"store.state_dir", old.Store.StateDir, fresh.Store.StateDir},
 		{"store.results_for", old.Store.ResultsFor.String(), fresh.Store.ResultsFor.String()},

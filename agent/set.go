@@ -40,7 +40,7 @@ type set struct {
 // its job, and so its place in the schedule and its recent results.
 func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	s := &set{config: c, byID: map[string]*job{}, written: map[string]*config.Probe{}, loaded: a.clock.Now()}
-	c.UseLatches()
+	c.UseLatches(a.latches)
 	// Witnesses, which come last in the configuration, run first: whether the agent sees should be known before a target fails.
 	all := c.AllProbes()
 	targets := len(all) - len(c.Witnesses)

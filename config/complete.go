@@ -349,9 +349,15 @@ func (d *decoder) storeURL(s Store) string {
 	}
 	path, file := strings.CutPrefix(given, "sqlite:")
 	d.check(!file || s.Password.IsZero(), "store.password", "", "belongs to a store in PostgreSQL")
+	d.check(!file || s.Entra == nil, "store.entra", "", "belongs to a store in PostgreSQL")
+	d.check(s.Password.IsZero() || s.Entra == nil, "store.password", "leave it out", "is of no use beside store.entra")
 	switch {
 	case strings.HasPrefix(given, "postgres://"), strings.HasPrefix(given, "postgresql://"):
-		if err := store.CheckURL(given); err != nil {
+		address := given
+		if s.Entra != nil && d.clean("store.entra") {
+			address = store.WithEntra(given, s.Entra.identity())
+		}
+		if err := store.CheckURL(address); err != nil {
 			d.check(false, "store.url", hint, "%s", strings.TrimPrefix(err.Error(), "store: "))
 			return given
 		}

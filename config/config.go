@@ -4,10 +4,12 @@ package config
 //go:generate go run ./internal/gen
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/firstcall-agent/firstcall/config/field"
 	"github.com/firstcall-agent/firstcall/config/secret"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
@@ -44,7 +46,7 @@ type Config struct {
 	Digest string `yaml:"-"` // SHA-256 over the file and every file of a secret or a text, hexadecimal; a reload compares it
 
 	stateDirs []string // see StateDirs
-	latches   string   // directory: see UseLatches
+	latches   string   // directory: see Latches
 }
 
 // Tenant is the customer.
@@ -206,9 +208,34 @@ type Evidence struct {
 type Store struct {
 	URL        secret.Value  `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given. Or a PostgreSQL that many tenants share: postgres://USER@HOST/DATABASE?sslmode=verify-full, with the parameters of libpq and several hosts (HOST1,HOST2) where one takes over from another."`
 	Password   secret.Value  `yaml:"password" doc:"Of the role in PostgreSQL, where url holds none."`
+	Entra      *Entra        `yaml:"entra" doc:"Log-on to Azure Database for PostgreSQL with a token of Microsoft Entra instead of a password; sslmode must be verify-full."`
 	ResultsFor time.Duration `yaml:"results_for" default:"35d" doc:"How long single results are kept, so that a change can be tried on last month ('firstcall replay'); at most 2,000,000 of them and 1 GiB, whichever comes first. Hourly figures are kept for 400 days."`
 	AloneAfter time.Duration `yaml:"alone_after" default:"1m" doc:"With PostgreSQL: how long the database may be away before an agent judges alone and opens cases by itself, one agent after the other; 0s: never."`
 	StateDir   string        `yaml:"state_dir" doc:"With PostgreSQL: directory for what an agent must know while the database is away; beside the configuration file unless given, or where that cannot be written firstcall in the user's cache directory, or else memory."`
+}
+
+// Entra is the agent's identity at Microsoft Entra.
+type Entra struct {
+	Credential         string `yaml:"credential" required:"true" enum:"workload-identity,managed-identity,azure-cli" doc:"Whose identity the agent uses: that of its Kubernetes service account, of its Azure machine, or of the person who is logged in to the Azure CLI."`
+	TenantID           string `yaml:"tenant_id" doc:"Entra tenant of the identity; workload-identity takes AZURE_TENANT_ID unless given, azure-cli its own."`
+	ClientID           string `yaml:"client_id" doc:"Application id of the identity; workload-identity takes AZURE_CLIENT_ID unless given, managed-identity the machine's own identity."`
+	FederatedTokenFile string `yaml:"federated_token_file" doc:"File with the token of the Kubernetes service account, for workload-identity; AZURE_FEDERATED_TOKEN_FILE unless given."`
+	Cloud              string `yaml:"cloud" default:"public" enum:"public,us-gov,china" doc:"Azure cloud that the server is in."`
+}
+
+// Validate implements field.Validator.
+func (e *Entra) Validate() field.Errors { return e.identity().Check() }
+
+// String returns all of it, which holds no secret; "" of none.
+func (e *Entra) String() string {
+	if e == nil {
+		return ""
+	}
+	return fmt.Sprintf("%+v", e.identity())
+}
+
+func (e *Entra) identity() probes.AzureIdentity {
+	return probes.AzureIdentity{Credential: e.Credential, TenantID: e.TenantID, ClientID: e.ClientID, FederatedTokenFile: e.FederatedTokenFile, Cloud: e.Cloud}
 }
 
 // Web is the agent's own page.

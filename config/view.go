@@ -13,6 +13,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/policy"
 	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -76,6 +77,9 @@ func (c *Config) address(tenant string) string {
 	if !c.Store.Password.IsZero() {
 		u.User = url.UserPassword(u.User.Username(), c.Store.Password.Reveal())
 	}
+	if c.Store.Entra != nil {
+		return store.WithEntra(u.String(), c.Store.Entra.identity())
+	}
 	return u.String()
 }
 
@@ -88,16 +92,44 @@ func (c *Config) StateDirs() []string { return slices.Clone(c.stateDirs) }
 
 // KeepIn moves all state to a directory: the store is the SQLite file of that name in it.
 func (c *Config) KeepIn(dir, name string) {
-	c.Store.URL, c.Store.Password = secret.New("sqlite:"+filepath.Join(dir, name)), secret.Value{}
+	c.Store.URL, c.Store.Password, c.Store.Entra = secret.New("sqlite:"+filepath.Join(dir, name)), secret.Value{}, nil
 	c.latches = filepath.Join(dir, "latches")
 }
 
-// UseLatches gives every probe that logs on its memory of refused accounts: files in the directory latches beside the store, or
-// beside the configuration where that is in PostgreSQL, so that no account is tried again after a restart.
-func (c *Config) UseLatches() {
+// Latches is the memory of refused accounts, so that none is tried again, also after a restart: files in the directory latches beside an
+// SQLite file; with PostgreSQL what all agents of the tenant share there. Close ends its connection.
+type Latches struct {
+	latch  probes.Latch
+	shared *store.Latches // nil: files
+}
+
+// Latches opens the memory of refused accounts. A database that is away is no error: changed is called when it cannot be asked any
+// more, and with nil when it can again; it may be nil.
+func (c *Config) Latches(changed func(error)) (*Latches, error) {
+	address := c.StoreURL()
+	if !strings.HasPrefix(address, "postgres") {
+		return &Latches{latch: probes.FileLatch(c.latches)}, nil
+	}
+	shared, err := store.OpenLatches(address, c.Vantage)
+	if err != nil {
+		return nil, err
+	}
+	return &Latches{probes.NewSharedLatch(shared, c.latches, changed), shared}, nil
+}
+
+// Close ends the connection; nobody may ask any more.
+func (l *Latches) Close() error {
+	if l == nil || l.shared == nil {
+		return nil
+	}
+	return l.shared.Close()
+}
+
+// UseLatches gives every probe that logs on its memory of refused accounts.
+func (c *Config) UseLatches(l *Latches) {
 	for _, p := range c.AllProbes() {
 		if u, ok := p.Probe.(probes.UsesLatch); ok {
-			u.SetLatch(probes.FileLatch(c.latches))
+			u.SetLatch(l.latch)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (p *AVDPool) Validate() field.Errors {
 
 // identity is whose the requests are.
 func (p *AVDPool) identity() azureIdentity {
-	return azureIdentity{p.Credential, p.TenantID, p.ClientID, p.FederatedTokenFile, p.Certificate, "the pool's state"}
+	return azureIdentity{p.Credential, p.TenantID, p.ClientID, p.FederatedTokenFile, p.Certificate, "the pool's state", "the probe's identity"}
 }
 
 // Probe reads the pool, its hosts and, where it matters, its scaling plans; on suspicion also its machines and Microsoft's

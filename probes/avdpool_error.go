@@ -16,12 +16,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// who names the probe's identity for a person.
+// who names the identity for a person.
 func (i azureIdentity) who() string {
 	if i.clientID != "" {
-		return "the probe's identity (" + i.credential + ", client " + i.clientID + ")"
+		return i.whose + " (" + i.credential + ", client " + i.clientID + ")"
 	}
-	return "the probe's identity (" + i.credential + ")"
+	return i.whose + " (" + i.credential + ")"
 }
 
 // identityAdvice says where each credential is set right.
@@ -107,7 +107,7 @@ func (i azureIdentity) unasked(ctx context.Context, err error, whom string) (Out
 		return Unknown, Local, whom + " did not answer in time: " + i.unknown + " is not known"
 	}
 	_, _, detail := Classify(ctx, "", err, Protocol)
-	return Unknown, Local, whom + " cannot be asked: " + strings.TrimRight(Printable(detail, 250), ". ")
+	return Unknown, Local, whom + " cannot be asked: " + strings.TrimRight(Printable(maskTokens(detail), 250), ". ")
 }
 
 const armName = "azure resource manager"

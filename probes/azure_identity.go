@@ -24,11 +24,12 @@ import (
 // credentialBuilder makes a credential whose pipeline has the given options.
 type credentialBuilder func(azcore.ClientOptions) (azcore.TokenCredential, error)
 
-// azureIdentity is the identity that a probe has at Azure, as its configuration names it.
+// azureIdentity is the identity that a probe, or the agent, has at Azure, as the configuration names it.
 type azureIdentity struct {
 	credential, tenantID, clientID, federatedTokenFile string
 	certificate                                        secret.Value
 	unknown                                            string // what is not known when there is no token: "the pool's state"
+	whose                                              string // "the probe's identity"
 }
 
 // check checks the keys that go with the credential, and that no others are given.

@@ -61,7 +61,7 @@ func (e *loginError) Error() string { return e.detail }
 
 // login gives the account to the form, unless it was refused before, and waits for what only it sees.
 func (v *visit) login() Result {
-	g := v.p.guard()
+	g := v.p.guard().aside(v.rec)
 	end, ok := g.turn(v.until)
 	if !ok {
 		if errors.Is(v.ctx.Err(), context.Canceled) {

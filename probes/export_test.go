@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"time"
@@ -62,3 +63,16 @@ func (p *MSSQL) PauseFor(d time.Duration) { p.pause = d }
 
 // Succeed notes that a log-in succeeded before.
 func (p *MSSQL) Succeed() { p.succeed() }
+
+// DialTo makes Entra be asked at a loopback address that shows a certificate of an authority.
+func (t *AzureTokens) DialTo(address string, authorities *x509.CertPool) {
+	t.access.dial = loopback(func(string) string { return address })
+	t.access.tls.RootCAs = authorities
+}
+
+// Aged makes what is kept that much older.
+func (t *AzureTokens) Aged(by time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.got, t.until = t.got.Add(-by), t.until.Add(-by)
+}

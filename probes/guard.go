@@ -3,10 +3,12 @@ package probes
 import (
 	"context"
 	"crypto/pbkdf2"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +27,8 @@ const (
 	doubtHold = time.Hour
 	// doubtTries is how many such attempts there may be.
 	doubtTries = 2
+	// underWay is how long after its beginning the attempt of another process counts as one that is under way.
+	underWay = 2 * time.Minute
 	// digestRounds makes the digest of a secret in a key expensive to reverse.
 	digestRounds = 10_000
 )
@@ -60,6 +64,26 @@ func (g guard) turn(ctx context.Context) (end func(), ok bool) {
 	}
 }
 
+// aside returns the guard with a latch whose time does not count as the run's.
+func (g guard) aside(rec *Recorder) guard { return guard{asideLatch{g.latch, rec}, g.key} }
+
+type asideLatch struct {
+	latch Latch
+	rec   *Recorder
+}
+
+// Latched implements Latch.
+func (l asideLatch) Latched(key string) (reason string, ok bool, err error) {
+	l.rec.Aside(func() { reason, ok, err = l.latch.Latched(key) })
+	return reason, ok, err
+}
+
+// Latch implements Latch.
+func (l asideLatch) Latch(key, reason string) (err error) {
+	l.rec.Aside(func() { err = l.latch.Latch(key, reason) })
+	return err
+}
+
 // hold is why an account must not be named now. Silent is set when that is because of a server that did not answer; resting, when
 // nothing speaks against the account: it was that, or the agent ended in mid-attempt.
 type hold struct {
@@ -79,43 +103,71 @@ func (h *hold) note(rec *Recorder, off string) {
 // doubt is a record of an attempt without an answer.
 type doubt struct {
 	tries int
-	how   string // open, closed or silent
+	how   string // open, again, closed or silent
 	at    time.Time
+	by    string // the process
 }
 
 const (
-	doubtOpen   = "open" // under way, or the process ended meanwhile
+	doubtOpen   = "open"  // under way, or the process ended meanwhile
+	doubtAgain  = "again" // the same, of an account that this process was accepted with before
 	doubtClosed = "closed"
 	doubtSilent = "silent"
 )
 
+// process tells the attempts of this process from those of others.
+var process = strings.ToLower(rand.Text()[:8])
+
 func (d doubt) String() string {
-	return fmt.Sprintf("%d %s %s", d.tries, d.how, d.at.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%d %s %s %s", d.tries, d.how, d.at.UTC().Format(time.RFC3339), d.by)
+}
+
+// others reports whether it is an attempt of another process that may be under way.
+func (d doubt) others(now time.Time) bool {
+	age := now.Sub(d.at)
+	return (d.how == doubtOpen || d.how == doubtAgain) && d.by != process && d.by != "" && age > -underWay && age < underWay
 }
 
 // doubt reads the record. One that cannot be read counts as the last that is allowed.
-func (g guard) doubt(now time.Time) (d doubt, ok bool) {
-	text, ok := g.latch.Latched(g.key + "-try")
-	if !ok {
-		return doubt{}, false
+func (g guard) doubt(now time.Time) (d doubt, ok bool, err error) {
+	text, ok, err := g.latch.Latched(g.key + "-try")
+	if !ok || err != nil {
+		return doubt{}, false, err
 	}
-	var at string
-	_, err := fmt.Sscanf(text, "%d %s %s", &d.tries, &d.how, &at)
-	if err == nil {
-		d.at, err = time.Parse(time.RFC3339, at)
+	words := strings.Fields(text)
+	if len(words) >= 3 {
+		words = append(words, "") // who, which older records lack
+		d = doubt{how: words[1], by: words[3]}
+		if d.tries, err = strconv.Atoi(words[0]); err == nil {
+			d.at, err = time.Parse(time.RFC3339, words[2])
+		}
+		if err == nil {
+			return d, true, nil
+		}
 	}
-	if err != nil {
-		return doubt{tries: 1, how: doubtOpen, at: now}, true
-	}
-	return d, true
+	return doubt{tries: 1, how: doubtOpen, at: now}, true, nil
 }
 
 // begin records an attempt, or says why there must be none. It is called within a turn.
 func (g guard) begin(now time.Time) (tries int, held *hold) {
-	if reason, ok := g.latch.Latched(g.key); ok {
+	reason, latched, err := g.latch.Latched(g.key)
+	if latched {
 		return 0, &hold{why: reason + "; it is not tried again until its secret changes or an operator resets it"}
 	}
-	d, before := g.doubt(now)
+	var d doubt
+	var before bool
+	if err == nil {
+		d, before, err = g.doubt(now)
+	}
+	if err != nil && !g.known() {
+		return 0, &hold{why: "whether another agent was refused with it cannot be asked: " + clause(err) + "; it is tried when that is known", resting: true}
+	}
+	if before && d.others(now) {
+		if d.how == doubtOpen && !g.known() {
+			return 0, &hold{why: "another agent, or this one before it was started anew, began its first log-on with it at " + clockText(d.at) + ": tried when that has ended", resting: true}
+		}
+		d, before = doubt{}, false
+	}
 	if rest := doubtHold - now.Sub(d.at); before && rest > 0 && rest < 2*doubtHold {
 		how := map[string]string{doubtSilent: "was not answered", doubtClosed: "ended without an answer"}[d.how]
 		if how == "" {
@@ -131,7 +183,11 @@ func (g guard) begin(now time.Time) (tries int, held *hold) {
 		return g.begin(now)
 	}
 	tries = d.tries + 1
-	if err := g.latch.Latch(g.key+"-try", doubt{tries, doubtOpen, now}.String()); err != nil {
+	how := doubtOpen
+	if g.known() {
+		how = doubtAgain
+	}
+	if err := g.latch.Latch(g.key+"-try", doubt{tries, how, now, process}.String()); err != nil {
 		return 0, &hold{why: "a refusal could not be remembered, so it is not tried: " + clause(err)}
 	}
 	return tries, nil
@@ -188,7 +244,7 @@ func (g guard) doubtful(tries int, silent bool, now time.Time) (last bool) {
 		g.refused(fmt.Sprintf("%d log-ons ended without an answer, the last at %s", tries, clockText(now)))
 		return true
 	}
-	_ = g.latch.Latch(g.key+"-try", doubt{tries, how, now}.String())
+	_ = g.latch.Latch(g.key+"-try", doubt{tries, how, now, process}.String())
 	return false
 }
 

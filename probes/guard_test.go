@@ -62,7 +62,7 @@ func TestGuardRemembersAnAttemptInWhichTheProcessDied(t *testing.T) {
 		t.Errorf("attempt %d", n)
 	}
 	tries(t, g, midday.Add(3*time.Hour), false) // the second one died too
-	if reason, ok := g.latch.Latched(g.key); !ok || !strings.Contains(reason, "2 log-ons ended without an answer") {
+	if reason, ok, _ := g.latch.Latched(g.key); !ok || !strings.Contains(reason, "2 log-ons ended without an answer") {
 		t.Errorf("latched %q, %v", reason, ok)
 	}
 }
@@ -176,38 +176,74 @@ func TestGuardKeysDependOnAccountAndSecret(t *testing.T) {
 	}
 }
 
-// TestLatches states what every Latch must do; a store's is held to the same.
-func TestLatches(t *testing.T) {
-	for name, l := range map[string]Latch{"memory": new(MemoryLatch), "file": FileLatch(t.TempDir() + "/new")} {
-		t.Run(name, func(t *testing.T) {
-			step := func(key, reason, want string, latched bool) {
-				t.Helper()
-				if err := l.Latch(key, reason); err != nil {
-					t.Fatal(err)
-				}
-				if got, ok := l.Latched(key); got != want || ok != latched {
-					t.Errorf("%q, %v; want %q, %v", got, ok, want, latched)
-				}
-			}
-			if reason, ok := l.Latched("rdp-1"); ok {
-				t.Errorf("latched %q at the beginning", reason)
-			}
-			step("rdp-1", "first", "first", true)
-			step("rdp-1", "second", "second", true)
-			step("rdp-2", "other", "other", true)
-			step("rdp-1", "", "", false)
-			step("rdp-1", "", "", false)
-			if _, ok := l.Latched("rdp-2"); !ok {
-				t.Error("the other one is gone")
-			}
-		})
-	}
-	if _, ok := FileLatch(t.TempDir()).Latched("../etc/passwd"); !ok {
+func TestFileLatchTakesNoOtherKeys(t *testing.T) {
+	if _, ok, _ := FileLatch(t.TempDir()).Latched("../etc/passwd"); !ok {
 		t.Error("a key that is none is not latched")
 	}
 	if err := FileLatch(t.TempDir()).Latch("a/b", "x"); err == nil {
 		t.Error("a key that is none is recorded")
 	}
+}
+
+// others records an attempt of another process.
+func others(t *testing.T, g guard, how string, at time.Time) {
+	t.Helper()
+	if err := g.latch.Latch(g.key+"-try", doubt{1, how, at, "another"}.String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two agents that try an account for the first time do so one after the other; one that was accepted is not kept waiting.
+func TestGuardOfSeveralAgents(t *testing.T) {
+	g := newGuard(t)
+	others(t, g, doubtOpen, midday)
+	if _, held := g.begin(midday.Add(time.Second)); held == nil || !held.resting || !strings.Contains(held.why, "another agent") {
+		t.Errorf("held %+v while another agent tries the account for the first time", held)
+	}
+	if _, held := g.begin(midday.Add(30 * time.Minute)); held == nil || !strings.Contains(held.why, "was interrupted") {
+		t.Errorf("held %+v after another agent died", held)
+	}
+	others(t, g, doubtAgain, midday)
+	if n := tries(t, g, midday.Add(time.Second), true); n != 1 {
+		t.Errorf("attempt %d beside an agent that was accepted before", n)
+	}
+	g.accepted()
+	others(t, g, doubtOpen, midday)
+	tries(t, g, midday.Add(time.Second), true)
+	if text, _, _ := g.latch.Latched(g.key + "-try"); !strings.HasPrefix(text, "1 again 2026-11-25T12:00:01Z ") {
+		t.Errorf("an account that was accepted before is tried as %q", text)
+	}
+	others(t, g, doubtClosed, midday)
+	tries(t, g, midday.Add(time.Second), false) // it may have counted
+}
+
+// A record of before, without who made it, holds as it did.
+func TestGuardReadsRecordsOfBefore(t *testing.T) {
+	g := newGuard(t)
+	if err := g.latch.Latch(g.key+"-try", "1 open 2026-11-25T12:00:00Z"); err != nil {
+		t.Fatal(err)
+	}
+	tries(t, g, midday.Add(time.Minute), false)
+	if n := tries(t, g, midday.Add(2*time.Hour), true); n != 2 {
+		t.Errorf("attempt %d", n)
+	}
+}
+
+type deafLatch struct{ MemoryLatch }
+
+func (*deafLatch) Latched(string) (string, bool, error) {
+	return "", false, errors.New("nobody answers")
+}
+
+// While the others cannot be asked, only an account that was accepted is tried.
+func TestGuardWithoutTheOthers(t *testing.T) {
+	g := newGuard(t)
+	g.latch = new(deafLatch)
+	if _, held := g.begin(midday); held == nil || !held.resting || !strings.Contains(held.why, "nobody answers") {
+		t.Errorf("held %+v", held)
+	}
+	g.accepted()
+	tries(t, g, midday, true)
 }
 
 func BenchmarkGuardKey(b *testing.B) {

@@ -22,8 +22,10 @@ const FactAccount = "account"
 // Keys are made of lower-case letters, digits and hyphens, at most 64 bytes; they hold a slow digest of the account's secret,
 // so that a changed secret has another key, and tell nothing about it. Reasons are one printable line without secrets.
 type Latch interface {
-	// Latched returns what was recorded under key, and whether something is. A latch that cannot tell says yes, and why.
-	Latched(key string) (reason string, ok bool)
+	// Latched returns what was recorded under key, and whether something is. A latch that cannot tell says yes, and why. An error
+	// says that others, who share the latch, cannot be asked now, and that nothing is known here: an account that was not
+	// accepted yet must rest.
+	Latched(key string) (reason string, ok bool, err error)
 	// Latch records reason under key, durably, in place of what was there; an empty reason removes it.
 	Latch(key, reason string) error
 }
@@ -54,12 +56,12 @@ type MemoryLatch struct {
 	reasons map[string]string
 }
 
-// Latched returns what was recorded under key.
-func (l *MemoryLatch) Latched(key string) (string, bool) {
+// Latched returns what was recorded under key; it never fails.
+func (l *MemoryLatch) Latched(key string) (string, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	reason, ok := l.reasons[key]
-	return reason, ok
+	return reason, ok, nil
 }
 
 // Latch records reason under key; it never fails.
@@ -84,25 +86,30 @@ type FileLatch string
 // maxLatchFile bounds what is read of a file, in bytes.
 const maxLatchFile = 4 << 10
 
-// Latched reads the file of key.
-func (l FileLatch) Latched(key string) (string, bool) {
+// Latched reads the file of key; its error is always nil.
+func (l FileLatch) Latched(key string) (string, bool, error) {
+	reason, ok, err := l.read(key)
+	if err != nil {
+		return "the latch cannot be read: " + clause(err), true, nil
+	}
+	return reason, ok, nil
+}
+
+func (l FileLatch) read(key string) (reason string, ok bool, err error) {
 	path, err := l.path(key)
 	if err != nil {
-		return err.Error(), true
+		return "", false, err
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", false
+		return "", false, nil
 	}
 	if err != nil {
-		return "the latch cannot be read: " + clause(err), true
+		return "", false, err
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxLatchFile))
-	if err != nil {
-		return "the latch cannot be read: " + clause(err), true
-	}
-	return strings.TrimSpace(string(text)), true
+	return strings.TrimSpace(string(text)), err == nil, err
 }
 
 // Latch writes the file of key: whole, and on the disk, or not at all.

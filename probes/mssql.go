@@ -199,7 +199,7 @@ func (p *MSSQL) prepareAccount(faults *field.Errors) {
 
 // identity is whose the token is.
 func (p *MSSQL) identity() azureIdentity {
-	return azureIdentity{p.Credential, p.TenantID, p.ClientID, p.FederatedTokenFile, p.Certificate, "whether the database answers"}
+	return azureIdentity{p.Credential, p.TenantID, p.ClientID, p.FederatedTokenFile, p.Certificate, "whether the database answers", "the probe's identity"}
 }
 
 // who names the account for people.

@@ -78,7 +78,7 @@ type mssqlAttempt struct {
 
 // guarded logs in with a password, unless the account was refused before.
 func (r *mssqlRun) guarded(ctx context.Context, conn *tds.Conn, end *func(), login tds.Login) (Result, bool) {
-	g := r.probe.guard()
+	g := r.probe.guard().aside(r.rec)
 	over, ok := g.turn(ctx)
 	if !ok {
 		if errors.Is(ctx.Err(), context.Canceled) {
@@ -175,13 +175,13 @@ const recordSeen = "a log-in succeeded with "
 // succeeded reports whether a log-in to this server and database has succeeded, also before the agent was started anew: what
 // fails then worked once. Same is set when that was with the same secret.
 func (p *MSSQL) succeeded() (ever, same bool) {
-	record, _ := p.latched().Latched(p.seen)
+	record, _, _ := ownLatch(p.latched()).Latched(p.seen)
 	return strings.HasPrefix(record, recordSeen), record == recordSeen+p.key
 }
 
 func (p *MSSQL) succeed() {
 	if _, same := p.succeeded(); !same {
-		_ = p.latched().Latch(p.seen, recordSeen+p.key) // without it a later fault is judged more carefully
+		_ = ownLatch(p.latched()).Latch(p.seen, recordSeen+p.key) // without it a later fault is judged more carefully
 	}
 }
 

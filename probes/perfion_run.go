@@ -62,8 +62,8 @@ func (s *perfionRun) enter(ctx context.Context) (leave func(), v perfionVerdict)
 		s.token = token
 		s.mask(token)
 	}
-	s.guard = guard{p.latchOrProcess(), p.account.guardKey()}
-	if _, good := proven.Load(s.guard.key); !good {
+	s.guard = guard{p.latchOrProcess(), p.account.guardKey()}.aside(s.rec)
+	if !s.guard.known() {
 		wait, cancel := halfTime(ctx)
 		defer cancel()
 		end, ok := s.guard.turn(wait)
@@ -74,8 +74,13 @@ func (s *perfionRun) enter(ctx context.Context) (leave func(), v perfionVerdict)
 		leave = end
 	}
 	for _, l := range []Latch{s.guard.latch, processLatch} {
-		if reason, latched := l.Latched(s.guard.key); latched {
+		reason, latched, err := l.Latched(s.guard.key)
+		switch {
+		case latched:
 			s.aloud = fmt.Sprintf("log-on with %s is off: %s; it is not tried again until its secret changes or an operator resets it", p.account.who(), reason)
+			return leave, v
+		case err != nil && !s.guard.known():
+			s.quiet = "whether another agent was refused cannot be asked: " + clause(err)
 			return leave, v
 		}
 	}

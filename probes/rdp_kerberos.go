@@ -114,7 +114,7 @@ func (p *RDP) tickets(ctx context.Context, rec *Recorder, conn *rdp.Conn) (Resul
 	rec.Begin(PhaseKerberos)
 	defer rec.End()
 	nla := conn.Confirm().Selected&(rdp.ProtocolHybrid|rdp.ProtocolHybridEx) != 0
-	t := &ticketRun{probe: p, rec: rec, guard: p.guard(), ntlmOff: nla && p.asks() && !conn.Ready()}
+	t := &ticketRun{probe: p, rec: rec, guard: p.guard().aside(rec), ntlmOff: nla && p.asks() && !conn.Ready()}
 	kdcs, err := p.controllers(ctx)
 	if err != nil {
 		return t.noKDC(ctx, err), true

@@ -120,7 +120,7 @@ func (p *RDP) guard() guard {
 
 // logon is the last stage: the account is named, unless it was refused before.
 func (p *RDP) logon(ctx context.Context, rec *Recorder, conn *rdp.Conn) Result {
-	g := p.guard()
+	g := p.guard().aside(rec)
 	end, ok := g.turn(ctx)
 	if !ok {
 		return p.waited(ctx, rec)

@@ -32,10 +32,11 @@ const MaxName = 200
 // returns. It is safe for concurrent use; once one of those three was called, later calls change nothing.
 type Recorder struct {
 	mu       sync.Mutex
-	start    time.Time // with its monotonic reading
-	deadline time.Time // of the run; zero when it has none
-	phase    string    // the running phase, or the last one
-	since    time.Time // start of the running phase; zero when none runs
+	start    time.Time     // with its monotonic reading
+	deadline time.Time     // of the run; zero when it has none
+	phase    string        // the running phase, or the last one
+	since    time.Time     // start of the running phase; zero when none runs
+	aside    time.Duration // that does not count
 	phases   [len(phaseOrder)]Phase
 	count    int
 	masked   []string
@@ -120,6 +121,19 @@ func (r *Recorder) Split(phase, into string, d time.Duration) {
 	d = min(d, r.phases[i].Duration)
 	r.phases[i].Duration -= d
 	r.add(into, d)
+}
+
+// Aside calls f, whose time counts neither as the run's nor as that of its running phase: it is no matter of the target's.
+func (r *Recorder) Aside(f func()) {
+	begun := time.Now()
+	f()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	took := time.Since(begun)
+	r.aside += took
+	if !r.since.IsZero() && !r.since.After(begun) {
+		r.since = r.since.Add(took)
+	}
 }
 
 func (r *Recorder) endAt(now time.Time) {
@@ -228,7 +242,7 @@ func (r *Recorder) finish(outcome Outcome, reason Reason, detail string) Result 
 	now := time.Now()
 	r.endAt(now)
 	r.done = true
-	r.result.Duration = now.Sub(r.start)
+	r.result.Duration = now.Sub(r.start) - r.aside
 	r.result.Outcome, r.result.Reason = outcome, reason
 	r.result.Detail = Printable(r.hide(detail), MaxDetail)
 	if r.count > 0 {

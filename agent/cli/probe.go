@@ -42,7 +42,12 @@ func newProbe() *cobra.Command {
 			if err != nil {
 				return nagiosFault(cmd, err)
 			}
-			c.UseLatches()
+			latches, err := c.Latches(nil)
+			if err != nil {
+				return nagiosFault(cmd, err)
+			}
+			defer func() { _ = latches.Close() }() // each record was stored or not when it was made
+			c.UseLatches(latches)
 			if again {
 				if err := resetAccount(p); err != nil {
 					return nagiosFault(cmd, err)

@@ -148,7 +148,12 @@ func (f *watchFlags) probe(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if f.once {
-		c.UseLatches()
+		latches, err := c.Latches(nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = latches.Close() }() // each record was stored or not when it was made
+		c.UseLatches(latches)
 		return f.outcome(round(cmd.Context(), cmd.OutOrStdout(), c))
 	}
 	if f.listen != "" {

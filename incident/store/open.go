@@ -31,13 +31,17 @@ const (
 )
 
 // Open opens, and creates or migrates, the store at rawURL: "sqlite:PATH" (a file; its directory must exist), "sqlite::memory:" or
-// "postgres://USER:PASSWORD@HOST/DATABASE?tenant=ID", with the parameters of libpq. A file has one agent at a time: a lock on PATH.lock,
+// "postgres://USER:PASSWORD@HOST/DATABASE?tenant=ID", with the parameters of libpq; see also WithEntra. A file has one agent at a time: a lock on PATH.lock,
 // which the operating system frees when the process ends, refuses a second one and says who holds it. In PostgreSQL a tenant has as many as
 // there are: each takes a place (see Voter), and the lead where nobody has it. A file that is damaged, is not firstcall's or was made by a
 // newer firstcall is refused and left as it is.
 func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 	if isPostgres(rawURL) {
-		return openPostgres(ctx, rawURL, o)
+		p, err := parsePostgres(rawURL)
+		if err != nil {
+			return nil, err
+		}
+		return openPostgres(ctx, p, o)
 	}
 	path, err := parseURL(rawURL)
 	if err != nil {

@@ -42,7 +42,8 @@ type postgres struct {
 	tenant   string
 	vantage  string // that the address names
 	config   *pgconn.Config
-	session  string // with which application_name begins, so that sessions of before can be ended
+	tokens   pgsql.Tokens // stand in for a password; nil: there is one, or none is needed
+	session  string       // with which application_name begins, so that sessions of before can be ended
 	beater   *sql.DB
 	beating  chan struct{} // holds one token, which a beat, or taking a place, takes
 	place    atomic.Pointer[place]
@@ -90,6 +91,10 @@ func parsePostgres(rawURL string) (*postgres, error) {
 	}
 	q.Del("tenant")
 	q.Del("vantage")
+	identity, err := takeEntra(q)
+	if err != nil {
+		return nil, err
+	}
 	for key := range q {
 		if !slices.Contains(allowed, key) {
 			return nil, fmt.Errorf("store: the address of PostgreSQL has the parameter %q: those are %s", secret.Plain(key, 50), strings.Join(allowed, ", "))
@@ -112,6 +117,11 @@ func parsePostgres(rawURL string) (*postgres, error) {
 		return nil, errors.New("store: the address of PostgreSQL names no database: write postgres://USER@HOST/DATABASE")
 	}
 	p.name = fmt.Sprintf("%s@%s:%d/%s", c.User, c.Host, c.Port, c.Database)
+	if _, password := u.User.Password(); identity != nil {
+		if err := p.useTokens(*identity, password || q.Has("password")); err != nil {
+			return nil, err
+		}
+	}
 	c.MaxProtocolMessageBodyLen = 256 << 20 // evidence is far below
 	maps.Copy(c.RuntimeParams, map[string]string{
 		"standard_conforming_strings": "on", "client_encoding": "UTF8", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "5min",
@@ -143,11 +153,7 @@ func Name(rawURL string) string {
 	return (&url.URL{Scheme: u.Scheme, User: url.User(u.User.Username()), Host: u.Host, Path: u.Path}).String()
 }
 
-func openPostgres(ctx context.Context, rawURL string, o Options) (*Store, error) {
-	p, err := parsePostgres(rawURL)
-	if err != nil {
-		return nil, err
-	}
+func openPostgres(ctx context.Context, p *postgres, o Options) (*Store, error) {
 	if p.tenant == "" {
 		return nil, fmt.Errorf("store: no tenant is given for %s: add ?tenant=ID to the address", p.name)
 	}
@@ -221,7 +227,7 @@ func (p *postgres) open(writes bool, ready func(context.Context, *pgconn.PgConn)
 	if writes {
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	db := sql.OpenDB(pgsql.Connector{Config: c, Ready: ready, Reading: reading})
+	db := sql.OpenDB(pgsql.Connector{Config: c, Tokens: p.tokens, Ready: ready, Reading: reading})
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db
 }

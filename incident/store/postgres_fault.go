@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/firstcall-agent/firstcall/config/secret"
+	"github.com/firstcall-agent/firstcall/incident/store/internal/pgsql"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // fault says what failed, in which database, and what to do. It keeps err for errors.Is and errors.As.
@@ -28,7 +30,10 @@ func (p *postgres) fault(what string, err error) error {
 	}
 	var said *pgconn.PgError
 	var connect *pgconn.ConnectError
+	var token *probes.TokenError
 	switch {
+	case errors.As(err, &token):
+		return p.noToken(what, token)
 	case errors.Is(err, pgconn.ErrReadOnlyConnection):
 		return p.readOnly(what, err)
 	case errors.As(err, &said):
@@ -51,7 +56,9 @@ func (p *postgres) refused(what string, said *pgconn.PgError, err error) error {
 		return p.readOnly(what, err)
 	case said.Code == "53100":
 		return fmt.Errorf("store: %w: cannot %s: make room on the disk of %s; nothing of it was stored, and the store goes on when there is space (%w)", ErrDiskFull, what, p.name, err)
-	case said.Code == "28P01", said.Code == "28000":
+	case pgsql.RefusedLogon(said) && p.tokens != nil:
+		return p.notMapped(what, err)
+	case pgsql.RefusedLogon(said):
 		return fmt.Errorf("store: cannot %s: %s does not let us in: check role, password (store.password_file) and pg_hba.conf (%w)", what, p.name, err)
 	case said.Code == "3D000":
 		return fmt.Errorf("store: cannot %s: %s is not there: create the database (CREATE DATABASE), or correct store.url (%w)", what, p.name, err)

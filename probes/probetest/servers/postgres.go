@@ -177,6 +177,38 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
+// TLS has the server offer TLS with that certificate, and ask whoever comes over TLS for the password itself, as Azure's does for a
+// token of Entra.
+func (p *Postgres) TLS(t testing.TB, cert *Cert) {
+	t.Helper()
+	access := []byte("local all all trust\nhostssl all all 127.0.0.1/32 password\nhost all all 127.0.0.1/32 scram-sha-256\n")
+	for name, from := range map[string]string{"server.crt": cert.CertFile, "server.key": cert.KeyFile, "pg_hba.conf": ""} {
+		content := access
+		if from != "" {
+			var err error
+			if content, err = os.ReadFile(from); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(p.Dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if os.Getuid() == 0 {
+			uid, gid := nobody(t)
+			if err := os.Chown(path, uid, gid); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.SQL(t, "postgres", "ALTER SYSTEM SET ssl = on")
+	p.SQL(t, "postgres", "SELECT pg_reload_conf()")
+	err := until(readyWithin, func() (bool, error) { return p.SQL(t, "postgres", "SHOW ssl") == "on", nil })
+	if err != nil {
+		t.Fatalf("PostgreSQL offers no TLS: %v\n%s", err, p.Log())
+	}
+}
+
 // SQL runs statements as the superuser and returns what they print, without headings.
 func (p *Postgres) SQL(t testing.TB, database, query string) string {
 	t.Helper()

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/firstcall-agent/firstcall/config/secret"
 )
 
 // ErrDoubt is wrapped by the error of a Commit whose answer never came: the server may have stored all of it, or nothing.
@@ -26,6 +28,7 @@ const cached = 200
 // Connector makes connections for sql.OpenDB. It is immutable and safe for concurrent use.
 type Connector struct {
 	Config  *pgconn.Config                              // of pgconn.ParseConfig
+	Tokens  Tokens                                      // stand in for Config's password; may be nil
 	Timeout time.Duration                               // that one statement may take, and a COMMIT; 0: a minute
 	Ready   func(context.Context, *pgconn.PgConn) error // called once with each new connection, whose error refuses it; may be nil
 	Reading func() string                               // a statement that goes with the BEGIN of a transaction that only reads; may be nil
@@ -33,7 +36,7 @@ type Connector struct {
 
 // Connect implements driver.Connector.
 func (c Connector) Connect(ctx context.Context) (driver.Conn, error) {
-	pg, err := pgconn.ConnectConfig(ctx, c.Config)
+	pg, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +51,50 @@ func (c Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	return made, nil
 }
+
+func (c Connector) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	if c.Tokens == nil {
+		return pgconn.ConnectConfig(ctx, c.Config)
+	}
+	token, err := c.Tokens.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config := c.Config.Copy()
+	config.Password = token
+	pg, err := pgconn.ConnectConfig(ctx, config)
+	var said *pgconn.PgError
+	if errors.As(err, &said) && RefusedLogon(said) {
+		c.Tokens.Refused(ctx, token)
+	}
+	if err != nil {
+		return nil, hiding{err, token}
+	}
+	return pg, nil
+}
+
+// Tokens give what stands in for a password, which must not be kept for long. They are safe for concurrent use.
+type Tokens interface {
+	Token(ctx context.Context) (string, error) // that is good now; its waiting is bounded
+	Refused(ctx context.Context, token string) // the server did not take it
+}
+
+// RefusedLogon reports whether a server says that it does not let somebody in.
+func RefusedLogon(said *pgconn.PgError) bool { return said.Code == "28P01" || said.Code == "28000" }
+
+// hiding is an error whose text shows no token, whatever a server says.
+type hiding struct {
+	error
+	token string
+}
+
+// Error implements error.
+func (h hiding) Error() string {
+	return secret.Hide(h.error.Error(), []secret.Value{secret.New(h.token)})
+}
+
+// Unwrap returns the error as it was.
+func (h hiding) Unwrap() error { return h.error }
 
 // Driver implements driver.Connector.
 func (c Connector) Driver() driver.Driver { return opener{} }

@@ -64,7 +64,6 @@ func TestQuorum(t *testing.T) {
 				for _, m := range c.members {
 					m.setup.Quorum.Need = 1
 				}
-				c.strict = false
 			},
 			want: []string{"opened P2 rdp", "resolved P2 rdp"},
 		},

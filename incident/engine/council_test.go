@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -217,7 +218,7 @@ func (c *council) says(kind incident.FindingKind, list []*probe) (says, denies i
 			heard = heard || pv.heard()
 			if f := pv.finding(kind); f != nil {
 				said = true
-				lasted = lasted || m.now.Add(c.pace).Sub(f.Since) >= m.engine.set.Quorum.Lasting()
+				lasted = lasted || m.now.Sub(f.Since)+c.slack() >= m.engine.set.Quorum.Lasting()
 			}
 		}
 		switch {
@@ -228,6 +229,12 @@ func (c *council) says(kind incident.FindingKind, list []*probe) (says, denies i
 		}
 	}
 	return says, denies, lasted
+}
+
+// slack is by how much what vantages say of the same time differs: a beat, and what their clocks do, since one leads after the other.
+func (c *council) slack() time.Duration {
+	by := func(a, b *member) int { return cmp.Compare(a.skew, b.skew) }
+	return c.pace + slices.MaxFunc(c.members, by).skew - slices.MinFunc(c.members, by).skew
 }
 
 // gravest is the highest priority that what the vantages say now can give to components of an availability incident.

@@ -176,6 +176,52 @@ func TestQuorum(t *testing.T) {
 			want: []string{"opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp"},
 		},
 		{
+			name: "one instance is waited for, though a quorum sees it good, when the other goes: that is no priority 1", until: 14 * minute,
+			components: []policy.Component{two("app"), one("rdp")},
+			prepare: func(c *council) {
+				b := during(8*minute+20*time.Second, 12*minute, refused, "app/b")
+				c.all(both(during(2*minute, 8*minute, refused, "app/a"), b)).all(both(during(2*minute, 12*minute, refused, "app/a"), b), "weu")
+			},
+			want: []string{"opened P3 app", "resolved P3 app"},
+		},
+		{
+			name: "one has seen one thing down for long, and then all: what it saw for long counts in full, and no more", until: 40 * minute,
+			components: []policy.Component{one("rdp"), two("app")},
+			prepare: func(c *council) {
+				c.all(both(during(2*minute, 25*minute, refused, "rdp"), during(19*minute, 25*minute, refused, "app")), "dk")
+			},
+			want:  []string{"opened P4 app", "raised P2 app", "joined P2 app", "left P2 app", "resolved P2 app"},
+			texts: []string{"the entire customer solution is inaccessible from dk"},
+		},
+		{
+			name: "the other vantage goes with what failed, before it has looked: the one that is left is believed", vantages: "dk weu", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "rdp")).all(during(2*minute-15*time.Second, time.Hour, func() probes.Result {
+					return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "hung", Duration: time.Hour}
+				}, "rdp"), "weu")
+			},
+			play:  func(c *council) { c.run(2*minute + 40*time.Second).kill("weu") },
+			want:  []string{"opened P4 rdp", "raised P2 rdp", "resolved P2 rdp"},
+			texts: []string{"seen from dk only, not from weu"},
+		},
+		{
+			name: "a vantage comes back that had seen it, and still does: how long it lasts alone is counted anew", components: three(), until: 70 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 52*minute, refused, "rdp"), "weu") },
+			play:    func(c *council) { c.run(3 * minute).kill("weu"); c.run(40 * minute).begin(c.of("weu")) },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp", "opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "the quorum comes and goes twice a minute while one sees it throughout: it stays", components: three(), until: 20 * minute,
+			prepare: func(c *council) {
+				var all []func(string, time.Time) probes.Result
+				for at := 2 * minute; at < 12*minute; at += minute {
+					all = append(all, during(at, at+30*time.Second, refused, "rdp"))
+				}
+				c.all(both(all...), "dk").all(during(2*minute, 12*minute, refused, "rdp"), "weu")
+			},
+			want: []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
 			name: "slow for all but one", components: three(), until: 90 * minute,
 			prepare: func(c *council) {
 				c.all(during(10*minute, 40*minute, slow, "web"), "dk", "weu")
@@ -372,6 +418,56 @@ func TestTakeOverAlone(t *testing.T) {
 	}
 	if _, err := e.Lead(c.of("dk").now, nil, nil); err != nil || !e.Leads() {
 		t.Errorf("without a state: %v, leads %t", err, e.Leads())
+	}
+}
+
+// TestLeadOfOneThatKnewNoPeers states that what a leader without peers opened in full is not lowered at once by a successor that has some.
+func TestLeadOfOneThatKnewNoPeers(t *testing.T) {
+	for name, state := range map[string]func([]byte) []byte{
+		"state": func(s []byte) []byte { return s }, "none": func([]byte) []byte { return nil },
+	} {
+		c := newCouncil(t, "weu dk neu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "weu")
+		c.of("dk").engine, c.of("neu").engine = &Engine{}, &Engine{}
+		c.run(5 * minute)
+		for _, other := range []string{"dk", "neu"} {
+			c.begin(c.of(other))
+			c.of(other).run(c.now + time.Second)
+		}
+		c.leader.engine.Follow(c.leader.now)
+		c.leader = nil
+		c.run(5*minute + 10*time.Second)
+		c.shared = state(c.shared)
+		c.run(30 * minute)
+		if !c.equal("opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp") {
+			t.Fatalf("%s: %s", name, c.dump())
+		}
+		if at := c.events[1].At.Sub(t0); at < 6*minute || at > 6*minute+20*time.Second {
+			t.Errorf("%s: lowered at %s", name, at)
+		}
+	}
+}
+
+// TestFollowerProvesSight states that a follower, too, asks the witnesses while an outage that it confirmed is not proven: its vote would
+// not tell of it.
+func TestFollowerProvesSight(t *testing.T) {
+	w := newWorld(t, three()...)
+	w.setup.Follows = true
+	w.answer = during(0, time.Hour, refused, "rdp")
+	e, _, err := New(w.setup, nil, nil, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 4 {
+		r := refused()
+		r.Probe, r.Start, r.Recheck = "rdp/tcp", t0.Add(time.Duration(n+1)*time.Second), n > 0
+		e.Observe(r)
+	}
+	if len(e.Vote().Probes["rdp/tcp"].Findings) != 0 {
+		t.Fatal("it is proven")
+	}
+	step := e.Tick(t0.Add(8 * time.Second))
+	if !slices.ContainsFunc(step.Rechecks, func(r Recheck) bool { return r.Probe == "witness/w" }) {
+		t.Errorf("no witness is asked: %+v", step)
 	}
 }
 

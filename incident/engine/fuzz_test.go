@@ -375,7 +375,7 @@ func playSeveral(d drawn, t tester) *council {
 	c := newCouncil(t, strings.Join([]string{"dk", "neu", "sea", "weu"}[:d.vantages], " "))
 	for n, m := range c.members {
 		d.first.apply(&m.setup)
-		m.every = map[string]time.Duration{"portal/seldom": 5 * minute}
+		m.every, m.beat = map[string]time.Duration{"portal/seldom": 5 * minute}, c.pace
 		m.skew = time.Duration(d.skew[n]) * time.Second
 		var answers []func(string, time.Time) probes.Result
 		for i, f := range d.faults {

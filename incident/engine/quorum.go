@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -108,53 +109,70 @@ func (e *Engine) voices(p *probe) []voice {
 	return all
 }
 
-// count tallies the vantages over some probes: one says so that says so of any of them. open: what vantages that are gone said
-// last counts too, unless one that sees has seen it end since. since is the beginning of what they say.
+// count tallies the vantages over some probes: one says so that says so of any of them; where none does, the tally is empty. open: what
+// vantages that are gone said last counts too, unless one that sees has seen it end since. since is the beginning of what they say.
 func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice) *incident.Finding) (t tally, found []*incident.Finding, since time.Time) {
 	type word struct {
-		says, heard, held bool
-		run               time.Time
+		vantage    string
+		says, held bool
+		run        time.Time
 	}
-	words := map[string]*word{}
-	var names []string
-	ended := endedElsewhere(list, kind)
+	var words []word
+	var ended time.Time
+	for _, p := range list {
+		for i := range p.voices {
+			v := &p.voices[i]
+			f := says(v)
+			if f == nil {
+				continue
+			}
+			if v.held {
+				if ended.IsZero() {
+					ended = endedElsewhere(list, kind)
+				}
+				if !open || ended.After(v.at) {
+					continue
+				}
+			}
+			found = append(found, f)
+			if since.IsZero() || f.Since.Before(since) {
+				since = f.Since
+			}
+			if !slices.ContainsFunc(words, func(w word) bool { return w.vantage == v.vantage }) {
+				words = append(words, word{vantage: v.vantage, held: v.held, says: true})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return tally{}, nil, time.Time{}
+	}
 	for _, p := range list {
 		for i := range p.voices {
 			v := &p.voices[i]
 			if !v.heard() {
 				continue
 			}
-			w := words[v.vantage]
-			if w == nil {
-				w = &word{held: v.held}
-				words[v.vantage] = w
-				names = append(names, v.vantage)
+			at := slices.IndexFunc(words, func(w word) bool { return w.vantage == v.vantage })
+			if at < 0 {
+				at, words = len(words), append(words, word{vantage: v.vantage, held: v.held})
 			}
-			w.heard = true
-			if v.Run.After(w.run) {
-				w.run = v.Run
-			}
-			if f := says(v); f != nil && (!v.held || open && !ended.After(v.at)) {
-				w.says = true
-				found = append(found, f)
-				if since.IsZero() || f.Since.Before(since) {
-					since = f.Since
-				}
+			if v.Run.After(words[at].run) {
+				words[at].run = v.Run
 			}
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		switch w := words[name]; {
+	slices.SortFunc(words, func(a, b word) int { return strings.Compare(a.vantage, b.vantage) })
+	for _, w := range words {
+		switch {
 		case w.says && !w.held:
-			t.says = append(t.says, name)
+			t.says = append(t.says, w.vantage)
 		case w.says:
-			t.held = append(t.held, name)
+			t.held = append(t.held, w.vantage)
 		case !w.held:
-			t.denies = append(t.denies, name)
+			t.denies = append(t.denies, w.vantage)
 			t.fresh = t.fresh || w.run.After(since)
 		case w.run.After(since):
-			t.denied = append(t.denied, name)
+			t.denied = append(t.denied, w.vantage)
 		}
 	}
 	return t, found, since

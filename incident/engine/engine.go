@@ -229,6 +229,7 @@ func (e *Engine) unproven() bool {
 func (e *Engine) Forget(now time.Time, _ string) Step {
 	e.begin(now)
 	e.forget()
+	e.resumeCouncil()
 	e.evaluate()
 	return e.finish()
 }

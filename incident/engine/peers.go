@@ -107,6 +107,21 @@ func (e *Engine) failsElsewhere(id string) (since time.Time) {
 	return since
 }
 
+// resumeCouncil makes the time that the agent slept, or that its clock was moved by, none in which a peer was silent or one vantage's word
+// lasted.
+func (e *Engine) resumeCouncil() {
+	for _, p := range e.peers {
+		p.renewed = e.now
+	}
+	for _, c := range e.components {
+		for _, s := range c.memory.Standing {
+			if !s.Alone.IsZero() && !s.Lasted {
+				s.Alone = e.now
+			}
+		}
+	}
+}
+
 // peerRoot is the root of the incident of a peer's blindness.
 func peerRoot(vantage string) string { return sightRoot + "/" + vantage }
 

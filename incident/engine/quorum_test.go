@@ -429,21 +429,50 @@ func TestLeadOfOneThatKnewNoPeers(t *testing.T) {
 		c := newCouncil(t, "weu dk neu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "weu")
 		c.of("dk").engine, c.of("neu").engine = &Engine{}, &Engine{}
 		c.run(5 * minute)
-		for _, other := range []string{"dk", "neu"} {
-			c.begin(c.of(other))
-			c.of(other).run(c.now + time.Second)
-		}
+		c.begin(c.of("dk"))
+		c.begin(c.of("neu"))
 		c.leader.engine.Follow(c.leader.now)
-		c.leader = nil
-		c.run(5*minute + 10*time.Second)
-		c.shared = state(c.shared)
+		c.now += 20 * time.Second
+		for _, m := range c.members {
+			m.run(c.now)
+		}
+		c.beat()
+		c.leader, c.shared = nil, state(c.shared)
+		c.lead("dk")
 		c.run(30 * minute)
 		if !c.equal("opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp") {
 			t.Fatalf("%s: %s", name, c.dump())
 		}
-		if at := c.events[1].At.Sub(t0); at < 6*minute || at > 6*minute+20*time.Second {
+		if at := c.events[1].At.Sub(t0); at < 6*minute+20*time.Second || at > 6*minute+40*time.Second {
 			t.Errorf("%s: lowered at %s", name, at)
 		}
+	}
+}
+
+// TestAJumpOfTheClockIsNoTime states that what one vantage sees has not lasted because the leader slept, or its clock was set.
+func TestAJumpOfTheClockIsNoTime(t *testing.T) {
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 3*time.Hour, refused, "rdp"), "weu")
+	c.run(5 * minute)
+	for _, m := range c.members { // the clocks of all, since t0 is that of none
+		m.engine.Forget(m.now.Add(time.Hour), "set")
+	}
+	c.now += time.Hour
+	for _, m := range c.members {
+		m.queue = slices.DeleteFunc(m.queue, func(r run) bool { return r.recheck || r.result != nil })
+		for i := range m.queue {
+			m.queue[i].at = m.queue[i].at.Add(time.Hour)
+		}
+	}
+	c.run(c.now + 10*minute)
+	moves := func() []string {
+		return slices.DeleteFunc(c.short(), func(s string) bool { return strings.HasPrefix(s, "measured") })
+	}
+	if got := moves(); !slices.Equal(got, []string{"opened P4 rdp"}) {
+		t.Errorf("soon: %s", c.dump())
+	}
+	c.run(c.now + 10*minute)
+	if got := moves(); !slices.Equal(got, []string{"opened P4 rdp", "raised P2 rdp"}) {
+		t.Errorf("at last: %s", c.dump())
 	}
 }
 

@@ -313,8 +313,14 @@ func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictT
 	}
 	worst := active[0]
 	t.quiet = true
+	rank := func(k condition) incident.Priority {
+		if p := policy.Rank(k.Situation, e.set.Readings); !k.stays || !p.Above(l.Priority) {
+			return p
+		}
+		return l.Priority // it does not hide what may rise
+	}
 	for _, k := range active {
-		if policy.Rank(k.Situation, e.set.Readings).Above(policy.Rank(worst.Situation, e.set.Readings)) {
+		if rank(k).Above(rank(worst)) {
 			worst = k
 		}
 		t.quiet = t.quiet && k.Status == policy.Flapping

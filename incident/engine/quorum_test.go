@@ -185,6 +185,15 @@ func TestQuorum(t *testing.T) {
 			want: []string{"opened P3 app", "resolved P3 app"},
 		},
 		{
+			name: "and it does not hide what else is down for all", until: 14 * minute,
+			components: []policy.Component{two("app"), one("web", "app")},
+			prepare: func(c *council) {
+				b := both(during(8*minute+20*time.Second, 12*minute, refused, "app/b"), during(8*minute+10*time.Second, 8*minute+50*time.Second, refused, "web"))
+				c.all(both(during(2*minute, 8*minute, refused, "app/a"), b)).all(both(during(2*minute, 12*minute, refused, "app/a"), b), "weu")
+			},
+			want: []string{"opened P3 app", "opened P2 web", "absorbed P3 app", "absorbed P2 web", "raised P2 app", "left P2 app", "lowered P3 app", "resolved P3 app"},
+		},
+		{
 			name: "one has seen one thing down for long, and then all: what it saw for long counts in full, and no more", until: 40 * minute,
 			components: []policy.Component{one("rdp"), two("app")},
 			prepare: func(c *council) {

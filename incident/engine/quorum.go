@@ -195,8 +195,8 @@ func endedElsewhere(list []*probe, kind incident.FindingKind) (at time.Time) {
 	return at
 }
 
-// weigh decides how far something counts that vantages say of a component; until it has lasted alone is counted from now, or from
-// then where that comes later. open: an incident speaks of it, so that the last words of vantages that are gone count too.
+// weigh decides how far something counts that vantages say of a component since then; how long it lasts alone is counted from now, or
+// from then where that comes later. open: an incident speaks of it, so that the last words of vantages that are gone count too.
 //
 // It counts in full by a quorum of those that see and have measured it. That vantages come, go or lose sight alone neither raises,
 // lowers nor ends it: who denied it is remembered, who said so too, each for wordHolds; and what was seen by one vantage alone while
@@ -211,7 +211,7 @@ func (e *Engine) weigh(c *component, what string, t tally, then time.Time, open 
 	s := c.memory.standing(what)
 	all := says + len(t.denies) + len(t.denied)
 	lasted := func() bool {
-		return !s.Alone.IsZero() && (s.Lasted || says > 0 && e.now.Sub(s.Alone) >= e.set.Quorum.Lasting())
+		return !s.Alone.IsZero() && (s.Lasted || says > 0 && min(e.now.Sub(s.Alone), e.now.Sub(then)) >= e.set.Quorum.Lasting())
 	}
 	if says > 0 && says >= e.set.Quorum.Of(all) && (all > 1 || !s.Denied) {
 		if s.Full = true; !lasted() {

@@ -322,6 +322,52 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
+// TestWeigh states how far a problem counts by what is remembered of it.
+func TestWeigh(t *testing.T) {
+	now := t0.Add(time.Hour)
+	one, long := []string{"weu"}, now.Add(-20*minute)
+	for _, tt := range []struct {
+		name string
+		was  standing
+		t    tally
+		then time.Time
+		open bool
+		want weight
+	}{
+		{"one of three", standing{}, tally{says: one, denies: []string{"dk", "neu"}}, long, true, alone},
+		{"two of three", standing{}, tally{says: []string{"dk", "weu"}, denies: []string{"neu"}}, now, true, inFull},
+		{"the only one that can tell", standing{}, tally{says: one}, now, true, inFull},
+		{"the only one that is left, and another denied it", standing{Alone: now, Denied: true}, tally{says: one}, now, true, alone},
+		{"the only one that is left, and no other had measured it", standing{Alone: now}, tally{says: one}, now, true, inFull},
+		{"a quorum saw it just now", standing{Full: true}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, stays},
+		{"a quorum saw it just now, and no incident is open", standing{Full: true}, tally{says: one, denies: []string{"dk", "neu"}}, now, false, alone},
+		{"a quorum saw it a while ago", standing{Full: true, Alone: now.Add(-lookLong)}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, alone},
+		{"a quorum with a last word", standing{Full: true}, tally{says: one, held: []string{"neu"}, denies: []string{"dk"}}, now, true, stays},
+		{"it has lasted", standing{Alone: long}, tally{says: one, denies: []string{"dk", "neu"}}, long, true, inFull},
+		{"it has lasted, but of this vantage", standing{Alone: long}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, alone},
+		{"a last word, and nothing is open", standing{}, tally{held: one}, long, false, nothing},
+	} {
+		w := newWorld(t, three()...)
+		w.setup.Vantage = "dk"
+		e, _, err := New(w.setup, nil, nil, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := e.components[0]
+		*c.memory.standing("it") = tt.was
+		if got, _ := e.weigh(c, "it", tt.t, tt.then, tt.open); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	p := &probe{voices: []voice{{vantage: "weu", held: true, at: now, ProbeVote: bigVote(1, 1).Probes["component-0/instance-0/probe-0"]}}}
+	for _, open := range []bool{false, true} {
+		got, _, _ := count([]*probe{p}, open, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
+		if len(got.says) > 0 || len(got.held) > 0 != open {
+			t.Errorf("the last word of one that is gone, open %t: %+v", open, got)
+		}
+	}
+}
+
 // TestConfirmedSoonByAll states how soon an outage that all see counts in full: it opens at its full priority, as with one vantage, and
 // takes no more than two beats longer.
 func TestConfirmedSoonByAll(t *testing.T) {

@@ -368,6 +368,21 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
+// TestAPeerThatComesLowersNothingAtOnce states that what the only vantage saw keeps its priority for a minute when another comes that
+// does not.
+func TestAPeerThatComesLowersNothingAtOnce(t *testing.T) {
+	c := newCouncil(t, "weu", three()...).all(during(2*minute, time.Hour, refused, "rdp"))
+	c.run(5 * minute)
+	e := c.leader.engine
+	for n := range 30 {
+		now := c.leader.now.Add(time.Duration(n) * 2 * time.Second)
+		e.Hear(now, []Vote{{Vantage: "dk", At: now, Probes: map[string]ProbeVote{"rdp/tcp": {Outcome: probes.Up, Run: now}}}})
+		if p := e.s.Open[0].Priority; p != incident.P2 {
+			t.Fatalf("%s after %d s", p, n*2)
+		}
+	}
+}
+
 // TestConfirmedSoonByAll states how soon an outage that all see counts in full: it opens at its full priority, as with one vantage, and
 // takes no more than two beats longer.
 func TestConfirmedSoonByAll(t *testing.T) {

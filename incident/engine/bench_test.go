@@ -38,16 +38,50 @@ func crowd(b *testing.B, n int) (e *Engine, ids []string, now time.Time) {
 // BenchmarkObserve is one good result while nothing is wrong: it must not depend on how many components there are.
 func BenchmarkObserve(b *testing.B) {
 	for _, n := range []int{10, 1000, 5000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			e, ids, now := crowd(b, n)
-			r := up()
+		for _, peers := range []int{0, 2} {
+			b.Run(fmt.Sprintf("%d, %d peers", n, peers), func(b *testing.B) {
+				e, ids, now := crowd(b, n)
+				e.Hear(now, votesOf(e, peers))
+				r := up()
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					now = now.Add(time.Millisecond)
+					r.Probe, r.Start = ids[i%n], now
+					e.Observe(r)
+				}
+			})
+		}
+	}
+}
+
+// votesOf returns the votes of so many peers that see what the engine sees.
+func votesOf(e *Engine, peers int) (all []Vote) {
+	for n := range peers {
+		v := e.Vote()
+		v.Vantage = fmt.Sprintf("peer%d", n)
+		all = append(all, v)
+	}
+	return all
+}
+
+// BenchmarkBeat is what every beat costs a leader with two peers, and the second after it.
+func BenchmarkBeat(b *testing.B) {
+	for _, n := range []int{1000} {
+		e, ids, now := crowd(b, n)
+		beat := func(b *testing.B) {
 			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				now = now.Add(time.Millisecond)
-				r.Probe, r.Start = ids[i%n], now
-				e.Observe(r)
+			for b.Loop() {
+				now = now.Add(time.Second)
+				if _, err := e.Vote().Encode(); err != nil {
+					b.Fatal(err)
+				}
+				e.Hear(now, votesOf(e, 2))
+				e.Tick(now)
 			}
-		})
+		}
+		b.Run(fmt.Sprintf("%d well", n), beat)
+		collapse(e, ids, now)
+		b.Run(fmt.Sprintf("%d down", n), beat)
 	}
 }
 

@@ -21,6 +21,7 @@ type condition struct {
 	lines     []string           // what is measured, a line a finding; of outages see Engine.lines
 	rectified time.Time          // start of the first good result after the problem that ended just now
 	seen      []string           // vantages that say so, where there are several; not in order, and more than once
+	stays     bool               // part of it is no quorum's any more: it stays at the priority that it has, and does not rise
 	fresh     bool               // of speed, thresholds and functional failures: shown by a run since the engine began
 
 	// Of the newest runs that show every single instance down: the earliest and the latest; zero: there is none.
@@ -37,11 +38,9 @@ func (e *Engine) down(instance []*probe) []*incident.Finding {
 		if !p.deciding || f == nil {
 			continue
 		}
-		if !e.proven(f) {
-			e.unproven = true
-			continue
+		if e.proven(f) {
+			all = append(all, f)
 		}
-		all = append(all, f)
 	}
 	return all
 }
@@ -109,6 +108,7 @@ func (e *Engine) availability(c *component) condition {
 		}
 		k.Down++
 		k.Alone = together(k.Alone, seen)
+		k.stays = k.stays || e.several(c) && c.judged[n].weight == stays
 		k.seen = append(k.seen, e.seenBy(c, n)...)
 		if k.Down == 1 || at.Before(k.oldest) {
 			k.oldest = at
@@ -190,7 +190,7 @@ func (e *Engine) noteOutage(k *condition) {
 		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(short), short[0], probes.None
 		k.judged = incident.Judgement{}
 		k.confirmed = short[len(short)-1]
-		full := k.Losses && !k.Alone.Is()
+		full := k.Losses && !k.narrow()
 		k.Losses, k.Alone = false, policy.Alone{}
 		if m.AloneFlaps && !full {
 			k.Alone.From = m.AloneFrom
@@ -273,6 +273,7 @@ func (e *Engine) weighLosses(k *condition) {
 	if w == nothing {
 		return
 	}
+	k.stays = w == stays
 	for _, f := range found {
 		if k.Status != policy.Flapping || f.Since.Before(k.Since) {
 			e.blame(k, f)
@@ -345,7 +346,7 @@ func (e *Engine) speed(c *component) condition {
 		}
 	}
 	wasFull := !several || m.FullSlow
-	m.FullSlow = several && slow && (m.FullSlow || w == inFull)
+	m.FullSlow = several && slow && (m.FullSlow || w >= stays)
 	if slow && m.SlowSince.IsZero() {
 		m.SlowSince = again
 	} else if !slow && !m.SlowSince.IsZero() {
@@ -369,7 +370,7 @@ func (e *Engine) speed(c *component) condition {
 	full := len(m.Slow)
 	if slow {
 		k.Count++
-		if w == inFull {
+		if w >= stays {
 			full++
 		}
 	}
@@ -387,7 +388,7 @@ func (e *Engine) speed(c *component) condition {
 		switch {
 		case full >= r.PeriodicCount || full > 0 && e.holds(incident.Performance, c.Name) && !e.was(incident.P4, c.Name):
 			k.Alone = policy.Alone{} // what a quorum saw is enough
-		case !slow || w == inFull:
+		case !slow || w >= stays:
 			k.Alone = policy.Alone{From: m.AloneFrom}
 		}
 		if !slow {
@@ -419,6 +420,7 @@ func (e *Engine) weighSpeed(k *condition) (w weight, again, newest, fast time.Ti
 		}
 	}
 	w, k.Alone = e.weigh(k.c, slowness, t, again.Add(e.set.Readings.Sustained), open)
+	k.stays = w == stays
 	k.seen = t.says
 	if k.Alone.Is() {
 		k.c.memory.AloneFrom = k.Alone.From

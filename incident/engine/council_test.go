@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,8 @@ type council struct {
 	now       time.Duration // since t0, by the true clock
 	pace      time.Duration // between two beats
 	beats     int
-	strict    bool // a raise above P4 is checked against what the vantages see
+	said      map[*member]Vote // with the newest beat, by those that were heard
+	calm      time.Duration    // since when nothing happened to a vantage
 }
 
 // member is one vantage.
@@ -37,7 +39,7 @@ type member struct {
 }
 
 func newCouncil(t tester, names string, components ...policy.Component) *council {
-	c := &council{t: t, incidents: map[string]incident.Incident{}, pace: 2 * time.Second, strict: true}
+	c := &council{t: t, incidents: map[string]incident.Incident{}, pace: 2 * time.Second}
 	for name := range strings.FieldsSeq(names) {
 		m := &member{world: newWorld(t, components...), name: name}
 		m.among, m.incidents = c, c.incidents
@@ -65,6 +67,7 @@ func (c *council) all(answer func(string, time.Time) probes.Result, names ...str
 
 // begin starts an agent: it follows until it is told to lead.
 func (c *council) begin(m *member) {
+	c.calm = c.now
 	m.alive = true
 	m.setup.Follows = true
 	m.now = t0.Add(c.now + m.skew)
@@ -74,6 +77,8 @@ func (c *council) begin(m *member) {
 
 func (c *council) kill(name string) {
 	m := c.of(name)
+	c.calm = c.now
+	delete(c.said, m)
 	if m.engine != nil && c.leader != m {
 		m.saved, _ = m.engine.State()
 	}
@@ -86,6 +91,7 @@ func (c *council) kill(name string) {
 // lead makes a vantage lead; the one that led follows.
 func (c *council) lead(name string) {
 	m := c.of(name)
+	c.calm = c.now
 	if c.leader != nil && c.leader != m {
 		c.leader.take(c.leader.engine.Follow(c.leader.now))
 	}
@@ -107,6 +113,7 @@ func (c *council) lead(name string) {
 // beat lets every vantage that is not cut off tell and hear.
 func (c *council) beat() {
 	said := map[*member]Vote{}
+	c.said = said
 	for n, m := range c.members {
 		if !m.alive || m.cut {
 			continue
@@ -157,6 +164,7 @@ func (c *council) run(until time.Duration) *council {
 				c.lead(c.members[at].name)
 			}
 		}
+		c.followed()
 	}
 	return c
 }
@@ -192,41 +200,133 @@ func (c *council) take(w *world, s Step) {
 	}
 }
 
-// sober holds that nothing counts above priority 4 on the word of one vantage, where others see and deny it, before it has lasted.
-func (c *council) sober(w *world, e incident.Event) {
-	i := c.incidents[e.Incident]
-	if !c.strict || !e.Priority.Above(incident.P4) || e.Kind != incident.EventOpened && e.Kind != incident.EventRaised ||
-		strings.Contains(i.Title, "momentary") || strings.Contains(i.Title, "periodic") {
-		return
-	}
-	kind := incident.Outage
-	if i.Class == incident.Performance {
-		kind = incident.Regression
-	}
-	for _, name := range i.Components {
-		comp := w.engine.byName[name]
-		if comp == nil {
+// says returns who sees, and says last, that a probe of some has a finding of a kind, and who has measured one since it began to see and
+// says nothing of the kind: what was told with the newest beat, and what the leader itself knows. lasted: one has said so for long
+// enough to be believed against the others.
+func (c *council) says(kind incident.FindingKind, list []*probe) (says, denies int, lasted bool) {
+	for _, m := range c.members {
+		v, told := c.said[m]
+		if m == c.leader {
+			v, told = m.engine.Vote(), true
+		}
+		if !told || v.Blind {
 			continue
 		}
-		for _, instance := range comp.instances { // that others have not measured one yet is no denial
-			says, denies, lasted := 0, 0, false
-			for _, p := range decidingOf(instance) {
-				for _, v := range w.engine.voices(p) {
-					f := v.finding(kind)
-					if f != nil {
-						says++
-						lasted = lasted || w.now.Sub(f.Since) >= w.engine.set.Quorum.Lasting()
-					} else if !v.held && v.Outcome != probes.Unknown {
-						denies++
-					}
-				}
-			}
-			if says > 1 || says == 1 && (denies == 0 || lasted) {
-				return
+		said, heard := false, false
+		for _, p := range list {
+			pv := v.Probes[p.id]
+			heard = heard || pv.heard()
+			if f := pv.finding(kind); f != nil {
+				said = true
+				lasted = lasted || m.now.Sub(f.Since)+c.slack() >= m.engine.set.Quorum.Lasting()
 			}
 		}
+		switch {
+		case said:
+			says++
+		case heard:
+			denies++
+		}
 	}
-	c.t.Fatalf("%s: %s %s on one vantage's word: %s\n%s", c.now, e.Kind, e.Priority, e.Text, strings.Join(c.story(), "\n"))
+	return says, denies, lasted
+}
+
+// slack is by how much what vantages say of the same time differs: a beat, and what their clocks do, since one leads after the other.
+func (c *council) slack() time.Duration {
+	by := func(a, b *member) int { return cmp.Compare(a.skew, b.skew) }
+	return c.pace + slices.MaxFunc(c.members, by).skew - slices.MinFunc(c.members, by).skew
+}
+
+// gravest is the highest priority that what the vantages say now can give to components of an availability incident.
+func (c *council) gravest(w *world, names []string) incident.Priority {
+	best := incident.P4
+	entire := 0
+	for _, comp := range w.engine.components {
+		full, quorum := 0, 0
+		for _, instance := range comp.instances {
+			says, denies, lasted := c.says(incident.Outage, decidingOf(instance))
+			agreed := says >= w.engine.set.Quorum.Of(says+denies) && says > 0
+			if agreed {
+				quorum++
+			}
+			if agreed || lasted {
+				full++
+			}
+		}
+		if comp.Essential && entire >= 0 {
+			if entire++; quorum < len(comp.instances) {
+				entire = -1
+			}
+		}
+		p := incident.P4
+		switch {
+		case !slices.Contains(names, comp.Name) || full == 0:
+		case full < len(comp.instances):
+			p = incident.P3
+		case len(comp.instances) > 1:
+			p = incident.P1
+		default:
+			p = incident.P2
+		}
+		if p.Above(best) {
+			best = p
+		}
+	}
+	if entire > 0 {
+		return incident.P1
+	}
+	return best
+}
+
+// sober holds that nothing is opened or raised above what the quorum of those that live and see, or one vantage's word that has lasted,
+// makes of it: one vantage's word alone never makes more than priority 4.
+func (c *council) sober(w *world, e incident.Event) {
+	i := c.incidents[e.Incident]
+	if !e.Priority.Above(incident.P4) || e.Kind != incident.EventOpened && e.Kind != incident.EventRaised {
+		return
+	}
+	switch {
+	case strings.Contains(i.Title, "momentary") || strings.Contains(i.Title, "periodic"):
+	case i.Class == incident.Performance:
+		says, denies, lasted := c.says(incident.Regression, w.engine.byName[i.Root].deciding)
+		if says < w.engine.set.Quorum.Of(says+denies) && !lasted {
+			c.t.Fatalf("%s: %s %s, %d say so and %d do not: %s\n%s", c.now, e.Kind, e.Priority, says, denies, e.Text, strings.Join(c.story(), "\n"))
+		}
+	case e.Priority.Above(c.gravest(w, i.Components)):
+		c.t.Fatalf("%s: %s %s, what is seen allows %s: %s\n%s", c.now, e.Kind, e.Priority, c.gravest(w, i.Components), e.Text, strings.Join(c.story(), "\n"))
+	}
+}
+
+// followed holds that what all vantages that see have called down for long is in an incident, above priority 4 where they are two or
+// more, and that what they all call well is in none.
+func (c *council) followed() {
+	var see []*member
+	for _, m := range c.members {
+		if m.alive && (m.cut || m.engine.blind()) || !m.alive && m.engine != nil {
+			c.calm = c.now
+		}
+		if m.alive {
+			see = append(see, m)
+		}
+	}
+	if c.leader == nil || c.now-c.calm < 2*wordHolds {
+		return
+	}
+	e := c.leader.engine
+	all := func(comp policy.Component, o probes.Outcome, every bool) bool {
+		return !slices.ContainsFunc(see, func(m *member) bool { return !m.says(comp, o, steady, every) })
+	}
+	for _, comp := range c.leader.setup.Solution.Components {
+		l := e.member(incident.Availability, comp.Name)
+		maintained := len(c.leader.setup.Windows) > 0
+		switch {
+		case !maintained && all(comp, probes.Down, false) && (l == nil || len(see) > 1 && !l.Priority.Above(incident.P4)):
+			c.t.Fatalf("%s: %s is down for all, and in no incident or a low one: %+v\n%s", c.now, comp.Name, l, c.dump())
+		case l != nil && !l.Stateless && slices.Contains(l.Active, comp.Name) && all(comp, probes.Up, true) && !slices.ContainsFunc(see, func(m *member) bool { return m.flaps(comp.Name) }) &&
+			!e.byName[comp.Name].memory.Flaps:
+			c.t.Fatalf("%s: %s is well for all and in %s\n%s", c.now, comp.Name, l.ID, c.dump())
+		}
+	}
 }
 
 func (c *council) open() []incident.Incident { return c.members[0].open() }

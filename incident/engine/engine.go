@@ -55,7 +55,6 @@ type Engine struct {
 	lastLook   time.Time       // newest request to the witnesses
 	blob       []byte          // room for encoding
 	rejudged   map[string]bool // open incidents whose findings New dropped, by id
-	unproven   bool            // an outage is confirmed that does not rest on proven sight
 	leads      bool            // it judges incidents
 	peers      []*peer         // other vantages, by name, those whose last word still holds included
 	blindWhy   string          // while it is blind: why
@@ -212,17 +211,25 @@ func (e *Engine) Tick(now time.Time) Step {
 		return e.finish()
 	}
 	e.evaluate()
-	if e.unproven {
+	if e.unproven() {
 		e.askWitnesses()
 	}
 	e.lookAgain()
 	return e.finish()
 }
 
+// unproven reports whether an outage is confirmed that does not rest on proven sight.
+func (e *Engine) unproven() bool {
+	return slices.ContainsFunc(e.components, func(c *component) bool {
+		return slices.ContainsFunc(c.deciding, func(p *probe) bool { f := p.detector.Outage(); return f != nil && !e.proven(f) })
+	})
+}
+
 // Forget tells the engine that the agent slept or that its clock jumped: what is not confirmed is dropped, what is stays.
 func (e *Engine) Forget(now time.Time, _ string) Step {
 	e.begin(now)
 	e.forget()
+	e.resumeCouncil()
 	e.evaluate()
 	return e.finish()
 }

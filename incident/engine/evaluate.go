@@ -13,7 +13,6 @@ import (
 // evaluate compares what is measured with the incidents that are open and makes the incidents follow. While the agent is blind
 // nothing is opened and nothing is closed.
 func (e *Engine) evaluate() {
-	e.unproven = false
 	if !e.leads {
 		return
 	}
@@ -59,13 +58,14 @@ type whole struct {
 	alone    bool // but not by a quorum of the vantages
 	rises    bool // and it is priority 1: nothing of that is in maintenance, so expected, and nothing is doubtful
 	doubtful bool // it would rise, but for a doubt
+	stays    bool // of a component in it, see condition
 }
 
 // entireSolution judges the essential components together.
 func (e *Engine) entireSolution(all []condition) whole {
 	essential := 0
 	var first, last time.Time
-	oldest, maintained := e.now, false
+	oldest, maintained, stays := e.now, false, false
 	var seen seenEntire
 	for i := range all {
 		k := &all[i]
@@ -77,6 +77,7 @@ func (e *Engine) entireSolution(all []condition) whole {
 		}
 		essential++
 		seen.add(k, e.set.Readings)
+		stays = stays || k.stays
 		if first.IsZero() || k.Since.Before(first) {
 			first = k.Since
 		}
@@ -91,13 +92,13 @@ func (e *Engine) entireSolution(all []condition) whole {
 	if essential == 0 || !seen.one() {
 		return whole{}
 	}
-	w := whole{Verdict: policy.EntireSolution(essential, first), down: true, alone: seen.quorum == 0}
+	w := whole{Verdict: policy.EntireSolution(essential, first), down: true, alone: seen.quorum == 0, stays: stays}
 	if w.alone {
 		w.Priority = seen.worst
 		w.Verdict = seen.by.Narrow(w.Verdict)
 	}
 	w.doubtful = !maintained && e.outdated(oldest, last, latest(all))
-	w.rises = !maintained && !w.doubtful
+	w.rises = !maintained && !w.doubtful && !w.stays
 	if w.doubtful {
 		for _, k := range all {
 			if k.c.Essential {
@@ -112,7 +113,7 @@ func (e *Engine) entireSolution(all []condition) whole {
 type seenEntire struct {
 	quorum, some int // components that a quorum sees down, and that none does
 	by           policy.Alone
-	worst        incident.Priority
+	worst        incident.Priority // of those that have lasted, or of all where none has
 }
 
 func (s *seenEntire) add(k *condition, r policy.Readings) {
@@ -122,7 +123,13 @@ func (s *seenEntire) add(k *condition, r policy.Readings) {
 	}
 	inFull := k.Situation
 	inFull.Alone = policy.Alone{}
-	if p := policy.Rank(inFull, r); p.Above(s.worst) {
+	p := policy.Rank(inFull, r)
+	switch lasted := k.Alone.Lasted > 0; {
+	case lasted != (s.by.Lasted > 0) && s.some > 0:
+		if lasted {
+			s.worst = p
+		}
+	case p.Above(s.worst):
 		s.worst = p
 	}
 	if s.some++; s.some == 1 {
@@ -301,13 +308,19 @@ func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictT
 	t := verdictText{reason: string(active[0].reason), lines: func() []string { return e.lines(active...) }, from: fromWhere(active...)}
 	graver := func(k condition) bool { return policy.Rank(k.Situation, e.set.Readings).Above(entire.Priority) }
 	if entire.down && l.Root == incident.Solution && (!entire.alone || !slices.ContainsFunc(active, graver)) {
-		t.priority, t.title, t.why = entire.Priority, entire.Title, entire.Why
+		t.priority, t.title, t.why, t.doubtful = entire.Priority, entire.Title, entire.Why, entire.stays
 		return t
 	}
 	worst := active[0]
 	t.quiet = true
+	rank := func(k condition) incident.Priority {
+		if p := policy.Rank(k.Situation, e.set.Readings); !k.stays || !p.Above(l.Priority) {
+			return p
+		}
+		return l.Priority // it does not hide what may rise
+	}
 	for _, k := range active {
-		if policy.Rank(k.Situation, e.set.Readings).Above(policy.Rank(worst.Situation, e.set.Readings)) {
+		if rank(k).Above(rank(worst)) {
 			worst = k
 		}
 		t.quiet = t.quiet && k.Status == policy.Flapping
@@ -322,6 +335,7 @@ func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictT
 		e.look(worst, worst.Since)
 		t.doubtful = true
 	}
+	t.doubtful = t.doubtful || worst.stays
 	return t
 }
 
@@ -387,7 +401,7 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 	v, said := policy.Judge(k.Situation, e.set.Readings), k.lines
 	t := verdictText{
 		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason), judged: k.judged,
-		quiet: k.Status == policy.SlowPeriodic, from: fromWhere(k),
+		quiet: k.Status == policy.SlowPeriodic, from: fromWhere(k), doubtful: k.stays,
 	}
 	e.openOrUpdate(incident.Performance, l, k, t)
 }

@@ -46,6 +46,9 @@ func (e *Engine) Lead(now time.Time, saved []byte, open []incident.Incident) (St
 	e.takeUp(open)
 	e.uniteDoubles(e.s.Open[known:])
 	e.dropUnconfigured()
+	if len(e.peers) > 0 {
+		e.countInFull()
+	}
 	if e.blind() && e.member(incident.Agent, sightRoot) == nil {
 		e.openSight()
 	}

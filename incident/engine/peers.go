@@ -44,29 +44,26 @@ func (e *Engine) Hear(now time.Time, votes []Vote) Step {
 	return e.finish()
 }
 
-// countInFull notes that what this vantage alone was the judge of counts in full: that others come and deny it lowers it, with the
-// reason, and not at once.
+// countInFull notes that what is open, and was opened by a vantage that had no peers, counts in full: that others come and deny it lowers
+// it, with the reason, and not at once.
 func (e *Engine) countInFull() {
-	note := func(c *component, what string) {
-		if c.memory.Standing[what] == nil {
-			if c.memory.Standing == nil {
-				c.memory.Standing = map[string]*standing{}
-			}
-			c.memory.Standing[what] = &standing{Full: true}
-		}
-	}
 	for _, c := range e.components {
-		for n, instance := range c.instances {
-			if len(e.down(instance)) > 0 {
-				note(c, downOf(c, n))
+		if len(c.memory.Standing) > 0 {
+			continue
+		}
+		note := func(class incident.Class, what string, list []*probe, kind incident.FindingKind) {
+			l := e.member(class, c.Name)
+			if l != nil && l.Priority.Above(incident.P4) && slices.ContainsFunc(list, func(p *probe) bool {
+				return slices.ContainsFunc(e.voices(p), func(v voice) bool { return v.finding(kind) != nil })
+			}) {
+				c.memory.standing(what).Full = true
 			}
 		}
-		if !c.memory.SlowSince.IsZero() {
-			note(c, slowness)
+		for n, instance := range c.instances {
+			note(incident.Availability, downOf(c, n), decidingOf(instance), incident.Outage)
 		}
-		if slices.ContainsFunc(c.deciding, func(p *probe) bool { return p.detector.Finding(incident.MomentaryOutages) != nil }) {
-			note(c, losses)
-		}
+		note(incident.Availability, losses, c.deciding, incident.MomentaryOutages)
+		note(incident.Performance, slowness, c.deciding, incident.Regression)
 	}
 }
 
@@ -108,6 +105,21 @@ func (e *Engine) failsElsewhere(id string) (since time.Time) {
 		}
 	}
 	return since
+}
+
+// resumeCouncil makes the time that the agent slept, or that its clock was moved by, none in which a peer was silent or one vantage's word
+// lasted.
+func (e *Engine) resumeCouncil() {
+	for _, p := range e.peers {
+		p.renewed = e.now
+	}
+	for _, c := range e.components {
+		for _, s := range c.memory.Standing {
+			if !s.Alone.IsZero() && !s.Lasted {
+				s.Alone = e.now
+			}
+		}
+	}
 }
 
 // peerRoot is the root of the incident of a peer's blindness.
@@ -201,6 +213,7 @@ func (e *Engine) hearPeer(v Vote) {
 		}
 		return t
 	})
+	e.keepKnown(&p.vote)
 	if v.Blind && v.Probes == nil && (!before.Blind || e.now.Sub(before.BlindSince) <= wordHolds) {
 		p.vote.Probes = before.Probes // its last word
 	}
@@ -208,6 +221,28 @@ func (e *Engine) hearPeer(v Vote) {
 		p.gone = time.Time{}
 	}
 	e.s.Vantage = e.set.Vantage
+}
+
+// keepKnown leaves out of a vote, whose memory is the engine's own, what it cannot be judged by: a vote is read from a store, and its
+// sender may have another configuration.
+func (e *Engine) keepKnown(v *Vote) {
+	if v.Blind && v.BlindSince.IsZero() {
+		v.BlindSince = e.now
+	}
+	for id, pv := range v.Probes {
+		if p := e.probes[id]; p == nil || p.component == nil {
+			delete(v.Probes, id)
+			continue
+		}
+		dated := slices.DeleteFunc(pv.Findings, func(f incident.Finding) bool { return f.Since.IsZero() })
+		for i := range dated {
+			dated[i].Probe = id
+		}
+		if len(dated) < len(pv.Findings) {
+			pv.Findings = dated
+			v.Probes[id] = pv
+		}
+	}
 }
 
 // agePeers forgets the peers whose last word holds no more.

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -22,6 +23,7 @@ type voice struct {
 type tally struct {
 	says   []string // they see, and say that it is so
 	denies []string // they see, have measured it, and do not say so
+	fresh  bool     // one of those by a run since it began
 	held   []string // they are gone or blind; their last word was that it is so
 	denied []string // they are gone or blind; their last word, of a run since it began, was that it is not so
 }
@@ -30,7 +32,19 @@ type tally struct {
 type standing struct {
 	Full   bool      `json:"full,omitempty"`   // a quorum said so last
 	Alone  time.Time `json:"alone,omitzero"`   // since when fewer than a quorum say so
+	Denied bool      `json:"denied,omitempty"` // and one measured it meanwhile, and did not
 	Lasted bool      `json:"lasted,omitempty"` // for so long that it counts in full all the same
+}
+
+// standing returns what is remembered of something, from now on where there was nothing.
+func (m *memory) standing(what string) *standing {
+	if m.Standing == nil {
+		m.Standing = map[string]*standing{}
+	}
+	if m.Standing[what] == nil {
+		m.Standing[what] = &standing{}
+	}
+	return m.Standing[what]
 }
 
 // weight is how far a problem counts.
@@ -39,6 +53,7 @@ type weight uint8
 const (
 	nothing weight = iota
 	alone          // seen by some, by no quorum
+	stays          // as alone, but a quorum saw it just now: it stays in full, and raises nothing
 	inFull
 )
 
@@ -94,52 +109,70 @@ func (e *Engine) voices(p *probe) []voice {
 	return all
 }
 
-// count tallies the vantages over some probes: one says so that says so of any of them. open: what vantages that are gone said
-// last counts too, unless one that sees has seen it end since. since is the beginning of what they say.
+// count tallies the vantages over some probes: one says so that says so of any of them; where none does, the tally is empty. open: what
+// vantages that are gone said last counts too, unless one that sees has seen it end since. since is the beginning of what they say.
 func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice) *incident.Finding) (t tally, found []*incident.Finding, since time.Time) {
 	type word struct {
-		says, heard, held bool
-		run               time.Time
+		vantage    string
+		says, held bool
+		run        time.Time
 	}
-	words := map[string]*word{}
-	var names []string
-	ended := endedElsewhere(list, kind)
+	var words []word
+	var ended time.Time
+	for _, p := range list {
+		for i := range p.voices {
+			v := &p.voices[i]
+			f := says(v)
+			if f == nil {
+				continue
+			}
+			if v.held {
+				if ended.IsZero() {
+					ended = endedElsewhere(list, kind)
+				}
+				if !open || ended.After(v.at) {
+					continue
+				}
+			}
+			found = append(found, f)
+			if since.IsZero() || f.Since.Before(since) {
+				since = f.Since
+			}
+			if !slices.ContainsFunc(words, func(w word) bool { return w.vantage == v.vantage }) {
+				words = append(words, word{vantage: v.vantage, held: v.held, says: true})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return tally{}, nil, time.Time{}
+	}
 	for _, p := range list {
 		for i := range p.voices {
 			v := &p.voices[i]
 			if !v.heard() {
 				continue
 			}
-			w := words[v.vantage]
-			if w == nil {
-				w = &word{held: v.held}
-				words[v.vantage] = w
-				names = append(names, v.vantage)
+			at := slices.IndexFunc(words, func(w word) bool { return w.vantage == v.vantage })
+			if at < 0 {
+				at, words = len(words), append(words, word{vantage: v.vantage, held: v.held})
 			}
-			w.heard = true
-			if v.Run.After(w.run) {
-				w.run = v.Run
-			}
-			if f := says(v); f != nil && (!v.held || open && !ended.After(v.at)) {
-				w.says = true
-				found = append(found, f)
-				if since.IsZero() || f.Since.Before(since) {
-					since = f.Since
-				}
+			if v.Run.After(words[at].run) {
+				words[at].run = v.Run
 			}
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		switch w := words[name]; {
+	slices.SortFunc(words, func(a, b word) int { return strings.Compare(a.vantage, b.vantage) })
+	for _, w := range words {
+		switch {
 		case w.says && !w.held:
-			t.says = append(t.says, name)
+			t.says = append(t.says, w.vantage)
 		case w.says:
-			t.held = append(t.held, name)
+			t.held = append(t.held, w.vantage)
 		case !w.held:
-			t.denies = append(t.denies, name)
+			t.denies = append(t.denies, w.vantage)
+			t.fresh = t.fresh || w.run.After(since)
 		case w.run.After(since):
-			t.denied = append(t.denied, name)
+			t.denied = append(t.denied, w.vantage)
 		}
 	}
 	return t, found, since
@@ -162,46 +195,39 @@ func endedElsewhere(list []*probe, kind incident.FindingKind) (at time.Time) {
 	return at
 }
 
-// weigh decides how far something counts that vantages say of a component since then. open: an incident speaks of it, so that the
-// last words of vantages that are gone count too.
+// weigh decides how far something counts that vantages say of a component since then; how long it lasts alone is counted from now, or
+// from then where that comes later. open: an incident speaks of it, so that the last words of vantages that are gone count too.
 //
 // It counts in full by a quorum of those that see and have measured it. That vantages come, go or lose sight alone neither raises,
 // lowers nor ends it: who denied it is remembered, who said so too, each for wordHolds; and what was seen by one vantage alone while
-// others answered stays so when those go. What a quorum saw counts in full for lookLong more, since the last vantage to recover is
-// most often only late.
-func (e *Engine) weigh(c *component, what string, t tally, since time.Time, open bool) (weight, policy.Alone) {
-	m := c.memory
+// others answered stays so when those go. What a quorum saw holds for lookLong more, since the last vantage to recover is most often
+// only late.
+func (e *Engine) weigh(c *component, what string, t tally, then time.Time, open bool) (weight, policy.Alone) {
 	says, held := len(t.says), len(t.held)
 	if says == 0 && (held == 0 || !open) {
-		delete(m.Standing, what)
+		delete(c.memory.Standing, what)
 		return nothing, policy.Alone{}
 	}
-	s := m.Standing[what]
-	if s == nil {
-		if m.Standing == nil {
-			m.Standing = map[string]*standing{}
-		}
-		s = &standing{}
-		m.Standing[what] = s
-	}
+	s := c.memory.standing(what)
 	all := says + len(t.denies) + len(t.denied)
 	lasted := func() bool {
-		return !s.Alone.IsZero() && (s.Lasted || says > 0 && e.now.Sub(s.Alone) >= e.set.Quorum.Lasting())
+		return !s.Alone.IsZero() && (s.Lasted || says > 0 && min(e.now.Sub(s.Alone), e.now.Sub(then)) >= e.set.Quorum.Lasting())
 	}
-	if says > 0 && says >= e.set.Quorum.Of(all) && (all > 1 || s.Alone.IsZero()) {
+	if says > 0 && says >= e.set.Quorum.Of(all) && (all > 1 || !s.Denied) {
 		if s.Full = true; !lasted() {
-			s.Alone = time.Time{}
+			s.Alone, s.Denied = time.Time{}, false
 		}
 		return inFull, policy.Alone{}
 	}
-	if s.Full && says+held >= e.set.Quorum.Of(all+held) && says+held > 0 && held > 0 {
-		return inFull, policy.Alone{}
+	if s.Full && held > 0 && says+held >= e.set.Quorum.Of(all+held) {
+		return stays, policy.Alone{}
 	}
 	if s.Alone.IsZero() {
-		if s.Alone = since; s.Full {
-			s.Alone = e.now
+		if s.Alone = e.now; then.After(e.now) {
+			s.Alone = then
 		}
 	}
+	s.Denied = s.Denied || t.fresh || len(t.denied) > 0
 	a := policy.Alone{From: t.says, Others: slices.Concat(t.denies, t.denied)}
 	if says == 0 {
 		a.From = t.held
@@ -213,7 +239,7 @@ func (e *Engine) weigh(c *component, what string, t tally, since time.Time, open
 		return inFull, a
 	case s.Full && open && e.now.Sub(s.Alone) < lookLong:
 		e.step.wake(s.Alone.Add(lookLong))
-		return inFull, policy.Alone{}
+		return stays, policy.Alone{}
 	}
 	s.Full = false
 	e.step.wake(s.Alone.Add(e.set.Quorum.Lasting()))
@@ -247,7 +273,7 @@ func (e *Engine) judgeInstances(c *component) {
 			}
 			j.newest = newestBy(instance, min(need, max(1, len(t.says)+len(t.held))))
 		}
-		full = full || j.weight == inFull
+		full = full || j.weight >= stays
 		for _, name := range j.alone.From {
 			by[name]++
 		}
@@ -261,7 +287,7 @@ func (e *Engine) judgeInstances(c *component) {
 	}
 	for i := range c.judged {
 		j := &c.judged[i]
-		if full && j.weight != inFull || !full && !slices.Contains(j.alone.From, best) {
+		if full && j.weight < stays || !full && !slices.Contains(j.alone.From, best) {
 			*j = judgedInstance{}
 		}
 	}

@@ -64,7 +64,6 @@ func TestQuorum(t *testing.T) {
 				for _, m := range c.members {
 					m.setup.Quorum.Need = 1
 				}
-				c.strict = false
 			},
 			want: []string{"opened P2 rdp", "resolved P2 rdp"},
 		},
@@ -177,6 +176,61 @@ func TestQuorum(t *testing.T) {
 			want: []string{"opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp"},
 		},
 		{
+			name: "one instance is waited for, though a quorum sees it good, when the other goes: that is no priority 1", until: 14 * minute,
+			components: []policy.Component{two("app"), one("rdp")},
+			prepare: func(c *council) {
+				b := during(8*minute+20*time.Second, 12*minute, refused, "app/b")
+				c.all(both(during(2*minute, 8*minute, refused, "app/a"), b)).all(both(during(2*minute, 12*minute, refused, "app/a"), b), "weu")
+			},
+			want: []string{"opened P3 app", "resolved P3 app"},
+		},
+		{
+			name: "and it does not hide what else is down for all", until: 14 * minute,
+			components: []policy.Component{two("app"), one("web", "app")},
+			prepare: func(c *council) {
+				b := both(during(8*minute+20*time.Second, 12*minute, refused, "app/b"), during(8*minute+10*time.Second, 8*minute+50*time.Second, refused, "web"))
+				c.all(both(during(2*minute, 8*minute, refused, "app/a"), b)).all(both(during(2*minute, 12*minute, refused, "app/a"), b), "weu")
+			},
+			want: []string{"opened P3 app", "opened P2 web", "absorbed P3 app", "absorbed P2 web", "raised P2 app", "left P2 app", "lowered P3 app", "resolved P3 app"},
+		},
+		{
+			name: "one has seen one thing down for long, and then all: what it saw for long counts in full, and no more", until: 40 * minute,
+			components: []policy.Component{one("rdp"), two("app")},
+			prepare: func(c *council) {
+				c.all(both(during(2*minute, 25*minute, refused, "rdp"), during(19*minute, 25*minute, refused, "app")), "dk")
+			},
+			want:  []string{"opened P4 app", "raised P2 app", "joined P2 app", "left P2 app", "resolved P2 app"},
+			texts: []string{"the entire customer solution is inaccessible from dk"},
+		},
+		{
+			name: "the other vantage goes with what failed, before it has looked: the one that is left is believed", vantages: "dk weu", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "rdp")).all(during(2*minute-15*time.Second, time.Hour, func() probes.Result {
+					return probes.Result{Outcome: probes.Down, Reason: probes.Timeout, Detail: "hung", Duration: time.Hour}
+				}, "rdp"), "weu")
+			},
+			play:  func(c *council) { c.run(2*minute + 40*time.Second).kill("weu") },
+			want:  []string{"opened P4 rdp", "raised P2 rdp", "resolved P2 rdp"},
+			texts: []string{"seen from dk only, not from weu"},
+		},
+		{
+			name: "a vantage comes back that had seen it, and still does: how long it lasts alone is counted anew", components: three(), until: 70 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 52*minute, refused, "rdp"), "weu") },
+			play:    func(c *council) { c.run(3 * minute).kill("weu"); c.run(40 * minute).begin(c.of("weu")) },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp", "opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "the quorum comes and goes twice a minute while one sees it throughout: it stays", components: three(), until: 20 * minute,
+			prepare: func(c *council) {
+				var all []func(string, time.Time) probes.Result
+				for at := 2 * minute; at < 12*minute; at += minute {
+					all = append(all, during(at, at+30*time.Second, refused, "rdp"))
+				}
+				c.all(both(all...), "dk").all(during(2*minute, 12*minute, refused, "rdp"), "weu")
+			},
+			want: []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
 			name: "slow for all but one", components: three(), until: 90 * minute,
 			prepare: func(c *council) {
 				c.all(during(10*minute, 40*minute, slow, "web"), "dk", "weu")
@@ -265,6 +319,67 @@ func TestQuorum(t *testing.T) {
 				t.Errorf("open at the end:\n%s", c.dump())
 			}
 		})
+	}
+}
+
+// TestWeigh states how far a problem counts by what is remembered of it.
+func TestWeigh(t *testing.T) {
+	now := t0.Add(time.Hour)
+	one, long := []string{"weu"}, now.Add(-20*minute)
+	for _, tt := range []struct {
+		name string
+		was  standing
+		t    tally
+		then time.Time
+		open bool
+		want weight
+	}{
+		{"one of three", standing{}, tally{says: one, denies: []string{"dk", "neu"}}, long, true, alone},
+		{"two of three", standing{}, tally{says: []string{"dk", "weu"}, denies: []string{"neu"}}, now, true, inFull},
+		{"the only one that can tell", standing{}, tally{says: one}, now, true, inFull},
+		{"the only one that is left, and another denied it", standing{Alone: now, Denied: true}, tally{says: one}, now, true, alone},
+		{"the only one that is left, and no other had measured it", standing{Alone: now}, tally{says: one}, now, true, inFull},
+		{"a quorum saw it just now", standing{Full: true}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, stays},
+		{"a quorum saw it just now, and no incident is open", standing{Full: true}, tally{says: one, denies: []string{"dk", "neu"}}, now, false, alone},
+		{"a quorum saw it a while ago", standing{Full: true, Alone: now.Add(-lookLong)}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, alone},
+		{"a quorum with a last word", standing{Full: true}, tally{says: one, held: []string{"neu"}, denies: []string{"dk"}}, now, true, stays},
+		{"it has lasted", standing{Alone: long}, tally{says: one, denies: []string{"dk", "neu"}}, long, true, inFull},
+		{"it has lasted, but of this vantage", standing{Alone: long}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, alone},
+		{"a last word, and nothing is open", standing{}, tally{held: one}, long, false, nothing},
+	} {
+		w := newWorld(t, three()...)
+		w.setup.Vantage = "dk"
+		e, _, err := New(w.setup, nil, nil, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := e.components[0]
+		*c.memory.standing("it") = tt.was
+		if got, _ := e.weigh(c, "it", tt.t, tt.then, tt.open); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	p := &probe{voices: []voice{{vantage: "weu", held: true, at: now, ProbeVote: bigVote(1, 1).Probes["component-0/instance-0/probe-0"]}}}
+	for _, open := range []bool{false, true} {
+		got, _, _ := count([]*probe{p}, open, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
+		if len(got.says) > 0 || len(got.held) > 0 != open {
+			t.Errorf("the last word of one that is gone, open %t: %+v", open, got)
+		}
+	}
+}
+
+// TestAPeerThatComesLowersNothingAtOnce states that what the only vantage saw keeps its priority for a minute when another comes that
+// does not.
+func TestAPeerThatComesLowersNothingAtOnce(t *testing.T) {
+	c := newCouncil(t, "weu", three()...).all(during(2*minute, time.Hour, refused, "rdp"))
+	c.run(5 * minute)
+	e := c.leader.engine
+	for n := range 30 {
+		now := c.leader.now.Add(time.Duration(n) * 2 * time.Second)
+		e.Hear(now, []Vote{{Vantage: "dk", At: now, Probes: map[string]ProbeVote{"rdp/tcp": {Outcome: probes.Up, Run: now}}}})
+		if p := e.s.Open[0].Priority; p != incident.P2 {
+			t.Fatalf("%s after %d s", p, n*2)
+		}
 	}
 }
 
@@ -373,6 +488,85 @@ func TestTakeOverAlone(t *testing.T) {
 	}
 	if _, err := e.Lead(c.of("dk").now, nil, nil); err != nil || !e.Leads() {
 		t.Errorf("without a state: %v, leads %t", err, e.Leads())
+	}
+}
+
+// TestLeadOfOneThatKnewNoPeers states that what a leader without peers opened in full is not lowered at once by a successor that has some.
+func TestLeadOfOneThatKnewNoPeers(t *testing.T) {
+	for name, state := range map[string]func([]byte) []byte{
+		"state": func(s []byte) []byte { return s }, "none": func([]byte) []byte { return nil },
+	} {
+		c := newCouncil(t, "weu dk neu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "weu")
+		c.of("dk").engine, c.of("neu").engine = &Engine{}, &Engine{}
+		c.run(5 * minute)
+		c.begin(c.of("dk"))
+		c.begin(c.of("neu"))
+		c.leader.engine.Follow(c.leader.now)
+		c.now += 20 * time.Second
+		for _, m := range c.members {
+			m.run(c.now)
+		}
+		c.beat()
+		c.leader, c.shared = nil, state(c.shared)
+		c.lead("dk")
+		c.run(30 * minute)
+		if !c.equal("opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp") {
+			t.Fatalf("%s: %s", name, c.dump())
+		}
+		if at := c.events[1].At.Sub(t0); at < 6*minute+20*time.Second || at > 6*minute+40*time.Second {
+			t.Errorf("%s: lowered at %s", name, at)
+		}
+	}
+}
+
+// TestAJumpOfTheClockIsNoTime states that what one vantage sees has not lasted because the leader slept, or its clock was set.
+func TestAJumpOfTheClockIsNoTime(t *testing.T) {
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 3*time.Hour, refused, "rdp"), "weu")
+	c.run(5 * minute)
+	for _, m := range c.members { // the clocks of all, since t0 is that of none
+		m.engine.Forget(m.now.Add(time.Hour), "set")
+	}
+	c.now += time.Hour
+	for _, m := range c.members {
+		m.queue = slices.DeleteFunc(m.queue, func(r run) bool { return r.recheck || r.result != nil })
+		for i := range m.queue {
+			m.queue[i].at = m.queue[i].at.Add(time.Hour)
+		}
+	}
+	c.run(c.now + 10*minute)
+	moves := func() []string {
+		return slices.DeleteFunc(c.short(), func(s string) bool { return strings.HasPrefix(s, "measured") })
+	}
+	if got := moves(); !slices.Equal(got, []string{"opened P4 rdp"}) {
+		t.Errorf("soon: %s", c.dump())
+	}
+	c.run(c.now + 10*minute)
+	if got := moves(); !slices.Equal(got, []string{"opened P4 rdp", "raised P2 rdp"}) {
+		t.Errorf("at last: %s", c.dump())
+	}
+}
+
+// TestFollowerProvesSight states that a follower, too, asks the witnesses while an outage that it confirmed is not proven: its vote would
+// not tell of it.
+func TestFollowerProvesSight(t *testing.T) {
+	w := newWorld(t, three()...)
+	w.setup.Follows = true
+	w.answer = during(0, time.Hour, refused, "rdp")
+	e, _, err := New(w.setup, nil, nil, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 4 {
+		r := refused()
+		r.Probe, r.Start, r.Recheck = "rdp/tcp", t0.Add(time.Duration(n+1)*time.Second), n > 0
+		e.Observe(r)
+	}
+	if len(e.Vote().Probes["rdp/tcp"].Findings) != 0 {
+		t.Fatal("it is proven")
+	}
+	step := e.Tick(t0.Add(8 * time.Second))
+	if !slices.ContainsFunc(step.Rechecks, func(r Recheck) bool { return r.Probe == "witness/w" }) {
+		t.Errorf("no witness is asked: %+v", step)
 	}
 }
 

@@ -173,6 +173,9 @@ func (v Vote) each(change func(ProbeVote) ProbeVote) Vote {
 
 // DecodeVote reads what Encode made. An error says nothing of a vantage's health: its vote does not count.
 func DecodeVote(data []byte) (Vote, error) {
+	if len(data) > MaxVote {
+		return Vote{}, fmt.Errorf("a vote cannot be read: it has %d bytes, a vote has at most %d", len(data), MaxVote)
+	}
 	var v Vote
 	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data)), maxVoteJSON))
 	if err == nil {

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -62,6 +65,89 @@ func TestVoteFits(t *testing.T) {
 			t.Errorf("%q was read as a vote", bad)
 		}
 	}
+}
+
+// TestVotesThatAreWrong states that a vote that cannot be judged by, in whole or in part, does not harm: what is readable of it counts.
+func TestVotesThatAreWrong(t *testing.T) {
+	down := func(id string, since time.Time) ProbeVote {
+		return ProbeVote{Outcome: probes.Down, Run: since, Findings: []incident.Finding{{Probe: id, Kind: incident.Outage, Since: since, At: since}}}
+	}
+	for name, tt := range map[string]struct {
+		vote Vote
+		want int // open incidents
+	}{
+		"a finding of another probe":    {Vote{Probes: map[string]ProbeVote{"web/tcp": down("gone", t0)}}, 1},
+		"a probe that is not here":      {Vote{Probes: map[string]ProbeVote{"gone": down("gone", t0)}}, 0},
+		"a witness":                     {Vote{Probes: map[string]ProbeVote{"witness/w": down("witness/w", t0)}}, 0},
+		"a finding without a beginning": {Vote{Probes: map[string]ProbeVote{"web/tcp": down("web/tcp", time.Time{})}}, 0},
+		"blind since nobody knows when": {Vote{Blind: true}, 1},
+		"no instant at all":             {Vote{At: time.Time{}.Add(-1)}, 0},
+	} {
+		w := newWorld(t, three()...)
+		w.setup.Vantage = "dk"
+		e, _, err := New(w.setup, nil, nil, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 20 {
+			v := tt.vote
+			v.Vantage = "weu"
+			if v.At.IsZero() {
+				v.At = t0.Add(time.Duration(n) * time.Second)
+			}
+			e.Hear(t0.Add(time.Duration(n)*time.Second), []Vote{v})
+			e.View(e.now)
+		}
+		if len(e.s.Open) != tt.want {
+			t.Errorf("%s: %+v", name, e.s.Open)
+		}
+		for _, l := range e.s.Open {
+			if l.Started.Before(t0) {
+				t.Errorf("%s: began %s", name, l.Started)
+			}
+		}
+	}
+	if _, err := DecodeVote(make([]byte, MaxVote+1)); err == nil {
+		t.Error("a vote that is too large was read")
+	}
+}
+
+// FuzzHear feeds a leader whatever may be in the store as a vote: it never panics, and what it does not see itself it opens well formed.
+func FuzzHear(f *testing.F) {
+	for _, v := range []Vote{bigVote(2, 1), {Vantage: "weu", At: t0, Blind: true}} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.ReplaceAll(data, []byte("component-0/instance-0/probe-0"), []byte("web/tcp")))
+	}
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		var b bytes.Buffer
+		packer, err := flate.NewWriter(&b, flate.HuffmanOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := packer.Write(plain); err != nil {
+			t.Fatal(err)
+		}
+		if err := packer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		v, err := DecodeVote(b.Bytes())
+		if err != nil {
+			return
+		}
+		w := newWorld(t, three()...)
+		w.setup.Vantage = "dk"
+		w.start()
+		for range 10 {
+			w.now = w.now.Add(time.Second)
+			v.At = v.At.Add(time.Second)
+			w.take(w.engine.Hear(w.now, []Vote{v, v.Moved(time.Second)}))
+			w.take(w.engine.Tick(w.now))
+			w.engine.View(w.now)
+		}
+	})
 }
 
 func TestVoteMoves(t *testing.T) {

@@ -338,9 +338,6 @@ func (k *cluster) breakInMidCase() string {
 	return key
 }
 
-// keyOf returns the key under which the desk has a case: several agents give it one that they share.
-func keyOf(c web.Case) string { return cmp.Or(c.As, c.Incident) }
-
 // knows waits until the agent knows the case of an incident, and wants it to be the only one and the desk's first.
 func (k *cluster) knows(key string) incident.Case {
 	k.t.Helper()
@@ -349,7 +346,7 @@ func (k *cluster) knows(key string) incident.Case {
 		var answer web.Cases
 		k.read("/api/v1/cases?limit=1000", &answer)
 		for _, shown := range answer.Cases {
-			if keyOf(shown) == key && shown.State.Live() && shown.Number != "" {
+			if shown.Key() == key && shown.State.Live() && shown.Number != "" {
 				c = shown.Case
 				return true
 			}
@@ -383,7 +380,7 @@ func (k *cluster) mend(key, number string) {
 	k.eventually(restarted, "the agent has read back that the case is resolved", func() bool {
 		var answer web.Cases
 		k.read("/api/v1/cases?limit=1000", &answer)
-		return slices.ContainsFunc(answer.Cases, func(c web.Case) bool { return keyOf(c) == key && c.Settled })
+		return slices.ContainsFunc(answer.Cases, func(c web.Case) bool { return c.Key() == key && c.Settled })
 	})
 	k.one(key, number, "resolved")
 	k.noted("  the fault ends: "+number+" is resolved, and the only one", took.Round(100*time.Millisecond).String())

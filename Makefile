@@ -1,6 +1,7 @@
 # make test   everything, real servers included (installs them when root on Debian)
 # make lint   formatting, linters, known vulnerabilities
 # make soak   agents that are killed against desks that fail, with the whole load; FIRSTCALL_SEED=N repeats a run's faults
+# make e2e-k8s   chart and image on a real Kubernetes, as root on Debian; the first call builds that, in twenty minutes (CONTRIBUTING.md)
 # make man    man pages and completions, below dist/
 # make release-dry   everything of a release below dist/, without a network, unsigned; nothing is published (docs/releases.md)
 # make image             the container image of this machine's architecture, with buildah, and what it is made of in dist/*.cdx.json
@@ -16,7 +17,7 @@ IMAGE   ?= localhost/firstcall
 RELEASE  = $(GO) tool -modfile=.ci/release.mod
 EPOCH    = $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 
-.PHONY: build test soak bench lint generate chart tidy cross man package-files release-dry demo image image-multiarch image-chromium
+.PHONY: build test soak e2e-k8s bench lint generate chart tidy cross man package-files release-dry demo image image-multiarch image-chromium
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -26,6 +27,13 @@ test:
 
 soak:
 	FIRSTCALL_SOAK=1 $(GO) test -tags servers -run TestSoak -count 1 -parallel 8 -timeout 60m -v ./incident/desk
+
+# Whatever becomes of the test, nothing of the cluster is left.
+e2e-k8s:
+	.ci/k8s packages
+	.ci/k8s build
+	export DIR=$$(mktemp -d -u /tmp/firstcall-k8s.XXXXXX); trap .ci/k8s\ down EXIT; \
+		$(GO) test -tags servers,e2ek8s -run TestCluster -count 1 -timeout 40m -v ./charts
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

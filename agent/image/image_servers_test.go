@@ -39,7 +39,7 @@ var restricted = []string{"--network", "none", "--read-only", "--tmpfs", "/tmp",
 func TestImage(t *testing.T) {
 	t.Parallel()
 	c := servers.NewContainers(t)
-	standIns(t, c)
+	bases := c.Bases()
 	one, two := checkout(t), checkout(t)
 	later := time.Now().Add(-1000 * time.Hour)
 	for _, f := range []string{"main.go", "go.mod", "agent"} { // another checkout's files are of another time
@@ -48,7 +48,7 @@ func TestImage(t *testing.T) {
 		}
 	}
 	own := "linux/" + runtime.GOARCH
-	first := build(t, c, one, "022", name, own)
+	first := build(t, bases, one, "022", name, own)
 
 	root := mount(t, c, name)
 	t.Run("the list of parts belongs to the binary", func(t *testing.T) { partsOf(t, filepath.Join(one, "dist"), root) })
@@ -113,7 +113,7 @@ components:
 		}
 	})
 
-	second := build(t, c, two, "077", "localhost/firstcall:all", "linux/amd64", "linux/arm64")
+	second := build(t, bases, two, "077", "localhost/firstcall:all", "linux/amd64", "linux/arm64")
 	t.Run("the same source has the same digest", func(t *testing.T) {
 		if first[own].digest == "" || first[own].digest != second[own].digest {
 			t.Errorf("%s is %s, and from another directory %s", own, first[own].digest, second[own].digest)
@@ -158,31 +158,6 @@ components:
 	})
 }
 
-// standIns makes the bases that the Dockerfile names, which no registry gives here: Go is this machine's, with its caches.
-func standIns(t *testing.T, c *servers.Containers) {
-	t.Helper()
-	golang := t.TempDir()
-	busybox, err := os.ReadFile(servers.Busybox(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, golang, "bin/busybox", string(busybox))
-	write(t, golang, "tmp/.keep", "")
-	write(t, golang, "Dockerfile", "FROM scratch\nCOPY bin /bin\nCOPY tmp /tmp\n"+`RUN ["/bin/busybox", "--install", "-s", "/bin"]`+
-		"\nENV PATH=/usr/local/go/bin:/bin GOCACHE=/host/cache GOMODCACHE=/host/modules HOME=/tmp GOTOOLCHAIN=local\n")
-	c.Buildah("bud", "--quiet", "--tag", "localhost/go:test", golang)
-
-	static := t.TempDir()
-	authorities, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, static, "etc/ssl/certs/ca-certificates.crt", string(authorities))
-	write(t, static, "etc/passwd", "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")
-	write(t, static, "Dockerfile", "FROM scratch\nCOPY etc /etc\nUSER 65532:65532\nWORKDIR /home/nonroot\n")
-	c.Buildah("bud", "--quiet", "--platform", "linux/amd64,linux/arm64", "--manifest", "localhost/static:test", static)
-}
-
 // checkout copies the source as it lies here, with changes that are not committed.
 func checkout(t *testing.T) string {
 	t.Helper()
@@ -203,20 +178,12 @@ type built struct {
 var line = regexp.MustCompile(`(?m)^\S+ (linux/\w+): (sha256:[0-9a-f]{64}), (\d+) bytes compressed, image ([0-9a-f]{64})$`)
 
 // build runs what `make image` runs and returns what was built, by platform.
-func build(t *testing.T, c *servers.Containers, dir, umask, name string, platforms ...string) map[string]built {
+func build(t *testing.T, env []string, dir, umask, name string, platforms ...string) map[string]built {
 	t.Helper()
 	begin := time.Now()
-	goEnv := func(key string) string {
-		out, err := exec.Command("go", "env", key).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(string(out))
-	}
 	cmd := exec.Command("sh", append([]string{"-c", `umask "$0"; exec .ci/image "$@"`, umask, name}, platforms...)...)
 	cmd.Dir = dir
-	cmd.Env = append(c.Env(), "VERSION=1.2.3", "SOURCE_DATE_EPOCH=1700000000", "GO_IMAGE=localhost/go:test", "BASE_IMAGE=localhost/static:test",
-		"BUILDAH_FLAGS=--pull-never --network host -v "+goEnv("GOROOT")+":/usr/local/go:ro -v "+goEnv("GOMODCACHE")+":/host/modules -v "+goEnv("GOCACHE")+":/host/cache")
+	cmd.Env = append(env, "VERSION=1.2.3", "SOURCE_DATE_EPOCH=1700000000")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("build the image: %v\n%s", err, out)

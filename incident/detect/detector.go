@@ -200,6 +200,7 @@ func (d *Detector) availability(down bool, r probes.Result, v *Verdict) {
 		d.latency.forget()
 		d.endMomentary(r, v)
 	case was && !now:
+		d.s.Loss.History = 0                                               // its failures are explained, and say nothing of momentary outages after it
 		d.s.Regression, d.s.Limited, d.latency.alarm = nil, false, alarm{} // it answers again; how fast has yet to be seen
 	case !now:
 		d.momentary(r, v)

@@ -159,6 +159,16 @@ func TestNowAndThen(t *testing.T) {
 	}
 }
 
+// TestAfterAnOutage states that the failures of an outage are that one's: a single failure after it, or the first one of the next outage, is no momentary
+// outage since then.
+func TestAfterAnOutage(t *testing.T) {
+	d := New(Setup{Probe: "p", Settings: settings})
+	started := path(d, t0, 60, func(i int) bool { return i >= 20 && i < 40 || i == 50 })
+	if len(started) != 1 || started[0].Kind != incident.Outage {
+		t.Errorf("%+v", started)
+	}
+}
+
 // TestInARow states how many failures the loss of a path asks for.
 func TestInARow(t *testing.T) {
 	for _, c := range []struct {

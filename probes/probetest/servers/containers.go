@@ -85,6 +85,67 @@ func (c *Containers) run(name string, args ...string) (string, int) {
 	return strings.TrimSpace(string(out)), cmd.ProcessState.ExitCode()
 }
 
+// Bases makes stand-ins for the images that the Dockerfile begins with, which no registry gives here: Go is this machine's, with its caches. It
+// returns the variables that let .ci/image build on them, for linux/amd64 and linux/arm64.
+func (c *Containers) Bases() []string {
+	c.t.Helper()
+	golang := c.t.TempDir()
+	c.copy(Busybox(c.t), golang, "bin/busybox")
+	c.write(golang, "tmp/.keep", "")
+	c.write(golang, "Dockerfile", "FROM scratch\nCOPY bin /bin\nCOPY tmp /tmp\n"+`RUN ["/bin/busybox", "--install", "-s", "/bin"]`+
+		"\nENV PATH=/usr/local/go/bin:/bin GOCACHE=/host/cache GOMODCACHE=/host/modules HOME=/tmp GOTOOLCHAIN=local\n")
+	c.Buildah("bud", "--quiet", "--tag", "localhost/go:test", golang)
+
+	static := c.t.TempDir()
+	c.copy("/etc/ssl/certs/ca-certificates.crt", static, "etc/ssl/certs/ca-certificates.crt")
+	c.write(static, "etc/passwd", "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")
+	c.write(static, "Dockerfile", "FROM scratch\nCOPY etc /etc\nUSER 65532:65532\nWORKDIR /home/nonroot\n")
+	c.Buildah("bud", "--quiet", "--platform", "linux/amd64,linux/arm64", "--manifest", "localhost/static:test", static)
+
+	goEnv, code := c.run("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE")
+	dirs := strings.Split(goEnv, "\n")
+	if code != 0 || len(dirs) != 3 {
+		c.t.Fatalf("go env: exit code %d\n%s", code, goEnv)
+	}
+	return append(c.Env(), "GO_IMAGE=localhost/go:test", "BASE_IMAGE=localhost/static:test", "BUILDAH_FLAGS=--pull-never --network host -v "+
+		dirs[0]+":/usr/local/go:ro -v "+dirs[1]+":/host/modules -v "+dirs[2]+":/host/cache")
+}
+
+// Pause builds localhost/pause:test, which does nothing: the image in which containerd keeps a pod.
+func (c *Containers) Pause() {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	c.copy(Busybox(c.t), dir, "busybox")
+	c.write(dir, "Dockerfile", "FROM scratch\nCOPY busybox /busybox\n"+`ENTRYPOINT ["/busybox", "sleep", "2147483647"]`+"\n")
+	c.Buildah("bud", "--quiet", "--tag", "localhost/pause:test", dir)
+}
+
+func (c *Containers) copy(from, dir, file string) {
+	c.t.Helper()
+	content, err := os.ReadFile(from)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.write(dir, file, string(content))
+}
+
+// write makes a file that every user can read and run, whatever the umask.
+func (c *Containers) write(dir, file, content string) {
+	c.t.Helper()
+	path := filepath.Join(dir, file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		c.t.Fatal(err)
+	}
+	for p := path; strings.HasPrefix(p, dir); p = filepath.Dir(p) {
+		if err := os.Chmod(p, 0o755); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
 // Busybox returns the path of a static busybox.
 func Busybox(t testing.TB) string {
 	t.Helper()

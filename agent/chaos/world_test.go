@@ -1,0 +1,332 @@
+//go:build servers && linux
+
+package chaos
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
+)
+
+// What an agent reaches through its own network namespace, by port there.
+const (
+	portStore = 5432 + iota
+	portDesk
+	portTarget
+	portWitness
+	portPage
+)
+
+// binary is the agent under test, built once, whose clock can be told to be wrong.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "firstcall-chaos-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "firstcall")
+	build := exec.Command("go", "build", "-tags", "clockskew", "-o", binary, "github.com/firstcall-agent/firstcall")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		_, _ = os.Stderr.Write(out)
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// agent is one of a tenant's agents: a process in a network namespace of its own, from which everything else is reached over relays.
+type agent struct {
+	t    testing.TB
+	name string
+	dir  string
+	ns   *servers.NetNS
+	skew time.Duration
+	cmd  *exec.Cmd // nil: it does not run
+	gone chan struct{}
+	cut  map[int]bool // ports whose packets vanish
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write gathers what the agent logs.
+func (a *agent) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.log.Write(b)
+}
+
+func (a *agent) logged() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.log.String()
+}
+
+// newAgent prepares an agent; reach says where each port of its namespace leads.
+func newAgent(t testing.TB, name, configuration string, skew time.Duration, reach map[int]string) *agent {
+	t.Helper()
+	a := &agent{t: t, name: name, dir: t.TempDir(), ns: servers.StartNetNS(t), skew: skew, cut: map[int]bool{}}
+	for port, target := range reach {
+		relay(t, a.ns, port, target)
+	}
+	configuration = strings.ReplaceAll(configuration, "VANTAGE", name)
+	if err := os.WriteFile(filepath.Join(a.dir, "firstcall.yaml"), []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.kill)
+	return a
+}
+
+// relay forwards connections made in a namespace to a target outside it.
+func relay(t testing.TB, ns *servers.NetNS, port int, target string) {
+	t.Helper()
+	listener, err := ns.Listen(fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			inner, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go forward(inner, target)
+		}
+	}()
+}
+
+func forward(inner net.Conn, target string) {
+	defer func() { _ = inner.Close() }()
+	outer, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = outer.Close() }()
+	go func() {
+		_, _ = io.Copy(outer, inner)
+		_ = outer.Close()
+	}()
+	_, _ = io.Copy(inner, outer)
+}
+
+func (a *agent) start() {
+	a.t.Helper()
+	if a.cmd != nil {
+		return
+	}
+	cmd := a.ns.Command(binary, "run", "--config.file", filepath.Join(a.dir, "firstcall.yaml"))
+	cmd.Env = append(os.Environ(), "FIRSTCALL_CLOCK_SKEW="+a.skew.String(), "XDG_CACHE_HOME="+a.dir, "GOMAXPROCS=1")
+	cmd.Stdout, cmd.Stderr = a, a
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	a.cmd, a.gone = cmd, make(chan struct{})
+	go func(gone chan struct{}) {
+		_ = cmd.Wait()
+		close(gone)
+	}(a.gone)
+}
+
+// ended reports whether the agent ended on its own.
+func (a *agent) ended() bool {
+	if a.cmd == nil {
+		return false
+	}
+	select {
+	case <-a.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *agent) signal(s syscall.Signal) {
+	if a.cmd != nil {
+		_ = a.cmd.Process.Signal(s)
+	}
+}
+
+// kill ends the agent without a warning.
+func (a *agent) kill() {
+	if a.cmd == nil {
+		return
+	}
+	a.signal(syscall.SIGKILL)
+	<-a.gone
+	a.cmd = nil
+}
+
+// stop asks the agent to end.
+func (a *agent) stop() {
+	if a.cmd == nil {
+		return
+	}
+	a.signal(syscall.SIGCONT)
+	a.signal(syscall.SIGTERM)
+	select {
+	case <-a.gone:
+		a.cmd = nil
+	case <-time.After(30 * time.Second):
+		a.t.Errorf("%s does not stop", a.name)
+		a.kill()
+	}
+}
+
+// drop makes what the agent sends to ports vanish, or not any more.
+func (a *agent) drop(vanish bool, ports ...int) {
+	for _, p := range ports {
+		if vanish {
+			a.cut[p] = true
+		} else {
+			delete(a.cut, p)
+		}
+	}
+	a.ns.Restore()
+	var list []int
+	for p := range a.cut {
+		list = append(list, p)
+	}
+	if len(list) > 0 {
+		slices.Sort(list)
+		a.ns.Drop(list...)
+	}
+}
+
+// world is a tenant: its agents, the solution that they watch, and the desk.
+type world struct {
+	t      testing.TB
+	rand   *rand.Rand
+	began  time.Time
+	agents []*agent
+	broken atomic.Bool
+	desk   *servers.Webhook
+
+	mu    sync.Mutex
+	story []string
+	most  int           // live cases at once
+	twice time.Duration // how long there were two or more
+}
+
+// say adds a line to the story of a run, which is told when it fails.
+func (w *world) say(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.story = append(w.story, fmt.Sprintf("%6.2fs ", time.Since(w.began).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// live returns the cases at the desk that are neither over nor withdrawn.
+func (w *world) live() []servers.WebhookCase {
+	return slices.DeleteFunc(w.desk.Cases(), func(c servers.WebhookCase) bool { return c.State == "resolved" || c.State == "withdrawn" })
+}
+
+// watch looks at the desk again and again until done is closed: there must never be two live cases.
+func (w *world) watch(done chan struct{}) {
+	const every = 10 * time.Millisecond
+	before := -1
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(every):
+		}
+		live := w.live()
+		if len(live) != before {
+			before = len(live)
+			w.say("the desk has %d live cases %s", len(live), keys(live))
+		}
+		w.mu.Lock()
+		w.most = max(w.most, len(live))
+		if len(live) > 1 {
+			w.twice += every
+		}
+		w.mu.Unlock()
+	}
+}
+
+func keys(all []servers.WebhookCase) string {
+	var list []string
+	for _, c := range all {
+		list = append(list, c.Number+" "+c.Priority+" "+c.Key)
+	}
+	return strings.Join(list, ", ")
+}
+
+// poll asks again and again until the condition holds or the time is over.
+func poll(within time.Duration, holds func() bool) bool {
+	deadline := time.Now().Add(within)
+	for !holds() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	return true
+}
+
+// newWorld starts the solution, the desk and three agents of a new tenant.
+func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64) *world {
+	t.Helper()
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
+	target := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		if w.broken.Load() {
+			out.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(target.Close)
+	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(witness.Close)
+	w.desk = servers.StartWebhook(t, servers.WebhookOptions{Secret: "hmac"})
+	address := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	reach := map[int]string{
+		portStore: database.Address, portDesk: w.desk.Address, portTarget: address(target), portWitness: address(witness),
+	}
+	text := fmt.Sprintf(configuration, fmt.Sprintf("chaos%d", seed), strings.Replace(url, database.Address, fmt.Sprintf("127.0.0.1:%d", portStore), 1),
+		portWitness, portTarget, portDesk, portDesk, portPage)
+	for _, name := range []string{"aarhus", "berlin", "cork"} {
+		skew := []time.Duration{0, 0, 2 * time.Second, 40 * time.Second, 10 * time.Minute}[w.rand.IntN(5)]
+		if w.rand.IntN(2) == 0 {
+			skew = -skew
+		}
+		a := newAgent(t, name, text, skew, reach)
+		w.say("%s has a clock that is wrong by %s", name, skew)
+		w.agents = append(w.agents, a)
+	}
+	return w
+}
+
+const configuration = `
+tenant: { id: %s }
+vantage: VANTAGE
+store: { url: %q, alone_after: 5s }
+service_level: { hours: 24x7 }
+witnesses: [{ name: other, kind: http, url: "http://127.0.0.1:%d/" }]
+defaults: { interval: 500ms, timeout: 400ms }
+detection: { rechecks: 2, recheck_within: 300ms, recover: 2 }
+policy: { settle: 200ms, momentary: 1s, momentary_count: 100, momentary_window: 1m }
+components:
+  - { name: web-client, probes: [{ kind: http, url: "http://127.0.0.1:%d/" }] }
+desks:
+  - { name: soc, kind: webhook, url: "http://127.0.0.1:%d/cases", find_url: "http://127.0.0.1:%d/cases?key={key}", secret: hmac, timeout: 2s }
+web: { listen: "127.0.0.1:%d" }
+`

@@ -6,6 +6,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/firstcall-agent/firstcall/agent/metrics"
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/store"
@@ -54,7 +56,8 @@ type Agent struct {
 	clock     *clock
 	lag       *lag
 	metrics   *metrics.Metrics
-	store     *store.Store
+	store     *books
+	member    *member // nil: the store is this agent's own, and it always leads
 	writer    *writer
 	judge     *judge
 	seeds     *seeder
@@ -69,17 +72,21 @@ type Agent struct {
 
 	reloads sync.Mutex // one reload at a time
 	set     atomic.Pointer[set]
-	desks   atomic.Pointer[desking]
+	desks   atomic.Pointer[desking] // nil: this agent has not judged yet
 
 	mu          sync.Mutex
 	configRead  time.Time
 	configError string // why the newest configuration is not in force
 }
 
-// desking is a running reconciler.
+// desking is a reconciler that runs, or ran.
 type desking struct {
 	*reconcile.Reconciler
+	store  reconcile.Store
+	may    func() error
+	ctx    context.Context
 	cancel context.CancelFunc
+	end    *time.Timer // cancels when the agent's lead is over; nil: it has no end
 	done   chan struct{}
 }
 
@@ -101,21 +108,58 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{o: o, log: o.Log, clock: newClock()}
 	a.started = a.clock.Now()
 	a.configRead = a.started
-	var err error
-	if a.store, err = store.Open(ctx, o.Config.StoreURL(), store.Options{RawFor: o.Config.Store.ResultsFor}); err != nil {
-		return nil, err
+	a.store = &books{}
+	err := a.openStores(ctx)
+	if err == nil {
+		err = a.assemble(ctx)
 	}
-	if err := a.assemble(ctx); err != nil {
-		return nil, errors.Join(err, a.store.Close())
+	if err != nil {
+		return nil, errors.Join(err, a.closeStores())
 	}
 	return a, nil
+}
+
+// openStores opens the store, and where it is shared with other agents, what there is for the time in which it does not answer. Such an
+// agent starts without it, too.
+func (a *Agent) openStores(ctx context.Context) error {
+	shared, err := a.openShared(ctx)
+	if err == nil {
+		a.store.shared.Store(shared)
+	}
+	if !a.o.Config.Shares() || err != nil && !errors.Is(err, store.ErrAway) {
+		return err
+	}
+	if err != nil {
+		a.log.Error("the database does not answer: this agent starts without it, probes, and judges alone if that lasts", "after", a.o.Config.Store.AloneAfter, "err", err)
+	}
+	if a.member, err = a.newMember(ctx); err != nil || shared == nil {
+		return err
+	}
+	_, err = a.member.greet(ctx, shared)
+	return err
+}
+
+func (a *Agent) openShared(ctx context.Context) (*store.Store, error) {
+	c := a.o.Config
+	return store.Open(ctx, c.StoreURL(), store.Options{RawFor: c.Store.ResultsFor, Vantage: c.Vantage})
+}
+
+// closeStores closes them; whoever shares one with this agent takes over at once.
+func (a *Agent) closeStores() error {
+	if a.member != nil {
+		return a.member.resign()
+	}
+	if s := a.store.shared.Load(); s != nil {
+		return s.Close()
+	}
+	return nil
 }
 
 // assemble builds the parts, from right to left.
 func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
 	a.orders = &orders{clock: a.clock, store: a.store}
-	if err := a.orders.load(ctx); err != nil {
+	if err := a.orders.load(ctx); err != nil && !errors.Is(err, store.ErrAway) {
 		return err
 	}
 	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)
@@ -123,7 +167,10 @@ func (a *Agent) assemble(ctx context.Context) error {
 	a.evidence = evidence.New(evidence.Options{
 		Source: seen{a}, Store: a.store, Settings: a.gathers, Now: a.clock.Now, Log: a.log, Kept: a.kick,
 	})
-	a.writer = newWriter(a.clock, a.store, a.log, a.metrics, func() { a.kick(); a.evidence.Kick() })
+	a.writer = newWriter(a.clock, a.firstPlace(), a.log, a.metrics, func() { a.kick(); a.evidence.Kick() })
+	if a.member != nil {
+		a.writer.refused = a.member.lost
+	}
 	a.judge = newJudge(a.clock, a.writer, func(list []engine.Recheck) { a.schedule.recheck(list) })
 	a.writer.freeze = a.judge.freeze
 	if a.o.Moves != nil {
@@ -139,9 +186,11 @@ func (a *Agent) assemble(ctx context.Context) error {
 	if err := a.judgeAnew(ctx, s); err != nil {
 		return err
 	}
-	seeded, err := a.store.Seeds(ctx)
-	if err != nil {
-		return err
+	var seeded map[string]int
+	if shared := a.store.shared.Load(); shared != nil {
+		if seeded, err = shared.Seeds(ctx); err != nil {
+			return err
+		}
 	}
 	a.seeds = newSeeder(a.clock, a.judge, a.log, seeded)
 	if a.o.NoPage {
@@ -155,19 +204,37 @@ func (a *Agent) assemble(ctx context.Context) error {
 	return err
 }
 
-// judgeAnew makes the first engine, from what the store holds.
+// firstPlace is where the writer writes before the agent takes a role.
+func (a *Agent) firstPlace() place {
+	s := a.store.shared.Load()
+	if s == nil {
+		return place{state: away{}, results: away{}}
+	}
+	return place{state: s, results: s, judges: a.member == nil}
+}
+
+// judgeAnew makes the first engine, from what the store holds. One that shares the store begins as a follower, with what its own
+// vantage has learnt.
 func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
-	state, err := a.store.EngineState(ctx)
-	if err != nil {
-		return err
+	var state []byte
+	var open []incident.Incident
+	var err error
+	now, setup, shared := a.clock.Now(), s.setup, a.store.shared.Load()
+	setup.Spans, setup.Follows = a.orders.spans(), a.member != nil
+	switch {
+	case shared == nil:
+	case setup.Follows:
+		state, setup.Baselines, err = shared.VantageState(ctx)
+	default:
+		if state, err = shared.EngineState(ctx); err != nil {
+			return err
+		}
+		if open, err = shared.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents}); err != nil {
+			return err
+		}
+		setup.Baselines, err = shared.Baselines(ctx)
 	}
-	open, err := a.store.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents})
 	if err != nil {
-		return err
-	}
-	now, setup := a.clock.Now(), s.setup
-	setup.Spans = a.orders.spans()
-	if setup.Baselines, err = a.store.Baselines(ctx); err != nil {
 		return err
 	}
 	e, step, err := engine.New(setup, state, open, now)
@@ -183,6 +250,31 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 	return nil
 }
 
+// rebase makes the engine one of another voter's name, with what that has learnt.
+func (a *Agent) rebase(voter string, baselines map[string][]byte) error {
+	a.reloads.Lock()
+	defer a.reloads.Unlock()
+	s := a.set.Load()
+	if s.setup.Vantage == voter && len(baselines) == 0 {
+		return nil
+	}
+	fresh := *s
+	fresh.setup.Vantage = voter
+	return a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
+		setup := from.setup(fresh.setup, a.orders.spans())
+		setup.Baselines = together(setup.Baselines, baselines)
+		return engine.New(setup, from.state, from.open, now)
+	}, func() { a.set.Store(&fresh) })
+}
+
+// voter is the name under which this vantage votes.
+func (a *Agent) voter(c *config.Config) string {
+	if a.member == nil {
+		return c.Vantage
+	}
+	return cmp.Or(a.member.self(), c.Vantage)
+}
+
 // allIncidents is more than can ever be open.
 const allIncidents = 100_000
 
@@ -196,15 +288,18 @@ func (a *Agent) install(s *set) {
 	a.metrics.SetSeries(s.series)
 	a.schedule.replace(s.jobs, runLimit(len(s.jobs)))
 	a.heartbeat.configure(s.config.Heartbeat)
+	if a.member != nil {
+		a.member.follow(s)
+	}
 }
 
 // Close gives up an agent that never ran.
 func (a *Agent) Close() error {
 	a.schedule.cancel()
 	if a.server == nil {
-		return a.store.Close()
+		return a.closeStores()
 	}
-	return errors.Join(a.server.Close(), a.store.Close())
+	return errors.Join(a.server.Close(), a.closeStores())
 }
 
 // Run works until ctx ends, then stops cleanly: no further probe begins, those under way are cancelled and say nothing, what
@@ -218,9 +313,17 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer endWrite()
 
 	writing.Go(func() { a.writer.run(writeCtx) })
-	writing.Go(func() { a.writer.maintain(writeCtx) })
+	writing.Go(func() { a.maintain(writeCtx) })
 	judging.Go(func() { a.judge.run(judgeCtx) })
-	a.startDesks(a.set.Load())
+	var taking sync.WaitGroup
+	takeCtx, endPart := context.WithCancel(context.WithoutCancel(ctx))
+	defer endPart()
+	if a.member != nil {
+		taking.Go(func() { a.member.run(takeCtx) })
+		taking.Go(func() { a.member.tend(takeCtx) })
+	} else {
+		a.startDesks(a.set.Load(), a.store.shared.Load(), nil, 0)
+	}
 	a.seeds.run(ctx, a.set.Load().config)
 	if a.server != nil {
 		watching.Go(func() { a.serve(ctx) })
@@ -247,15 +350,39 @@ func (a *Agent) Run(ctx context.Context) error {
 	endJudge()
 	judging.Wait()
 	endWrite()
-	a.store.Hurry()
+	if a.member == nil || a.member.away() {
+		a.store.hurry()
+	}
 	writing.Wait()
 	err := a.writer.finish()
-	a.stopDesks(err == nil)
+	a.stopDesks(err == nil && (a.member == nil || a.member.living() == 1))
+	endPart()
+	taking.Wait()
+	a.stopDesks(false) // where another was started meanwhile
 	watching.Wait()
 	if err != nil {
 		err = fmt.Errorf("the agent stopped, but could not save its state: %w", err)
 	}
-	return errors.Join(err, a.store.Close())
+	return errors.Join(err, a.closeStores())
+}
+
+// maintain applies retention from time to time, until ctx ends.
+func (a *Agent) maintain(ctx context.Context) {
+	for wait := maintainEvery / 60; ; wait = maintainEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		for _, s := range []*store.Store{a.store.shared.Load(), a.store.own.Load(), a.store.spool.Load()} {
+			if s == nil {
+				continue
+			}
+			if err := s.Maintain(ctx, a.clock.Now()); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrAway) {
+				a.log.Error("the store could not be tidied; it grows until it can", "err", err)
+			}
+		}
+	}
 }
 
 // tellMissing tells the log what this host lacks for probes, whose results are unknown until it is there.
@@ -277,10 +404,14 @@ func (a *Agent) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.set.Load().handler.ServeHTTP(w, r) })
 }
 
-// startDesks starts the reconciler of a set.
-func (a *Agent) startDesks(s *set) {
+// startDesks starts the reconciler of a set on a store, for as long as may allows (nil: always), and for so long where lasts is not 0:
+// see prolong.
+func (a *Agent) startDesks(s *set, from reconcile.Store, may func() error, lasts time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &desking{Reconciler: a.reconciler(s), cancel: cancel, done: make(chan struct{})}
+	d := &desking{Reconciler: a.reconciler(s, from, may), store: from, may: may, ctx: ctx, cancel: cancel, done: make(chan struct{})}
+	if lasts != 0 {
+		d.end = time.AfterFunc(max(lasts, 0), cancel)
+	}
 	go func() {
 		defer close(d.done)
 		d.Run(ctx)
@@ -289,14 +420,68 @@ func (a *Agent) startDesks(s *set) {
 	d.Kick()
 }
 
-// stopDesks ends the reconciler; where the newest steps are durable, it first gets a moment to tell them.
-func (a *Agent) stopDesks(stored bool) {
+// prolong lets the reconciler go on for so long from now.
+func (a *Agent) prolong(lasts time.Duration) {
+	if d := a.desks.Load(); d != nil && d.end != nil && d.ctx.Err() == nil {
+		d.end.Reset(max(lasts, 0))
+	}
+}
+
+// endDesks ends the reconciler at once, and waits for nobody: what it writes from now on no store takes, and it tells nobody anything.
+func (a *Agent) endDesks() {
+	if d := a.desks.Load(); d != nil {
+		d.cancel()
+	}
+}
+
+// desksEnded reports whether the reconciler was ended.
+func (a *Agent) desksEnded() bool {
 	d := a.desks.Load()
+	return d == nil || d.ctx.Err() != nil
+}
+
+// desksGone reports whether no call of a reconciler is under way.
+func (a *Agent) desksGone() bool {
+	d := a.desks.Load()
+	if d == nil {
+		return true
+	}
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// restartDesks lets the reconciler go on with another set.
+func (a *Agent) restartDesks(s *set) {
+	d := a.desks.Load()
+	if d == nil || d.ctx.Err() != nil {
+		return // whoever starts one takes the new set
+	}
+	lasts := time.Duration(0)
+	if d.end != nil {
+		lasts = max(a.member.left(), time.Nanosecond)
+	}
+	d.cancel()
+	<-d.done // never two at once: a case could be opened twice
+	if d.may == nil || d.may() == nil {
+		a.startDesks(s, d.store, d.may, lasts)
+	}
+}
+
+// stopDesks ends the reconciler; where the newest steps are durable and nobody else takes over, it first gets a moment to tell them.
+func (a *Agent) stopDesks(tell bool) {
+	d := a.desks.Load()
+	if d == nil {
+		return
+	}
 	defer d.cancel()
 	limit := time.After(stopDesks)
-	if stored {
+	if tell {
 		d.Kick()
-		for wait := 50 * time.Millisecond; d.Status().Pending > 0; {
+		for wait := 50 * time.Millisecond; d.ctx.Err() == nil && d.Status().Pending > 0; {
 			select {
 			case <-limit:
 				a.log.Warn("cases are not yet as they should be; this goes on at the next start", "cases", d.Status().Pending)

@@ -25,7 +25,13 @@ import (
 var _ web.Agent = (*Agent)(nil)
 
 // View returns what is believed now, or was a fifth of a second ago; callers must not change it.
-func (a *Agent) View() engine.View { return a.judge.current() }
+func (a *Agent) View() engine.View {
+	v := a.judge.current()
+	if a.member != nil && !a.judge.leads() { // whoever leads knows what is open
+		v.Incidents = a.member.incidents()
+	}
+	return v
+}
 
 // Recent returns the newest results of a probe that are held in memory, oldest first; only the newest is whole.
 func (a *Agent) Recent(probe string) []probes.Result {
@@ -51,6 +57,9 @@ func (a *Agent) Act(ctx context.Context, number string, action desk.Action, acto
 	var names []string
 	for _, d := range s.desks {
 		if operable, ok := d.Desk.(desk.Operable); ok {
+			if err := a.refused(); err != nil {
+				return err
+			}
 			err := operable.Act(ctx, number, action, actor, reason)
 			a.kick()
 			return err
@@ -87,13 +96,16 @@ func (a *Agent) Health() web.Health {
 	h.Stuck = a.schedule.stuckRuns()
 	h.StoreError, _ = a.writer.failure()
 	steps, results := a.writer.waiting()
-	h.StorePending, h.StoreBytes, h.StoreWritten = steps+results, a.store.Size(), a.writer.written()
+	h.StorePending, h.StoreBytes, h.StoreWritten = steps+results, a.store.size(), a.writer.written()
 	if fares != nil {
 		status := fares.Status()
 		h.DeskErrors, h.NoticeErrors, h.CasePending, h.OldestPending = status.DeskErrors, status.NoticeErrors, status.Pending, status.Oldest
 		h.DeskQueue, h.NoticeQueue = queues(status.Desks), queues(status.Notifiers)
 	}
 	h.Heartbeat, h.HeartbeatError = a.heartbeat.state()
+	if a.member != nil {
+		a.member.health(&h)
+	}
 	return h
 }
 
@@ -145,7 +157,12 @@ func (a *Agent) snapshot() metrics.Snapshot {
 	if r := a.desks.Load(); r != nil {
 		cases = r.Status()
 	}
+	role, vantages := leader.String(), 1
+	if a.member != nil {
+		role, vantages = h.Role, a.member.living()
+	}
 	return metrics.Snapshot{
+		Role: role, Vantages: vantages, Epoch: h.Epoch, AloneSince: h.AloneSince,
 		Cases:  cases,
 		Tenant: s.config.Tenant.ID, Vantage: s.config.Vantage, AlertOnly: a.o.AlertOnly,
 		Incidents: view.Incidents, Blind: view.Blind, Lagging: lagging, Lag: delay,

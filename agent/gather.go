@@ -42,7 +42,7 @@ func (s seen) Lag() string {
 func (a *Agent) gathers() evidence.Settings {
 	c := a.set.Load().config
 	return evidence.Settings{
-		Enabled: c.Evidence.Enabled, Path: c.Evidence.Path, Resolvers: c.Evidence.Resolvers,
+		Enabled: c.Evidence.Enabled && a.judge.leads(), Path: c.Evidence.Path, Resolvers: c.Evidence.Resolvers,
 		Zone: c.Tenant.Zone, Vantage: c.Vantage, ExternalURL: c.Web.ExternalURL,
 	}
 }

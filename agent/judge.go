@@ -12,7 +12,6 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/detect"
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/policy"
-	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
@@ -40,6 +39,12 @@ type Engine interface {
 	Accept(now time.Time, probe, by, reason string) (engine.Step, bool)
 	Maintain(now time.Time, spans []policy.Span) engine.Step
 	View(now time.Time) engine.View
+	Vote() engine.Vote
+	Hear(now time.Time, votes []engine.Vote) engine.Step
+	Heard() []engine.Vote
+	Leads() bool
+	Follow(now time.Time) engine.Step
+	Lead(now time.Time, state []byte, open []incident.Incident) (engine.Step, error)
 }
 
 // judge owns the engine: results go in one after the other, steps come out to the writer and re-probes to the schedule. It
@@ -259,15 +264,99 @@ func (j *judge) alive() bool { return j.clock.mono()-time.Duration(j.moved.Load(
 func (j *judge) judged() bool { return j.any.Load() }
 
 // freeze returns the engine's state together with every step and every baseline that led to it and is not stored yet.
-func (j *judge) freeze() (store.Commit, error) {
+func (j *judge) freeze() (frozen, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.frozen()
+}
+
+// frozen is freeze for those who hold mu.
+func (j *judge) frozen() (frozen, error) {
 	j.writer.baselines(j.engine.Baselines())
-	c := j.writer.take()
-	c.At = j.clock.Now()
+	f := j.writer.take()
+	f.At = j.clock.Now()
 	state, err := j.engine.State()
-	c.State = state
-	return c, err
+	f.State = state
+	return f, err
+}
+
+// vote returns what this vantage believes, packed.
+func (j *judge) vote() ([]byte, error) {
+	j.mu.Lock()
+	v := j.engine.Vote()
+	j.mu.Unlock()
+	return v.Encode()
+}
+
+// hear takes what the peers that live believe.
+func (j *judge) hear(votes []engine.Vote) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.follow(j.engine.Hear(j.clock.Now(), votes))
+}
+
+// cede makes the engine judge no incident any more, and what comes from now on go to another place. It returns what was not durable
+// yet: of the steps nothing else is kept.
+func (j *judge) cede(at place) (frozen, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f, err := j.frozen()
+	step := j.engine.Follow(j.clock.Now())
+	j.writer.move(at)
+	j.writer.learnt(f.Baselines, f.Seeds)
+	j.viewed = -1
+	j.follow(step)
+	return f, err
+}
+
+// lead makes the engine judge incidents, with what was committed last, and its steps go to a place.
+func (j *judge) lead(at place, state []byte, open []incident.Incident) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.clock.Now()
+	j.engine.Follow(now) // what it believed in a role of before counts no more
+	step, err := j.engine.Lead(now, state, open)
+	if err != nil && state != nil {
+		// Watching matters more than what was remembered: open incidents are in the store, and are closed in the end.
+		j.writer.log.Error("the saved state of the judgement is of no use; judging begins anew with the stored incidents", "err", err)
+		step, err = j.engine.Lead(now, nil, open)
+	}
+	if err != nil {
+		return err
+	}
+	j.writer.move(at)
+	j.viewed = -1
+	j.follow(step)
+	return nil
+}
+
+// relocate lets what comes from now on go to another place.
+func (j *judge) relocate(at place) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writer.move(at)
+}
+
+// takeUp makes an engine that leads know open incidents that were handed over.
+func (j *judge) takeUp(open []incident.Incident) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.engine.Leads() {
+		return nil
+	}
+	step, err := j.engine.Lead(j.clock.Now(), nil, open)
+	if err == nil {
+		j.viewed = -1
+		j.follow(step)
+	}
+	return err
+}
+
+// leads reports whether the engine judges incidents.
+func (j *judge) leads() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.engine.Leads()
 }
 
 // remembered is what an engine leaves to the one that goes on.
@@ -275,6 +364,14 @@ type remembered struct {
 	state     []byte
 	baselines map[string][]byte
 	open      []incident.Incident
+	follows   bool
+	votes     []engine.Vote
+}
+
+// setup returns the configuration of an engine that goes on with what is remembered.
+func (r remembered) setup(s engine.Setup, spans []policy.Span) engine.Setup {
+	s.Baselines, s.Spans, s.Follows, s.Votes = r.baselines, spans, r.follows, r.votes
+	return s
 }
 
 // seed teaches a probe's baseline what was measured before, unless it has learnt enough, and returns how many points it took.
@@ -308,7 +405,7 @@ func (j *judge) swap(build func(from remembered, now time.Time) (Engine, engine.
 		return err
 	}
 	j.writer.baselines(j.engine.Baselines()) // the new engine takes them for saved
-	fresh, step, err := build(remembered{state, j.engine.AllBaselines(), j.engine.View(now).Incidents}, now)
+	fresh, step, err := build(remembered{state, j.engine.AllBaselines(), j.engine.View(now).Incidents, !j.engine.Leads(), j.engine.Heard()}, now)
 	if err != nil {
 		return fmt.Errorf("the judgement cannot go on with the new configuration: %w", err)
 	}

@@ -27,13 +27,14 @@ import (
 
 // counting is an engine that opens an incident at every failure and whose state is how many results it has seen.
 type counting struct {
-	seen   int
-	ticks  []time.Time
-	forgot []string
-	wake   time.Duration // asked for after each tick; 0: none
-	block  time.Duration // how long it thinks about a result
-	learnt int           // results that its baselines do not show yet
-	seeded []detect.Point
+	seen    int
+	ticks   []time.Time
+	forgot  []string
+	wake    time.Duration // asked for after each tick; 0: none
+	block   time.Duration // how long it thinks about a result
+	learnt  int           // results that its baselines do not show yet
+	seeded  []detect.Point
+	follows bool
 }
 
 func (e *counting) Observe(r probes.Result) engine.Step {
@@ -86,6 +87,17 @@ func (e *counting) Seed(_ string, history []detect.Point) int {
 
 func (e *counting) Maintain(time.Time, []policy.Span) engine.Step { return engine.Step{} }
 
+func (e *counting) Vote() engine.Vote                         { return engine.Vote{} }
+func (e *counting) Hear(time.Time, []engine.Vote) engine.Step { return engine.Step{} }
+func (e *counting) Heard() []engine.Vote                      { return nil }
+func (e *counting) Leads() bool                               { return !e.follows }
+func (e *counting) Follow(time.Time) engine.Step              { e.follows = true; return engine.Step{} }
+
+func (e *counting) Lead(time.Time, []byte, []incident.Incident) (engine.Step, error) {
+	e.follows = false
+	return engine.Step{}, nil
+}
+
 func (e *counting) View(now time.Time) engine.View { return engine.View{At: now} }
 
 // disk is a store that a test breaks.
@@ -95,6 +107,7 @@ type disk struct {
 	torn    error         // of writes of results only, while set
 	slow    time.Duration // of every write
 	commits []store.Commit
+	vantage []store.Commit
 	results []probes.Result
 	tries   int
 }
@@ -131,7 +144,9 @@ func (d *disk) AppendResults(ctx context.Context, r []probes.Result) error {
 	return d.write(ctx, func() { d.results = append(d.results, r...) })
 }
 
-func (d *disk) Maintain(context.Context, time.Time) error { return nil }
+func (d *disk) SaveVantage(ctx context.Context, state []byte, baselines map[string][]byte, seeds map[string]int) error {
+	return d.write(ctx, func() { d.vantage = append(d.vantage, store.Commit{State: state, Baselines: baselines, Seeds: seeds}) })
+}
 
 func (d *disk) holds() (commits, results int) {
 	d.mu.Lock()
@@ -158,7 +173,7 @@ func newCourt() *court {
 	c := &court{engine: &counting{}, disk: &disk{}}
 	clock := newClock()
 	m := metrics.New("test", time.Time{}, func() metrics.Snapshot { return metrics.Snapshot{} })
-	w := newWriter(clock, c.disk, quiet, m, func() { c.kicks.Add(1) })
+	w := newWriter(clock, place{state: c.disk, results: c.disk, judges: true}, quiet, m, func() { c.kicks.Add(1) })
 	c.judge = newJudge(clock, w, func(list []engine.Recheck) { c.rechecks = append(c.rechecks, list...) })
 	w.freeze = c.freeze
 	c.begin(c.engine, engine.Step{})

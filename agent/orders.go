@@ -10,7 +10,6 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/policy"
-	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 // for concurrent use.
 type orders struct {
 	clock *clock
-	store *store.Store
+	store *books
 
 	changing sync.Mutex // one change at a time
 	mu       sync.Mutex
@@ -149,6 +148,9 @@ func eventsOf(k incident.Order, open []incident.Incident, kind incident.EventKin
 // Order makes durable, and follows, what a person ordered: k's time from From to Until, counted from now. A silence of an incident
 // holds at the priority that the incident has now.
 func (a *Agent) Order(ctx context.Context, k incident.Order) (incident.Order, error) {
+	if err := a.refused(); err != nil {
+		return k, err
+	}
 	open := a.judge.fresh().Incidents
 	if k.Incident != "" {
 		at := slices.IndexFunc(open, func(i incident.Incident) bool { return i.ID == k.Incident })
@@ -164,8 +166,19 @@ func (a *Agent) Order(ctx context.Context, k incident.Order) (incident.Order, er
 	return stored, err
 }
 
+// refused says why a person's order is not for this agent, or nil.
+func (a *Agent) refused() error {
+	if a.member == nil {
+		return nil
+	}
+	return a.member.refused()
+}
+
 // EndOrder ends maintenance or silence before its time.
 func (a *Agent) EndOrder(ctx context.Context, kind incident.OrderKind, id int64, actor, reason string) (incident.Order, error) {
+	if err := a.refused(); err != nil {
+		return incident.Order{}, err
+	}
 	k, err := a.orders.end(ctx, kind, id, actor, reason, a.judge.fresh().Incidents)
 	if err == nil {
 		a.follow(k, string(kind)+" was ended")

@@ -67,9 +67,7 @@ func (a *Agent) reload() (changed bool, err error) {
 		return false, err
 	}
 	err = a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
-		setup := fresh.setup
-		setup.Baselines, setup.Spans = from.baselines, a.orders.spans()
-		return engine.New(setup, from.state, from.open, now)
+		return engine.New(from.setup(fresh.setup, a.orders.spans()), from.state, from.open, now)
 	}, func() {
 		a.install(fresh)
 		if a.judge.moves != nil {
@@ -79,12 +77,8 @@ func (a *Agent) reload() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if d := a.desks.Load(); d != nil { // the agent runs
-		d.cancel()
-		<-d.done // never two at once: a case could be opened twice
-		a.startDesks(fresh)
-		a.seeds.begin(fresh.config)
-	}
+	a.restartDesks(fresh)
+	a.seeds.begin(fresh.config) // nothing before the agent runs
 	return true, nil
 }
 
@@ -94,8 +88,13 @@ func (a *Agent) needsRestart(old, fresh *config.Config) error {
 		{"tenant.id", old.Tenant.ID, fresh.Tenant.ID},
 		{"store.url", old.Store.URL.Fingerprint(), fresh.Store.URL.Fingerprint()},
 		{"store.password", old.Store.Password.Fingerprint(), fresh.Store.Password.Fingerprint()},
+		{"store.alone_after", old.Store.AloneAfter.String(), fresh.Store.AloneAfter.String()},
+		{"store.state_dir", old.Store.StateDir, fresh.Store.StateDir},
 		{"store.results_for", old.Store.ResultsFor.String(), fresh.Store.ResultsFor.String()},
 		{"web.config_file", old.Web.ConfigFile, fresh.Web.ConfigFile},
+	}
+	if a.member != nil {
+		fixed = append(fixed, struct{ key, old, fresh string }{"vantage", old.Vantage, fresh.Vantage})
 	}
 	if a.o.ListenOverride == "" && !a.o.NoPage {
 		fixed = append(fixed, struct{ key, old, fresh string }{"web.listen", old.Web.Listen, fresh.Web.Listen})

@@ -67,7 +67,7 @@ func TestSeeding(t *testing.T) {
 	if !learnt(a, "backend/http")() || !learnt(a, "later/http")() {
 		t.Error("after a restart the baselines have learnt nothing")
 	}
-	seeds, err := a.store.Seeds(t.Context())
+	seeds, err := a.store.shared.Load().Seeds(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ func (a *Agent) build(c *config.Config, old *set) (*set, error) {
 	s.setup = engine.Setup{
 		Solution: c.Solution(), Readings: c.Policy, Windows: c.Windows(), Level: c.Level(),
 		Detection: c.Detection, Limits: c.Limits(), Thresholds: c.Thresholds(), Zone: c.Tenant.Zone, Holiday: c.Tenant.Holiday, Untimed: c.Untimed(),
+		Vantage: a.voter(c), Quorum: c.Quorum,
 	}
 	if err := a.buildDesks(s); err != nil {
 		return nil, err
@@ -220,11 +221,11 @@ func recipients(list []config.Recipient) []reconcile.Recipient {
 	return all
 }
 
-// reconciler returns a reconciler for the set; it is not running.
-func (a *Agent) reconciler(s *set) *reconcile.Reconciler {
+// reconciler returns a reconciler for the set on a store; it is not running.
+func (a *Agent) reconciler(s *set, from reconcile.Store, may func() error) *reconcile.Reconciler {
 	c := s.config
 	return reconcile.New(reconcile.Options{
-		Store: a.store, Desks: s.desks, Notifiers: s.notifiers,
+		Store: from, May: may, Peers: a.member != nil, Desks: s.desks, Notifiers: s.notifiers,
 		Tenant: reconcile.Tenant{
 			ID: c.Tenant.ID, Name: c.Tenant.Name, Zone: c.Tenant.Zone, Language: c.Tenant.Language,
 			Customer: c.Tenant.Contacts.Customer, Functional: c.Tenant.Contacts.Functional, OnCall: c.Tenant.Contacts.OnCall,

@@ -31,27 +31,41 @@ const (
 // Store is what the writer needs of *store.Store.
 type Store interface {
 	Commit(ctx context.Context, c store.Commit) error
+	SaveVantage(ctx context.Context, state []byte, baselines map[string][]byte, seeds map[string]int) error
 	AppendResults(ctx context.Context, results []probes.Result) error
-	Maintain(ctx context.Context, now time.Time) error
+}
+
+// place is where the writer writes, which changes with the agent's role.
+type place struct {
+	state   Store
+	results Store
+	judges  bool // the engine judges: its steps are committed. Else only what the vantage itself has learnt is saved
 }
 
 // writer makes durable what the judge decides. Steps wait in memory, in order, until the store has them, however long it
 // fails; they are folded together, so that they need no more room than the incidents they speak of and their timeline.
 // Raw results are already judged: at most a bound of them waits, then the oldest are dropped, counted and reported.
 // It is safe for concurrent use.
+//
+// Where the agent's role changes, so does the place that is written to, and steps that are not durable by then never will be: whoever
+// judges next judges for itself. A write under way is left behind; its end is still learnt of.
 type writer struct {
 	clock   *clock
-	store   Store
 	log     *slog.Logger
 	metrics *metrics.Metrics
-	freeze  func() (store.Commit, error) // the engine's state with all that is pending: see judge.freeze
-	stored  func()                       // after a step is durable
+	freeze  func() (frozen, error) // the engine's state with all that is pending: see judge.freeze
+	stored  func()                 // after a step is durable
+	refused func()                 // the store says that another agent leads; nil: there is none
 	wake    chan struct{}
 
 	mu      sync.Mutex
+	at      place
+	moved   chan struct{}     // closed when at changes
+	turn    int               // of at
 	pending store.Commit      // steps that are not durable yet, but for those being written
 	steps   int               // how many
 	writing int               // how many are being written
+	ever    int               // how many there were
 	results [][]probes.Result // oldest first
 	held    int               // how many
 	bound   int               // of held
@@ -78,8 +92,21 @@ type trouble struct {
 	at    time.Duration // of the newest
 }
 
-func newWriter(c *clock, s Store, log *slog.Logger, m *metrics.Metrics, stored func()) *writer {
-	return &writer{clock: c, store: s, log: log, metrics: m, stored: stored, wake: make(chan struct{}, 1), bound: minResults, busy: -1}
+func newWriter(c *clock, at place, log *slog.Logger, m *metrics.Metrics, stored func()) *writer {
+	return &writer{
+		clock: c, at: at, moved: make(chan struct{}), log: log, metrics: m, stored: stored, wake: make(chan struct{}, 1), bound: minResults, busy: -1,
+	}
+}
+
+// move changes where is written, and drops the steps that are pending. The judge calls it while nothing is judged.
+func (w *writer) move(at place) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at, w.turn = at, w.turn+1
+	w.pending.Incidents, w.pending.Events = nil, nil
+	w.steps, w.writing = 0, 0
+	close(w.moved)
+	w.moved = make(chan struct{})
 }
 
 // minResults and maxResults bound the raw results that wait for the store; between them the bound is five minutes' worth.
@@ -98,8 +125,12 @@ func (w *writer) expect(perSecond float64) {
 // step takes a step of the engine. The judge calls it while nothing else is judged, so that steps stay in order.
 func (w *writer) step(s engine.Step) {
 	w.mu.Lock()
+	if !w.at.judges {
+		s.Incidents, s.Events = nil, nil
+	}
 	w.pending = merge(w.pending, store.Commit{At: s.At, Incidents: s.Incidents, Events: s.Events})
 	w.steps++
+	w.ever++
 	w.mu.Unlock()
 	w.rouse()
 }
@@ -112,6 +143,13 @@ func (w *writer) baselines(changed map[string][]byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending = merge(w.pending, store.Commit{At: w.pending.At, Baselines: changed})
+}
+
+// learnt takes back what a vantage has learnt and is not stored yet.
+func (w *writer) learnt(baselines map[string][]byte, seeds map[string]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = merge(store.Commit{Baselines: baselines, Seeds: seeds}, w.pending)
 }
 
 // seed notes that a probe's baseline was taught so many points of elsewhere, to be stored with the next state.
@@ -175,25 +213,47 @@ func together[V any](first, second map[string]V) map[string]V {
 	return all
 }
 
-// take hands over all pending steps as one. judge.freeze calls it, while nothing is judged.
-func (w *writer) take() store.Commit {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := w.pending
-	w.pending, w.writing, w.steps = store.Commit{}, w.writing+w.steps, 0
-	return c
+// frozen is what is to be written, and where.
+type frozen struct {
+	store.Commit
+	at    place
+	turn  int
+	moved <-chan struct{}
 }
 
-// putBack returns steps that could not be written, before all that came since.
-func (w *writer) putBack(c store.Commit) {
+// write makes it durable.
+func (f *frozen) write(ctx context.Context) error {
+	if f.at.judges {
+		return f.at.state.Commit(ctx, f.Commit)
+	}
+	return f.at.state.SaveVantage(ctx, f.State, f.Baselines, f.Seeds)
+}
+
+// take hands over all pending steps as one. judge.freeze calls it, while nothing is judged.
+func (w *writer) take() frozen {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	f := frozen{w.pending, w.at, w.turn, w.moved}
+	w.pending, w.writing, w.steps = store.Commit{}, w.writing+w.steps, 0
+	return f
+}
+
+// putBack returns what could not be written, before all that came since. Steps of an earlier role are not.
+func (w *writer) putBack(f *frozen) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := f.Commit
+	if f.turn != w.turn {
+		c.Incidents, c.Events = nil, nil
+	}
 	w.pending = merge(c, w.pending)
 	if w.pending.At.IsZero() {
 		w.pending.At = c.At
 	}
 	w.pending.State = nil
-	w.steps, w.writing = w.steps+w.writing, 0
+	if f.turn == w.turn {
+		w.steps, w.writing = w.steps+w.writing, 0
+	}
 }
 
 func (w *writer) rouse() {
@@ -274,18 +334,29 @@ func (w *writer) writeSteps() error {
 
 // writeState makes the engine's state durable, and with it every pending step.
 func (w *writer) writeState() error {
-	c, err := w.freeze()
+	f, err := w.freeze()
 	if err != nil {
 		w.log.Error("the state of the judgement cannot be saved; after a restart it begins anew with the stored incidents", "err", err)
 	}
-	if err := w.write(incidents, func(ctx context.Context) error { return w.store.Commit(ctx, c) }); err != nil {
-		w.putBack(c)
+	err = w.write(incidents, f.moved, f.write, nil)
+	switch {
+	case errors.Is(err, errMoved):
+		w.putBack(&f)
+		return nil
+	case errors.Is(err, store.ErrNotLeading):
+		w.putBack(&f)
+		w.refused()
+		return nil
+	case err != nil:
+		w.putBack(&f)
 		return err
 	}
 	w.mu.Lock()
-	w.writing = 0
+	if f.turn == w.turn {
+		w.writing = 0
+	}
 	w.mu.Unlock()
-	if len(c.Incidents) > 0 || len(c.Events) > 0 {
+	if len(f.Incidents) > 0 || len(f.Events) > 0 {
 		w.stored()
 	}
 	return nil
@@ -294,16 +365,27 @@ func (w *writer) writeState() error {
 // writeResults writes raw results, a chunk at a time; steps that come meanwhile go first.
 func (w *writer) writeResults() error {
 	for {
-		list := w.oldest()
+		list, at, moved := w.oldest()
 		if len(list) == 0 {
 			return nil
 		}
-		if err := w.write(results, func(ctx context.Context) error { return w.store.AppendResults(ctx, list) }); err != nil {
+		back := func() {
 			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.results = slices.Insert(w.results, 0, list)
 			w.held += len(list)
 			w.shed()
-			w.mu.Unlock()
+		}
+		err := w.write(results, moved, func(ctx context.Context) error { return at.results.AppendResults(ctx, list) }, func(late error) {
+			if late != nil {
+				back()
+			}
+		})
+		if errors.Is(err, errMoved) {
+			return nil // the rest goes to the new place, and so does this where it turns out not to be in the old one
+		}
+		if err != nil {
+			back()
 			return err
 		}
 		w.tellDropped()
@@ -313,18 +395,18 @@ func (w *writer) writeResults() error {
 	}
 }
 
-// oldest takes out the oldest chunk of results; nil when there is none.
-func (w *writer) oldest() []probes.Result {
+// oldest takes out the oldest chunk of results, nil when there is none, and says where it goes.
+func (w *writer) oldest() (list []probes.Result, at place, moved <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.results) == 0 {
-		return nil
+		return nil, w.at, w.moved
 	}
-	list := w.results[0]
+	list = w.results[0]
 	w.results[0] = nil
 	w.results = w.results[1:]
 	w.held -= len(list)
-	return list
+	return list, w.at, w.moved
 }
 
 // tellDropped reports, once the store takes results again, how many it never got.
@@ -338,19 +420,51 @@ func (w *writer) tellDropped() {
 	}
 }
 
-var errSlowStore = errors.New("the store did not answer within " + writeTimeout.String())
+var (
+	errSlowStore = errors.New("the store did not answer within " + writeTimeout.String())
+	errMoved     = errors.New("the agent's role changed while the store was written")
+)
 
-// write calls the store once and keeps account of whether it works.
-func (w *writer) write(l lane, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), writeTimeout, errSlowStore)
-	defer cancel()
+// write calls the store once and keeps account of whether it works. A call that has not returned when moved is closed is left behind
+// with errMoved; late, where given, is told of its end.
+func (w *writer) write(l lane, moved <-chan struct{}, call func(context.Context) error, late func(error)) error {
 	began := w.clock.mono()
 	w.mu.Lock()
 	w.busy = began
 	w.mu.Unlock()
-	err := call(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = context.Cause(ctx)
+	done := make(chan error)
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), writeTimeout, errSlowStore)
+		defer cancel()
+		err := call(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = context.Cause(ctx)
+		}
+		select {
+		case done <- err:
+		case <-moved:
+			if late != nil {
+				late(err)
+			}
+		}
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-moved:
+		w.mu.Lock()
+		w.busy, w.trouble[l] = -1, trouble{}
+		w.mu.Unlock()
+		return errMoved
+	}
+	w.account(l, began, err)
+	return err
+}
+
+// account notes how a write went.
+func (w *writer) account(l lane, began time.Duration, err error) {
+	if errors.Is(err, store.ErrNotLeading) {
+		err = nil // the store works
 	}
 	w.mu.Lock()
 	before := w.trouble[l]
@@ -373,7 +487,6 @@ func (w *writer) write(l lane, call func(context.Context) error) error {
 	if err != nil {
 		w.metrics.StoreError()
 	}
-	return err
 }
 
 // failure returns why the store cannot be written now, and for how long; "" when it can.
@@ -397,6 +510,13 @@ func (w *writer) failure() (reason string, lasting time.Duration) {
 	return reason, lasting
 }
 
+// idle reports whether every step is durable, and how many there ever were.
+func (w *writer) idle() (ever int, idle bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ever, w.steps+w.writing == 0
+}
+
 // written returns when the store last took a write; zero: not yet.
 func (w *writer) written() time.Time {
 	w.mu.Lock()
@@ -409,18 +529,4 @@ func (w *writer) waiting() (steps, results int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.steps + w.writing, w.held
-}
-
-// maintain applies retention from time to time, until ctx ends.
-func (w *writer) maintain(ctx context.Context) {
-	for wait := maintainEvery / 60; ; wait = maintainEvery {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		if err := w.store.Maintain(ctx, w.clock.Now()); err != nil && ctx.Err() == nil {
-			w.log.Error("the store could not be tidied; it grows until it can", "err", err)
-		}
-	}
 }

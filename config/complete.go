@@ -184,6 +184,8 @@ func (d *decoder) readings(c *Config) {
 	d.whole(path+"periodic_count", r.PeriodicCount, 2, 100)
 	d.span(path+"periodic_window", r.PeriodicWindow, time.Second, week)
 	d.span(path+"settle", r.Settle, 0, time.Minute)
+	d.whole("quorum.need", c.Quorum.Need, 0, 100)
+	d.span("quorum.alone_for", c.Quorum.AloneFor, time.Minute, week)
 }
 
 func (d *decoder) whole(path string, n, low, high int) {
@@ -273,7 +275,7 @@ func (d *decoder) name(path, name string, pattern *regexp.Regexp, hint string, s
 // faces checks store, page, heartbeat and vantage.
 func (d *decoder) faces(c *Config) {
 	c.Store.URL = secret.New(d.storeURL(c.Store))
-	c.latches = d.latches(c.Store.URL.Reveal())
+	d.state(c)
 	d.span("store.results_for", c.Store.ResultsFor, time.Hour, 400*24*time.Hour)
 	if c.Heartbeat != nil {
 		d.check(isHTTP(c.Heartbeat.URL.Reveal()), "heartbeat.url", "", "is not an http:// or https:// address")
@@ -286,6 +288,32 @@ func (d *decoder) faces(c *Config) {
 		c.Vantage, _ = os.Hostname() // a host without a name has an empty vantage
 	}
 	d.text("vantage", c.Vantage)
+	d.check(!strings.Contains(c.Vantage, "#"), "vantage", "agents at one place are told apart by that sign", "holds the sign #")
+	d.check(len(c.Vantage) <= maxVantage, "vantage", "", "is longer than %d bytes", maxVantage)
+}
+
+const maxVantage = 100 // bytes
+
+// state checks where an agent keeps what is its own.
+func (d *decoder) state(c *Config) {
+	postgres := c.Shares()
+	d.check(postgres || c.Store.StateDir == "", "store.state_dir", "", "belongs to a store in PostgreSQL")
+	if c.Store.AloneAfter != 0 {
+		d.span("store.alone_after", c.Store.AloneAfter, 5*time.Second, time.Hour)
+	}
+	c.latches = d.latches(c.Store.URL.Reveal())
+	if !postgres {
+		return
+	}
+	if c.Store.StateDir != "" {
+		c.Store.StateDir = d.beside(c.Store.StateDir)
+		c.latches, c.stateDirs = filepath.Join(c.Store.StateDir, "latches"), []string{c.Store.StateDir}
+		return
+	}
+	c.stateDirs = []string{filepath.Dir(d.beside("firstcall.db"))}
+	if cache, err := os.UserCacheDir(); err == nil {
+		c.stateDirs = append(c.stateDirs, filepath.Join(cache, "firstcall"))
+	}
 }
 
 // resolvers checks evidence.resolvers.

@@ -29,6 +29,7 @@ type Config struct {
 	Components       []Component     `yaml:"components" required:"true" doc:"What is watched."`
 	Detection        detect.Settings `yaml:"detection" doc:"Counts and times of judgement."`
 	Policy           policy.Readings `yaml:"policy" doc:"Readings of the contract."`
+	Quorum           policy.Quorum   `yaml:"quorum" doc:"How many vantages must agree where several agents share a store: docs/high-availability.md."`
 	Maintenance      []Maintenance   `yaml:"maintenance" doc:"Recurring windows in which no case is opened."`
 	Desks            []Desk          `yaml:"desks" doc:"Where cases are opened; none: the built-in desk."`
 	Notices          []Notifier      `yaml:"notices" doc:"Who is told, and how."`
@@ -36,13 +37,14 @@ type Config struct {
 	Evidence         Evidence        `yaml:"evidence" doc:"What is gathered, once, when an incident opens: docs/evidence.md."`
 	Store            Store           `yaml:"store" doc:"Where state is kept."`
 	Seed             []Seed          `yaml:"seed" doc:"Records of before, from which what is normal for a probe is learnt at once instead of over two weeks."`
-	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from; the host name unless given."`
+	Vantage          string          `yaml:"vantage" doc:"The place that this agent probes from, unlike that of every other agent of the tenant; the host name unless given."`
 	Web              Web             `yaml:"web" doc:"Status page, API and metrics."`
 
 	File   string `yaml:"-"` // path as given
 	Digest string `yaml:"-"` // SHA-256 over the file and every file of a secret or a text, hexadecimal; a reload compares it
 
-	latches string // directory: see UseLatches
+	stateDirs []string // see StateDirs
+	latches   string   // directory: see UseLatches
 }
 
 // Tenant is the customer.
@@ -203,6 +205,8 @@ type Store struct {
 	URL        secret.Value  `yaml:"url" doc:"sqlite:PATH; firstcall.db beside the configuration file unless given. Or a PostgreSQL that many tenants share: postgres://USER@HOST/DATABASE?sslmode=verify-full, with the parameters of libpq and several hosts (HOST1,HOST2) where one takes over from another."`
 	Password   secret.Value  `yaml:"password" doc:"Of the role in PostgreSQL, where url holds none."`
 	ResultsFor time.Duration `yaml:"results_for" default:"35d" doc:"How long single results are kept, so that a change can be tried on last month ('firstcall replay'); at most 2,000,000 of them and 1 GiB, whichever comes first. Hourly figures are kept for 400 days."`
+	AloneAfter time.Duration `yaml:"alone_after" default:"1m" doc:"With PostgreSQL: how long the database may be away before an agent judges alone and opens cases by itself, one agent after the other; 0s: never."`
+	StateDir   string        `yaml:"state_dir" doc:"With PostgreSQL: directory for what an agent must know while the database is away; beside the configuration file unless given, or where that cannot be written firstcall in the user's cache directory, or else memory."`
 }
 
 // Web is the agent's own page.

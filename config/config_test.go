@@ -72,6 +72,7 @@ func TestDefaultsFillWhatIsNotGiven(t *testing.T) {
 		{"heartbeat", c.Heartbeat, (*Heartbeat)(nil)},
 		{"rechecks", c.Detection.Rechecks, 3},
 		{"redundancy lost", c.Policy.RedundancyLost, incident.P3},
+		{"quorum", c.Quorum, policy.Quorum{AloneFor: 15 * time.Minute}},
 	} {
 		if diff := cmp.Diff(check.want, check.got, cmp.Comparer(func(a, b *time.Location) bool { return a == b })); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", check.name, diff)

@@ -74,6 +74,13 @@ func (c *Config) StoreURL() string {
 	return u.String()
 }
 
+// Shares reports whether the store is one that several agents share.
+func (c *Config) Shares() bool { return strings.HasPrefix(c.Store.URL.Reveal(), "postgres") }
+
+// StateDirs returns the directories for what an agent on a shared store keeps for itself, the best first; none: memory, or the store is
+// its own.
+func (c *Config) StateDirs() []string { return slices.Clone(c.stateDirs) }
+
 // KeepIn moves all state to a directory: the store is the SQLite file of that name in it.
 func (c *Config) KeepIn(dir, name string) {
 	c.Store.URL, c.Store.Password = secret.New("sqlite:"+filepath.Join(dir, name)), secret.Value{}

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -48,6 +49,8 @@ type Case struct {
 	URL      string    `json:"url,omitempty"`
 	State    CaseState `json:"state"`
 
+	As string `json:"as,omitempty"` // the key at the desk, where that is not Incident: see SharedKey
+
 	Attempted time.Time `json:"attempted,omitzero"` // last create that may have reached the desk, written before it is sent
 	Created   time.Time `json:"created,omitzero"`   // when the desk says that it was created
 	Priority  Priority  `json:"priority"`           // as read back
@@ -81,18 +84,19 @@ type Case struct {
 	Settled   bool      `json:"settled"` // the incident is closed and the desk, read back, agrees: nothing is left to do
 }
 
-// Key returns the key of the case at its desk: the incident's id, with the round after it where a case follows another.
+// Key returns the key of the case at its desk: As or the incident's id, with the round after it where a case follows another.
 func (c Case) Key() string {
+	key := cmp.Or(c.As, c.Incident)
 	if c.Round == 0 {
-		return c.Incident
+		return key
 	}
 	tail := fmt.Sprintf(".%d", c.Round+1)
-	if len(c.Incident)+len(tail) <= MaxKey {
-		return c.Incident + tail
+	if len(key)+len(tail) <= MaxKey {
+		return key + tail
 	}
-	sum := sha256.Sum256([]byte(c.Incident))
+	sum := sha256.Sum256([]byte(key))
 	tail = "-" + hex.EncodeToString(sum[:6]) + tail
-	return c.Incident[:MaxKey-len(tail)] + tail
+	return key[:MaxKey-len(tail)] + tail
 }
 
 // EarlierCase is a case of the same incident at the same desk that another one followed.

@@ -94,14 +94,33 @@ func storageFor(ctx context.Context, c *config.Config, d config.Desk) (desk.Stor
 	if _, inside := d.Builder.(*desk.Builtin); !inside {
 		return nil, func() error { return nil }, nil
 	}
-	s, err := store.Open(ctx, c.StoreURL(), store.Options{})
-	if errors.Is(err, store.ErrLocked) {
+	s, err := store.Open(ctx, c.StoreURL(), store.Options{Vantage: "desk-test"})
+	if err == nil {
+		if err = s.Leading(); err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}
+	if errors.Is(err, store.ErrLocked) || errors.Is(err, store.ErrNotLeading) {
 		return nil, nil, fmt.Errorf("the built-in desk is in the agent's store, and an agent runs on it: try it while that one is stopped (%w)", err)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, s.Close, nil
+	ctx, cancel := context.WithCancel(ctx)
+	go keepLead(ctx, s)
+	return s, func() error { cancel(); return s.Close() }, nil
+}
+
+// keepLead beats until ctx ends.
+func keepLead(ctx context.Context, s *store.Store) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+			_, _ = s.Beat(ctx, store.Beat{Wants: true}) // where it fails, so does the next write, which says why
+		}
+	}
 }
 
 // confirmed asks on a terminal; elsewhere nobody is asked.

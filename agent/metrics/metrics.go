@@ -48,6 +48,11 @@ type Snapshot struct {
 	Kind            func(probe string) string // of a configured probe
 	Baselines       iter.Seq[Baseline]
 	Accounts        map[string]bool // by the probe that uses one of its own: whether it is refused
+
+	Role       string    // leader, follower or alone
+	Vantages   int       // agents of the tenant that live, this one included
+	Epoch      int64     // of the lead; 0: the store is this agent's own
+	AloneSince time.Time // zero: it does not judge alone
 }
 
 // Baseline is what is known of a probe's own latency.
@@ -189,6 +194,11 @@ var (
 	descExpected     = gauge("firstcall_probe_expected_seconds", "Latency that is normal for a probe now; absent while it is not known.", "probe")
 	descSlow         = gauge("firstcall_probe_slow_limit_seconds", "Latency that a probe must pass lastingly to be slow; absent while it is not known.", "probe")
 	descAccountOff   = gauge("firstcall_account_off", "1 while the account or identity that a probe uses is refused, 0 while it is not known to be; absent of a probe without one.", "probe")
+	descLeader       = gauge("firstcall_leader", "1 while this agent judges for all agents of the tenant and tells desks and people; always 1 where its store is its own.")
+	descRole         = gauge("firstcall_role", "1 for the role that the agent has among those of the tenant: leader, follower, or alone while the database is away; 0 for the others.", "role")
+	descVantages     = gauge("firstcall_vantages", "Agents of the tenant that this one hears of, itself included.")
+	descEpoch        = gauge("firstcall_lease_epoch", "Number of the lead, which rises each time that another agent takes it; absent where the store is the agent's own.")
+	descAlone        = gauge("firstcall_alone_since_timestamp_seconds", "Since when the agent judges alone, in Unix seconds; absent while it does not.")
 	descConfig       = gauge("firstcall_config_info", "Which configuration is in force, by the first 12 digits of its SHA-256; always 1.", "digest")
 )
 
@@ -198,6 +208,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descRuns, descDurations, descSuccess, descDuration, descExpiry, descNumber, descDelay, descAgent, descOpen, descBlind, descLagging, descLag, descStorePending,
 		descStoreFailing, descCasePending, descCaseOldest, descCaseAge, descCaseFailures, descNoticeAge, descMargin, descStuck, descHeartbeat, descReloadOK, descReloadTime, descConfig,
 		descLearnt, descExpected, descSlow, descAccountOff, descUntaken, descReady, descBeatFails, descState, descProbe,
+		descLeader, descRole, descVantages, descEpoch, descAlone,
 	} {
 		ch <- d
 	}
@@ -247,6 +258,17 @@ func (c collector) collectAgent(ch chan<- prometheus.Metric, s Snapshot) {
 	put(descReady, truth(s.Ready))
 	if s.Beats {
 		put(descBeatFails, truth(s.BeatFails))
+	}
+	put(descLeader, truth(s.Role == "leader"))
+	for _, role := range []string{"leader", "follower", "alone"} {
+		put(descRole, truth(s.Role == role), role)
+	}
+	put(descVantages, float64(s.Vantages))
+	if s.Epoch > 0 {
+		put(descEpoch, float64(s.Epoch))
+	}
+	if !s.AloneSince.IsZero() {
+		put(descAlone, seconds(s.AloneSince))
 	}
 	put(descReloadOK, truth(s.ReloadOK))
 	put(descReloadTime, seconds(s.Loaded))

@@ -39,6 +39,7 @@ func filled() *Metrics {
 				Reaction:  map[incident.Priority]time.Duration{incident.P1: -5 * time.Minute, incident.P3: time.Hour},
 				Untaken:   map[incident.Priority]int{incident.P1: 2, incident.P3: 1},
 			},
+			Role: "alone", Vantages: 3, Epoch: 17, AloneSince: start,
 			Ready: true, Beats: true, BeatFails: true,
 			Components: []engine.ComponentView{
 				{Name: "web-client", Outcome: probes.Up, Maintenance: "patches", Instances: []engine.InstanceView{{Probes: []engine.ProbeView{{ID: "web/http"}, {ID: "web/gone"}}}}},

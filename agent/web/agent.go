@@ -93,6 +93,25 @@ type Health struct {
 	OldestPending  time.Duration     `json:"oldest_pending"`
 	Heartbeat      time.Time         `json:"heartbeat,omitzero"` // last one that was answered
 	HeartbeatError string            `json:"heartbeat_error,omitempty"`
+
+	// Of an agent that shares its store with others: docs/high-availability.md.
+	Role       string    `json:"role,omitempty"`       // leader, follower or alone
+	Voter      string    `json:"voter,omitempty"`      // the vantage's name among them
+	Leader     string    `json:"leader,omitempty"`     // the voter that leads, as was last heard; "": nobody does
+	Epoch      int64     `json:"epoch,omitempty"`      // of its lead
+	AloneSince time.Time `json:"alone_since,omitzero"` // zero: the database answers, or this agent waits for its turn
+	StoreAway  string    `json:"store_away,omitempty"` // why the database does not answer
+	Vantages   []Vantage `json:"vantages,omitempty"`   // every agent that there is or was, by name
+}
+
+// Vantage is one of the agents that share a store.
+type Vantage struct {
+	Name   string    `json:"name"`
+	Holder string    `json:"holder,omitempty"` // host and process
+	Self   bool      `json:"self,omitempty"`
+	Alive  bool      `json:"alive"` // it was heard of within the last 15 s
+	Leads  bool      `json:"leads"`
+	Beat   time.Time `json:"beat,omitzero"` // its last sign of life; zero: it stopped in good order
 }
 
 // Queue is what one desk or notifier has not heard yet.

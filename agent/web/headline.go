@@ -285,6 +285,12 @@ func (g glance) trouble() []string {
 	}
 	add("The newest configuration is not in force", first)
 	add("State cannot be written", h.StoreError)
+	switch h.Role {
+	case "alone":
+		add("The database does not answer, and this agent judges alone", h.StoreAway)
+	case "follower":
+		add("The database does not answer", h.StoreAway)
+	}
 	if g.storeErr != nil {
 		add("State cannot be read", g.storeErr.Error())
 	}

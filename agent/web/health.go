@@ -27,6 +27,15 @@ type agentPage struct {
 	Size      string
 	Delay     string
 	Streams   int
+	Vantages  []vantageRow
+	Role      string // in words; "": the store is the agent's own
+}
+
+// vantageRow is one of the agents that share a store.
+type vantageRow struct {
+	Vantage
+	Blind bool
+	Seen  moment // its last sign of life; no text: it stopped in good order
 }
 
 // lateProbe is a probe whose results are missing or not used.
@@ -65,6 +74,17 @@ func (s *site) agentPage(w http.ResponseWriter, r *http.Request) {
 			p.Late = append(p.Late, late)
 		}
 	}
+	for _, v := range g.health.Vantages {
+		row := vantageRow{Vantage: v}
+		if !v.Beat.IsZero() {
+			row.Seen = s.when(v.Beat, g.now)
+		}
+		for _, seen := range g.view.Vantages {
+			row.Blind = row.Blind || seen.Name == v.Name && seen.Blind
+		}
+		p.Vantages = append(p.Vantages, row)
+	}
+	p.Role = g.role()
 	h := g.health
 	p.Desks, p.Notifiers = queueRows(h.DeskQueue, h.DeskErrors), queueRows(h.NoticeQueue, h.NoticeErrors)
 	p.Read, p.Written, p.Size, p.Delay = s.when(h.ConfigRead, g.now), s.when(h.StoreWritten, g.now), bytesText(h.StoreBytes), latency(h.Delay)
@@ -121,4 +141,22 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
 	return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+}
+
+// role says what the agent is among those that share its store.
+func (g glance) role() string {
+	switch h := g.health; {
+	case h.Role == "":
+		return ""
+	case h.Role == "leader":
+		return "leads: it judges by what all vantages see, and tells desks and people"
+	case h.Role == "alone":
+		return "judges alone, since the database does not answer"
+	case h.StoreAway != "":
+		return "waits: the database does not answer"
+	case h.Leader == "":
+		return "waits: nobody leads at this moment"
+	default:
+		return "follows " + clean(h.Leader) + ", which judges and tells desks and people"
+	}
 }

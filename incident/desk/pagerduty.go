@@ -268,7 +268,7 @@ func (d *pagerduty) trigger(f Fields, notes []Note) pagerdutyEvent {
 		e.Payload.Timestamp = f.Incident.Started.UTC().Format(time.RFC3339)
 	}
 	if d.external != "" {
-		e.ClientURL = d.external + "/incidents/" + url.PathEscape(f.Key)
+		e.ClientURL = d.external + "/incidents/" + url.PathEscape(cmp.Or(f.Incident.ID, f.Key))
 		e.Links = []pagerdutyLink{{Href: e.ClientURL, Text: "The incident at firstcall"}}
 	}
 	return e

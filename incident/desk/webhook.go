@@ -229,7 +229,7 @@ func (d *webhook) about(action string, f Fields) message {
 		Customer: f.Customer, Evidence: f.Published, Incident: f.Incident,
 	}
 	if d.external != "" {
-		m.URL = d.external + "/incidents/" + url.PathEscape(f.Key)
+		m.URL = d.external + "/incidents/" + url.PathEscape(cmp.Or(f.Incident.ID, f.Key))
 	}
 	return m
 }

@@ -20,6 +20,7 @@ type condition struct {
 	judged    incident.Judgement // whose matter that is; zero where no single result stands for it
 	lines     []string           // what is measured, a line a finding; of outages see Engine.lines
 	rectified time.Time          // start of the first good result after the problem that ended just now
+	seen      []string           // vantages that say so, where there are several; not in order, and more than once
 	fresh     bool               // of speed, thresholds and functional failures: shown by a run since the engine began
 
 	// Of the newest runs that show every single instance down: the earliest and the latest; zero: there is none.
@@ -45,6 +46,38 @@ func (e *Engine) down(instance []*probe) []*incident.Finding {
 	return all
 }
 
+// downAt returns the outages of an instance that count, the start of the newest run that shows them, and who sees them where no quorum
+// does. Of a component of which several vantages speak it is what availability found last.
+func (e *Engine) downAt(c *component, n int) (found []*incident.Finding, newest time.Time, seen policy.Alone) {
+	if e.several(c) && len(c.judged) == len(c.instances) {
+		j := &c.judged[n]
+		return j.found, j.newest, j.alone
+	}
+	found = e.down(c.instances[n])
+	return found, e.newest(found), policy.Alone{}
+}
+
+// together returns who sees two things, where no quorum sees one of them.
+func together(a, b policy.Alone) policy.Alone {
+	if !a.Is() || !b.Is() {
+		if b.Is() {
+			return b
+		}
+		return a
+	}
+	a.From, a.Others = slices.Clone(a.From), slices.Clone(a.Others)
+	for _, name := range b.From {
+		a.From = addName(a.From, name)
+	}
+	for _, name := range b.Others {
+		a.Others = addName(a.Others, name)
+	}
+	a.Others = slices.DeleteFunc(a.Others, func(name string) bool { return slices.Contains(a.From, name) })
+	slices.Sort(a.From)
+	slices.Sort(a.Others)
+	return a
+}
+
 // proven reports whether the agent saw something else answer since the outage began. What was proven once stays so.
 func (e *Engine) proven(f *incident.Finding) bool {
 	if e.s.Seen[f.Probe].Equal(f.Since) {
@@ -66,13 +99,17 @@ func earliest(found []*incident.Finding) *incident.Finding {
 func (e *Engine) availability(c *component) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	var last time.Time // start of the newest instance's outage
-	for _, instance := range c.instances {
-		found := e.down(instance)
+	if e.several(c) {
+		e.judgeInstances(c)
+	}
+	for n := range c.instances {
+		found, at, seen := e.downAt(c, n)
 		if len(found) == 0 {
 			continue
 		}
 		k.Down++
-		at := e.newest(found)
+		k.Alone = together(k.Alone, seen)
+		k.seen = append(k.seen, e.seenBy(c, n)...)
 		if k.Down == 1 || at.Before(k.oldest) {
 			k.oldest = at
 		}
@@ -110,8 +147,13 @@ func (e *Engine) lines(all ...condition) []string {
 		if k.Status != policy.Inaccessible && k.Status != policy.RedundancyLost && k.Status != policy.Flapping {
 			continue
 		}
-		for _, instance := range k.c.instances {
-			for _, f := range e.down(instance) {
+		for n, instance := range k.c.instances {
+			found, _, _ := e.downAt(k.c, n)
+			if len(found) > 0 && e.several(k.c) {
+				list = append(list, e.told(instance)...)
+				continue
+			}
+			for _, f := range found {
 				list = append(list, line(*f))
 			}
 		}
@@ -124,7 +166,7 @@ func (e *Engine) lines(all ...condition) []string {
 // that flaps.
 func (e *Engine) noteOutage(k *condition) {
 	m, r := k.c.memory, e.set.Readings
-	if k.Down > 0 {
+	if k.Down > 0 && !k.narrow() {
 		if m.DownSince.IsZero() {
 			m.DownSince = k.Since
 		}
@@ -135,23 +177,73 @@ func (e *Engine) noteOutage(k *condition) {
 		}
 		m.DownSince = time.Time{}
 	}
+	e.noteAloneOutage(k)
 	m.Short = since(m.Short, e.now.Add(-r.MomentaryWindow))
+	m.AloneShort = since(m.AloneShort, e.now.Add(-r.MomentaryWindow))
+	short := merged(m.Short, m.AloneShort)
 	// Once a problem, they stay one until a whole window is quiet, so that its case does not come and go.
-	m.Flaps = len(m.Short) > 0 && (len(m.Short) >= r.MomentaryCount || m.Flaps && e.member(incident.Availability, k.c.Name) != nil)
+	flapped := m.Flaps && !m.AloneFlaps
+	m.Flaps = len(short) > 0 && (len(short) >= r.MomentaryCount || m.Flaps && e.member(incident.Availability, k.c.Name) != nil)
+	m.AloneFlaps = m.Flaps && len(m.AloneShort) > 0 && len(m.Short) < r.MomentaryCount && (!flapped || len(m.Short) == 0)
 	e.noteLosses(k)
 	if k.Down == 0 && m.Flaps {
-		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(m.Short), m.Short[0], probes.None
+		k.Status, k.Count, k.Since, k.reason = policy.Flapping, len(short), short[0], probes.None
 		k.judged = incident.Judgement{}
-		k.confirmed = m.Short[len(m.Short)-1]
-		k.Losses = false
-		k.lines = append(k.lines, fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(m.Short), r.MomentaryWindow, clock(m.Short[len(m.Short)-1])))
-		e.step.wake(m.Short[0].Add(r.MomentaryWindow))
+		k.confirmed = short[len(short)-1]
+		full := k.Losses && !k.Alone.Is()
+		k.Losses, k.Alone = false, policy.Alone{}
+		if m.AloneFlaps && !full {
+			k.Alone.From = m.AloneFrom
+		}
+		k.lines = append(k.lines, fmt.Sprintf("%d momentary outages in the last %s, the newest ended %s", len(short), r.MomentaryWindow, clock(short[len(short)-1])))
+		e.step.wake(short[0].Add(r.MomentaryWindow))
 	}
+}
+
+// narrow reports whether a problem is seen by no quorum of the vantages, and does not count in full.
+func (k *condition) narrow() bool { return k.Alone.Is() && k.Alone.Lasted == 0 }
+
+// noteAloneOutage keeps the memory of momentary outages that no quorum saw.
+func (e *Engine) noteAloneOutage(k *condition) {
+	m := k.c.memory
+	switch {
+	case k.Down > 0 && k.narrow():
+		m.AloneFrom = k.Alone.From
+		if m.AloneSince.IsZero() {
+			m.AloneSince = k.Since
+		}
+	case m.AloneSince.IsZero():
+	case k.Down > 0: // it is one of the whole world by now
+		m.AloneSince = time.Time{}
+	default:
+		at := e.firstGood(k.c)
+		if k.rectified.IsZero() || at.After(k.rectified) {
+			k.rectified = at
+		}
+		if at.Sub(m.AloneSince) < e.set.Readings.Momentary && !e.inMaintenance(k.c.Name) {
+			m.AloneShort = append(m.AloneShort, at)
+		}
+		m.AloneSince = time.Time{}
+	}
+}
+
+// merged returns the instants of both, oldest first.
+func merged(a, b []time.Time) []time.Time {
+	if len(b) == 0 {
+		return a
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, time.Time.Compare)
+	return all
 }
 
 // noteLosses makes a component that answers, but of which a probe fails again and again, one that flaps.
 func (e *Engine) noteLosses(k *condition) {
 	if k.Down > 0 {
+		return
+	}
+	if e.several(k.c) {
+		e.weighLosses(k)
 		return
 	}
 	for _, p := range k.c.deciding {
@@ -165,6 +257,31 @@ func (e *Engine) noteLosses(k *condition) {
 		k.Status, k.Losses = policy.Flapping, true
 		k.confirmed = f.At
 		k.lines = append(k.lines, line(*f))
+	}
+}
+
+// weighLosses does the same where several vantages speak of it.
+func (e *Engine) weighLosses(k *condition) {
+	open := e.member(incident.Availability, k.c.Name) != nil
+	t, found, begun := count(k.c.deciding, open, incident.MomentaryOutages, func(v *voice) *incident.Finding {
+		if v.Outcome == probes.Unknown {
+			return nil
+		}
+		return v.finding(incident.MomentaryOutages)
+	})
+	w, seen := e.weigh(k.c, losses, t, begun, open)
+	if w == nothing {
+		return
+	}
+	for _, f := range found {
+		if k.Status != policy.Flapping || f.Since.Before(k.Since) {
+			e.blame(k, f)
+		}
+		k.Status, k.Losses, k.Alone = policy.Flapping, true, seen
+		k.confirmed = f.At
+	}
+	for _, p := range k.c.deciding {
+		p.lasting(incident.MomentaryOutages, open, func(v *voice, f *incident.Finding) { k.lines = append(k.lines, v.vantage+": "+line(*f)) })
 	}
 }
 
@@ -200,7 +317,15 @@ func (e *Engine) speed(c *component) condition {
 	m, r := c.memory, e.set.Readings
 	var again, newest, fast time.Time // of active stretches: start of the oldest, newest slow run; end of the newest that is over
 	slow := false
+	w, several := inFull, e.several(c)
+	if several {
+		w, again, newest, fast = e.weighSpeed(&k)
+		slow = w != nothing
+	}
 	for _, p := range c.deciding {
+		if several {
+			break
+		}
 		if p.fast.After(fast) {
 			fast = p.fast
 		}
@@ -219,6 +344,8 @@ func (e *Engine) speed(c *component) condition {
 			}
 		}
 	}
+	wasFull := !several || m.FullSlow
+	m.FullSlow = several && slow && (m.FullSlow || w == inFull)
 	if slow && m.SlowSince.IsZero() {
 		m.SlowSince = again
 	} else if !slow && !m.SlowSince.IsZero() {
@@ -227,14 +354,24 @@ func (e *Engine) speed(c *component) condition {
 		}
 		k.rectified = fast
 		m.SlowSince = time.Time{}
-		if !e.inMaintenance(c.Name) {
+		switch {
+		case e.inMaintenance(c.Name):
+		case wasFull:
 			m.Slow = append(m.Slow, fast)
+		default:
+			m.AloneSlow = append(m.AloneSlow, fast)
 		}
 	}
 	m.Slow = since(m.Slow, e.now.Add(-r.PeriodicWindow))
-	k.Count = len(m.Slow)
+	m.AloneSlow = since(m.AloneSlow, e.now.Add(-r.PeriodicWindow))
+	ends := merged(m.Slow, m.AloneSlow)
+	k.Count = len(ends)
+	full := len(m.Slow)
 	if slow {
 		k.Count++
+		if w == inFull {
+			full++
+		}
 	}
 	periodic := k.Count >= r.PeriodicCount || k.Count > 0 && e.holds(incident.Performance, c.Name)
 	switch {
@@ -247,13 +384,58 @@ func (e *Engine) speed(c *component) condition {
 		}
 	case periodic:
 		k.Status = policy.SlowPeriodic
+		switch {
+		case full >= r.PeriodicCount || full > 0 && e.holds(incident.Performance, c.Name) && !e.was(incident.P4, c.Name):
+			k.Alone = policy.Alone{} // what a quorum saw is enough
+		case !slow || w == inFull:
+			k.Alone = policy.Alone{From: m.AloneFrom}
+		}
 		if !slow {
 			k.fresh = true
-			k.Since = m.Slow[0]
-			k.lines = append(k.lines, fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(m.Slow[len(m.Slow)-1])))
+			k.Since = ends[0]
+			k.lines = append(k.lines, fmt.Sprintf("%d speed problems in the last %s, the newest ended %s", k.Count, r.PeriodicWindow, clock(ends[len(ends)-1])))
 		}
 	}
 	return k
+}
+
+// weighSpeed gathers what several vantages say of a component's latency: how far it counts, and of the active stretches the start of
+// the oldest, the newest slow run, and the end of the newest that is over.
+func (e *Engine) weighSpeed(k *condition) (w weight, again, newest, fast time.Time) {
+	open := e.member(incident.Performance, k.c.Name) != nil
+	slow := func(v *voice) *incident.Finding {
+		if f := v.finding(incident.Regression); f != nil && f.Quiet.IsZero() && v.finding(incident.Outage) == nil {
+			return f
+		}
+		return nil
+	}
+	t, found, _ := count(k.c.deciding, open, incident.Regression, slow)
+	for _, f := range found {
+		if at := f.Again; again.IsZero() || at.Before(again) {
+			again = at
+		}
+		if f.Slow.After(newest) {
+			newest = f.Slow
+		}
+	}
+	w, k.Alone = e.weigh(k.c, slowness, t, again.Add(e.set.Readings.Sustained), open)
+	k.seen = t.says
+	if k.Alone.Is() {
+		k.c.memory.AloneFrom = k.Alone.From
+	}
+	for _, p := range k.c.deciding {
+		for i := range p.voices {
+			if v := &p.voices[i]; v.Fast.After(fast) && (!v.held || open) {
+				fast = v.Fast
+			}
+		}
+		p.lasting(incident.Regression, open, func(v *voice, f *incident.Finding) {
+			if v.finding(incident.Outage) == nil {
+				k.hear(f, p, v)
+			}
+		})
+	}
+	return w, again, newest, fast
 }
 
 // others returns how a component stands as to thresholds or functional failures.
@@ -261,6 +443,10 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 	k := condition{c: c, Situation: policy.Situation{Component: c.Name, Instances: len(c.instances)}}
 	for _, instance := range c.instances {
 		for _, p := range instance {
+			if e.several(c) {
+				e.weighOthers(&k, p, kind)
+				continue
+			}
 			for f := range p.detector.Lasting(kind) {
 				if f.Reason == probes.Auth && e.member(incident.Account, p.id) != nil {
 					continue // its owners know
@@ -271,6 +457,40 @@ func (e *Engine) others(c *component, kind incident.FindingKind) condition {
 		}
 	}
 	return k
+}
+
+// weighOthers takes in what several vantages say of a probe's thresholds or functional failures. One vantage's word is enough: no
+// priority depends on how many say so. The condition says who does.
+func (e *Engine) weighOthers(k *condition, p *probe, kind incident.FindingKind) {
+	class := incident.Capacity
+	if kind == incident.Functional {
+		class = incident.Function
+	}
+	open := e.member(class, k.c.Name) != nil
+	p.lasting(kind, open, func(v *voice, f *incident.Finding) {
+		if f.Reason == probes.Auth && e.member(incident.Account, p.id) != nil {
+			return // its owners know
+		}
+		k.Status = policy.LimitPassed
+		k.hear(f, p, v)
+	})
+	t, _, _ := count([]*probe{p}, open, kind, func(v *voice) *incident.Finding { return v.finding(kind) })
+	if says := len(t.says) + len(t.held); says > 0 && len(t.denies) > 0 {
+		k.Alone = together(k.Alone, policy.Alone{From: slices.Sorted(slices.Values(slices.Concat(t.says, t.held))), Others: t.denies})
+	}
+}
+
+// hear takes in a finding of a vantage that is no outage.
+func (k *condition) hear(f *incident.Finding, p *probe, v *voice) {
+	k.fresh = k.fresh || !v.held && (v.Outcome == probes.Degraded || v.Outcome == probes.Up && (f.Kind == incident.Regression || f.Kind == incident.Threshold && v.Beyond))
+	if k.Since.IsZero() || f.Since.Before(k.Since) {
+		k.Since, k.reason, k.judged = f.Since, f.Reason, p.judgedFinding(f)
+	}
+	text := v.vantage + ": " + line(*f)
+	if v.held {
+		text = v.vantage + ", before it fell silent: " + line(*f)
+	}
+	k.lines = append(k.lines, text)
 }
 
 // add takes in a finding that is no outage.
@@ -297,8 +517,13 @@ func (e *Engine) firstGood(c *component) time.Time {
 		if p.ended.After(at) {
 			at = p.ended
 		}
+		for i := range p.voices {
+			if v := &p.voices[i]; len(e.peers) > 0 && !v.held && v.Ended.After(at) {
+				at = v.Ended
+			}
+		}
 	}
-	if at.IsZero() {
+	if at.IsZero() || len(e.peers) > 0 && at.Before(c.memory.DownSince) {
 		return e.now
 	}
 	return at
@@ -307,14 +532,19 @@ func (e *Engine) firstGood(c *component) time.Time {
 // evidence says what the probes of a component that do not fail measured last: it tells the reader where to look.
 func (e *Engine) evidence(c *component) []string {
 	var lines []string
-	for _, instance := range c.instances {
+	from := ""
+	if e.several(c) {
+		from = e.set.Vantage + ": "
+	}
+	for n, instance := range c.instances {
 		for _, p := range instance {
 			switch {
 			case p.last == nil || p.deciding && p.detector.Outage() != nil:
+			case from != "" && p.deciding && len(c.judged) == len(c.instances) && c.judged[n].weight != nothing: // it is told
 			case p.last.Outcome == probes.Up:
-				lines = append(lines, fmt.Sprintf("%s: still answers, in %s", p.id, p.last.Duration.Round(100*time.Microsecond)))
+				lines = append(lines, fmt.Sprintf("%s%s: still answers, in %s", from, p.id, p.last.Duration.Round(100*time.Microsecond)))
 			case p.last.Detail != "":
-				lines = append(lines, fmt.Sprintf("%s: %s (%s)", p.id, p.last.Detail, p.last.Outcome))
+				lines = append(lines, fmt.Sprintf("%s%s: %s (%s)", from, p.id, p.last.Detail, p.last.Outcome))
 			}
 		}
 	}

@@ -33,6 +33,10 @@ type Setup struct {
 	Holiday    func(time.Time) bool          // whether a local day is one of rest although no weekend; nil: none is
 	Baselines  map[string][]byte             // as saved, by probe id
 	Untimed    map[string]bool               // by probe id: how long a run takes says nothing of the target, and is never slow
+	Vantage    string                        // name of the place that this engine's results come from, unlike that of every peer
+	Quorum     Quorum
+	Follows    bool   // the engine begins as one that follows, see Engine.Follow
+	Votes      []Vote // of the peers, as Hear takes them: a reload must not judge without them
 }
 
 // Engine judges one solution. It is not safe for concurrent use.
@@ -52,6 +56,11 @@ type Engine struct {
 	blob       []byte          // room for encoding
 	rejudged   map[string]bool // open incidents whose findings New dropped, by id
 	unproven   bool            // an outage is confirmed that does not rest on proven sight
+	leads      bool            // it judges incidents
+	peers      []*peer         // other vantages, by name, those whose last word still holds included
+	blindWhy   string          // while it is blind: why
+	watched    bool            // there is an open incident of a peer's blindness
+	began      time.Time       // when the engine began, or began to lead
 }
 
 // holding is what at most one open incident speaks of.
@@ -79,7 +88,10 @@ type probe struct {
 
 	// The newest result that says anything, since the engine began or the agent slept or was blind: Unknown while there is none.
 	fresh   probes.Outcome
-	freshAt time.Time // its start
+	freshAt time.Time     // its start
+	took    time.Duration // and how long it took
+	refused string        // why its own account is refused, as far as its newest run says
+	voices  []voice       // what every vantage believes, of the newest evaluation; of no use unless Engine.several
 }
 
 type component struct {
@@ -90,6 +102,7 @@ type component struct {
 	parents   []*component
 	instances [][]*probe
 	deciding  []*probe
+	judged    []judgedInstance // by instance, of the newest evaluation; of no use unless Engine.several
 }
 
 // state is what survives a restart. All of it is committed together with the incidents that follow from it.
@@ -103,6 +116,7 @@ type state struct {
 	Begun      map[string]time.Time    `json:"begun,omitempty"`      // start of the newest incident, by class and root
 	BlindSince time.Time               `json:"blind_since,omitzero"` // zero: not blind
 	Now        time.Time               `json:"now,omitzero"`
+	Vantage    string                  `json:"vantage,omitempty"` // whose blindness is that of sightRoot; "": there was never a peer
 }
 
 // stateVersion changes when a state of before can no longer be read.
@@ -115,6 +129,15 @@ type memory struct {
 	Flaps     bool        `json:"flaps,omitempty"`     // they are a problem until there is none left in the window
 	SlowSince time.Time   `json:"slow_since,omitzero"`
 	Slow      []time.Time `json:"slow,omitempty"` // ends of speed problems, oldest first
+
+	// Where there are several vantages, or were.
+	Standing   map[string]*standing `json:"standing,omitempty"`    // by what is judged
+	AloneSince time.Time            `json:"alone_since,omitzero"`  // of the outage that lasts and that no quorum sees
+	AloneShort []time.Time          `json:"alone_short,omitempty"` // ends of momentary outages that no quorum saw, oldest first
+	AloneFlaps bool                 `json:"alone_flaps,omitempty"` // Flaps, but no quorum sees it
+	AloneSlow  []time.Time          `json:"alone_slow,omitempty"`  // ends of speed problems that no quorum saw, oldest first
+	AloneFrom  []string             `json:"alone_from,omitempty"`  // who saw the newest of those
+	FullSlow   bool                 `json:"full_slow,omitempty"`   // a quorum saw the speed problem that lasts
 }
 
 // live is an open incident and the components whose problem it now is.
@@ -182,8 +205,10 @@ func (e *Engine) sustained(p *probe) bool {
 // Tick lets time pass where no result comes: windows end, regressions become sustained, held decisions fall due.
 func (e *Engine) Tick(now time.Time) Step {
 	e.begin(now)
+	e.agePeers()
 	if e.checkSight() {
 		e.lookForSight()
+		e.evaluate() // peers may see
 		return e.finish()
 	}
 	e.evaluate()
@@ -207,9 +232,7 @@ func (e *Engine) Forget(now time.Time, _ string) Step {
 func (e *Engine) Maintain(now time.Time, spans []policy.Span) Step {
 	e.begin(now)
 	e.set.Spans = spans
-	if !e.blind() {
-		e.evaluate()
-	}
+	e.evaluate()
 	return e.finish()
 }
 

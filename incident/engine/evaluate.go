@@ -8,16 +8,22 @@ import (
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/policy"
-	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // evaluate compares what is measured with the incidents that are open and makes the incidents follow. While the agent is blind
 // nothing is opened and nothing is closed.
 func (e *Engine) evaluate() {
 	e.unproven = false
-	if e.blind() {
+	if !e.leads {
 		return
 	}
+	if len(e.peers) > 0 || e.watched {
+		e.watchPeers()
+	}
+	if !e.anySees() {
+		return
+	}
+	e.poll()
 	available := e.conditions[:0]
 	for _, c := range e.components {
 		available = append(available, e.availability(c))
@@ -50,6 +56,7 @@ func (e *Engine) judgeAvailability(all []condition) {
 type whole struct {
 	policy.Verdict
 	down     bool // every essential component is inaccessible
+	alone    bool // but not by a quorum of the vantages
 	rises    bool // and it is priority 1: nothing of that is in maintenance, so expected, and nothing is doubtful
 	doubtful bool // it would rise, but for a doubt
 }
@@ -59,6 +66,7 @@ func (e *Engine) entireSolution(all []condition) whole {
 	essential := 0
 	var first, last time.Time
 	oldest, maintained := e.now, false
+	var seen seenEntire
 	for i := range all {
 		k := &all[i]
 		if !k.c.Essential {
@@ -68,6 +76,7 @@ func (e *Engine) entireSolution(all []condition) whole {
 			return whole{}
 		}
 		essential++
+		seen.add(k, e.set.Readings)
 		if first.IsZero() || k.Since.Before(first) {
 			first = k.Since
 		}
@@ -79,10 +88,14 @@ func (e *Engine) entireSolution(all []condition) whole {
 		}
 		maintained = maintained || e.inMaintenance(k.c.Name)
 	}
-	if essential == 0 {
+	if essential == 0 || !seen.one() {
 		return whole{}
 	}
-	w := whole{Verdict: policy.EntireSolution(essential, first), down: true}
+	w := whole{Verdict: policy.EntireSolution(essential, first), down: true, alone: seen.quorum == 0}
+	if w.alone {
+		w.Priority = seen.worst
+		w.Verdict = seen.by.Narrow(w.Verdict)
+	}
 	w.doubtful = !maintained && e.outdated(oldest, last, latest(all))
 	w.rises = !maintained && !w.doubtful
 	if w.doubtful {
@@ -95,12 +108,43 @@ func (e *Engine) entireSolution(all []condition) whole {
 	return w
 }
 
+// seenEntire gathers which vantages see every essential component down.
+type seenEntire struct {
+	quorum, some int // components that a quorum sees down, and that none does
+	by           policy.Alone
+	worst        incident.Priority
+}
+
+func (s *seenEntire) add(k *condition, r policy.Readings) {
+	if !k.Alone.Is() {
+		s.quorum++
+		return
+	}
+	inFull := k.Situation
+	inFull.Alone = policy.Alone{}
+	if p := policy.Rank(inFull, r); p.Above(s.worst) {
+		s.worst = p
+	}
+	if s.some++; s.some == 1 {
+		s.by = k.Alone
+		return
+	}
+	others := s.by.Others
+	s.by.From = slices.DeleteFunc(slices.Clone(s.by.From), func(name string) bool { return !slices.Contains(k.Alone.From, name) })
+	s.by.Others = slices.DeleteFunc(slices.Clone(others), func(name string) bool { return !slices.Contains(k.Alone.Others, name) })
+	s.by.Lasted = max(s.by.Lasted, k.Alone.Lasted)
+}
+
+// one reports whether it is one fault of everything: a quorum sees each, or the same vantage sees each and no quorum any. Priority 1 for
+// the entire solution comes by a quorum alone.
+func (s *seenEntire) one() bool { return s.some == 0 || s.quorum == 0 && len(s.by.From) > 0 }
+
 // judgeEntire makes one incident of everything that is down; false means that it still waits. The earliest case lives on and
 // rises: the SOC has it already.
 func (e *Engine) judgeEntire(w whole, all []condition) bool {
 	var down []condition
 	for _, k := range all {
-		if k.Status == policy.Inaccessible && !e.inMaintenance(k.c.Name) {
+		if k.Status == policy.Inaccessible && (!w.alone || k.Alone.Is()) && !e.inMaintenance(k.c.Name) {
 			down = append(down, k)
 		}
 	}
@@ -114,6 +158,7 @@ func (e *Engine) judgeEntire(w whole, all []condition) bool {
 		first := slices.MinFunc(down, func(a, b condition) int { return a.Since.Compare(b.Since) })
 		e.open(incident.Availability, incident.Solution, first.Since, names(down), verdictText{
 			priority: w.Priority, title: w.Title, why: w.Why, lines: func() []string { return e.lines(down...) }, reason: string(first.reason), judged: first.judged,
+			from: fromWhere(down...),
 		})
 		return true
 	}
@@ -152,16 +197,16 @@ func (e *Engine) place(k condition, all []condition) {
 	v := policy.Judge(k.Situation, e.set.Readings)
 	e.open(incident.Availability, k.c.Name, k.Since, []string{k.c.Name}, verdictText{
 		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return e.lines(k) }, reason: string(k.reason), judged: k.judged,
-		quiet: k.Status == policy.Flapping,
+		quiet: k.Status == policy.Flapping, from: fromWhere(k),
 	})
 }
 
 // waits reports whether the opening of an incident should wait a little for other components, or another instance of this one,
 // whose probes failed just now, so that one case is opened at the right priority instead of several.
 func (e *Engine) waits(k condition) bool {
-	return e.isNew(k) && slices.ContainsFunc(e.components, func(c *component) bool {
-		return (c != k.c || k.Status == policy.RedundancyLost) && slices.ContainsFunc(c.deciding, func(p *probe) bool { return p.detector.Suspect() })
-	}) && e.settling(k)
+	return e.isNew(k) && (k.undecided() || slices.ContainsFunc(e.components, func(c *component) bool {
+		return (c != k.c || k.Status == policy.RedundancyLost || k.Alone.Is()) && slices.ContainsFunc(c.deciding, func(p *probe) bool { return e.doubts(p, 0) })
+	})) && e.settling(k)
 }
 
 // isNew reports whether an outage was confirmed so short a time ago that its opening may wait.
@@ -190,7 +235,7 @@ func (e *Engine) downParent(c *component, all []condition) *condition {
 			continue
 		}
 		seen[p] = true
-		if all[p.at].Status == policy.Inaccessible {
+		if all[p.at].Status == policy.Inaccessible && (!all[p.at].narrow() || all[c.at].narrow() || !all[c.at].problem()) {
 			return &all[p.at]
 		}
 		queue = append(queue, p.parents...)
@@ -253,8 +298,9 @@ func (e *Engine) follow(l *live, all []condition, entire whole) {
 
 // sayNow returns what an incident shall say of its components that have a problem.
 func (e *Engine) sayNow(l *live, active, all []condition, entire whole) verdictText {
-	t := verdictText{reason: string(active[0].reason), lines: func() []string { return e.lines(active...) }}
-	if entire.down && l.Root == incident.Solution {
+	t := verdictText{reason: string(active[0].reason), lines: func() []string { return e.lines(active...) }, from: fromWhere(active...)}
+	graver := func(k condition) bool { return policy.Rank(k.Situation, e.set.Readings).Above(entire.Priority) }
+	if entire.down && l.Root == incident.Solution && (!entire.alone || !slices.ContainsFunc(active, graver)) {
 		t.priority, t.title, t.why = entire.Priority, entire.Title, entire.Why
 		return t
 	}
@@ -303,7 +349,7 @@ func (e *Engine) unheard(l *live) bool {
 		}
 		for _, p := range c.deciding {
 			f := p.detector.Outage()
-			if l.Stateless && p.fresh == probes.Unknown || f != nil && !e.proven(f) || p.detector.Suspect() && e.now.Sub(p.detector.Doubt()) < lookLong {
+			if (l.Stateless || len(e.peers) > 0) && !e.measured(p) || f != nil && !e.blind() && !e.proven(f) || e.doubts(p, lookLong) {
 				return true
 			}
 		}
@@ -318,7 +364,11 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 	if l != nil && !k.rectified.IsZero() {
 		l.Rectified = k.rectified
 	}
-	if available.Status == policy.Inaccessible || available.Down > 0 && !k.problem() {
+	explained := available.Status == policy.Inaccessible || available.Down > 0 && !k.problem()
+	if explained && available.narrow() {
+		explained = k.narrow() || !k.problem() && (l == nil || l.Priority == incident.P4) // what one vantage sees explains no more than that
+	}
+	if explained {
 		if outage := e.member(incident.Availability, k.c.Name); l != nil && outage != nil {
 			e.absorb(outage, l, k.c.Name+" is down, which explains that it was slow")
 		}
@@ -337,7 +387,7 @@ func (e *Engine) judgeSpeed(k condition, available condition) {
 	v, said := policy.Judge(k.Situation, e.set.Readings), k.lines
 	t := verdictText{
 		priority: v.Priority, title: v.Title, why: v.Why, lines: func() []string { return said }, reason: string(k.reason), judged: k.judged,
-		quiet: k.Status == policy.SlowPeriodic,
+		quiet: k.Status == policy.SlowPeriodic, from: fromWhere(k),
 	}
 	e.openOrUpdate(incident.Performance, l, k, t)
 }
@@ -366,6 +416,9 @@ func (e *Engine) judgeOther(class incident.Class, k condition) {
 	if class == incident.Function {
 		t.priority, t.title = incident.NoPriority, k.c.Name+" has a functional failure"
 		t.why = "functional, not infrastructure, because " + k.judged.Why + "; so no case is opened at the Operations Centre"
+		if k.Alone.Is() {
+			t.why += "; " + k.Alone.Seen()
+		}
 	}
 	e.openOrUpdate(class, l, k, t)
 }

@@ -19,7 +19,7 @@ func (p *probe) hear(r *probes.Result) {
 	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome == probes.Down || r.Start.Before(p.freshAt) {
 		return
 	}
-	p.fresh, p.freshAt = r.Outcome, r.Start
+	p.fresh, p.freshAt, p.took = r.Outcome, r.Start, r.Duration
 }
 
 // newest returns the start of the newest run that shows one of the outages, or zero where the newest run of none of them does.
@@ -63,9 +63,9 @@ func (e *Engine) certain(k condition) (condition, bool) {
 	}
 	since := k.Since
 	k.Down, k.Since = 0, time.Time{}
-	for _, instance := range k.c.instances {
-		found := e.down(instance)
-		if e.outdated(e.newest(found), since, k) {
+	for n := range k.c.instances {
+		found, newest, _ := e.downAt(k.c, n)
+		if len(found) == 0 || e.outdated(newest, since, k) {
 			continue
 		}
 		k.Down++
@@ -80,7 +80,7 @@ func (e *Engine) certain(k condition) (condition, bool) {
 // look asks the probes that do not show, in a run begun since, that a component is still down.
 func (e *Engine) look(k condition, since time.Time) {
 	for _, p := range k.c.deciding {
-		if p.detector.Outage() != nil && (p.fresh != probes.Down || p.freshAt.Before(since)) && e.now.Sub(p.asked) >= lookEvery {
+		if (p.detector.Outage() != nil || len(e.peers) > 0) && (p.fresh != probes.Down || p.freshAt.Before(since)) && e.now.Sub(p.asked) >= lookEvery {
 			p.asked = e.now
 			e.step.recheck(p.id, 1, 0)
 		}
@@ -132,7 +132,7 @@ func (e *Engine) forget() {
 	for _, p := range e.probes {
 		p.detector.Forget()
 		p.fresh, p.freshAt = probes.Unknown, time.Time{}
-		if p.component != nil && e.member(incident.Performance, p.component.Name) == nil {
+		if e.leads && p.component != nil && e.member(incident.Performance, p.component.Name) == nil {
 			p.detector.ForgetRegression()
 		}
 	}

@@ -120,9 +120,12 @@ func draw(rt *rapid.T) (s script) {
 
 // play runs a script over a solution with dependencies, redundancy, evidence and probes that run seldom, with restarts, reloads,
 // sleeps, a clock that is set back and a lost state, and lets everything be well again at the end.
-func play(s script, t tester) *world {
+func play(s script, t tester) *world { return playWith(s, t, func(*world) {}) }
+
+func playWith(s script, t tester, prepare func(*world)) *world {
 	w := newWorld(t)
 	s.first.apply(&w.setup)
+	prepare(w)
 	w.every = map[string]time.Duration{"portal/seldom": 5 * minute}
 	var answers []func(string, time.Time) probes.Result
 	for _, f := range s.faults {
@@ -198,11 +201,13 @@ func TestInvariants(t *testing.T) {
 			}
 		}
 		if rapid.IntRange(0, 4).Draw(rt, "again") == 0 {
-			again := play(s, rt)
+			again := playWith(s, rt, func(w *world) {
+				w.setup.Vantage, w.setup.Quorum, w.hearing = "weu", Quorum{Need: 2, AloneFor: time.Minute}, true
+			})
 			one, _ := w.engine.State()
 			two, _ := again.engine.State()
 			if !reflect.DeepEqual(w.events, again.events) || !reflect.DeepEqual(w.incidents, again.incidents) || !bytes.Equal(one, two) {
-				rt.Fatal("the same story was judged differently")
+				rt.Fatal("the same story was judged differently, or otherwise by a vantage that has no peers")
 			}
 		}
 	})
@@ -283,7 +288,7 @@ const steady = 3 * minute
 // followed holds that what is plainly down for long is in an incident, and what is plainly well for long is in none that says
 // otherwise.
 func (w *world) followed() {
-	if w.engine.blind() {
+	if w.engine.blind() || w.among != nil {
 		w.calm = w.now
 	}
 	if w.now.Sub(w.calm) < steady {
@@ -330,6 +335,123 @@ func FuzzObserve(f *testing.F) {
 			w.heard(r)
 			w.take(w.engine.Observe(r))
 			data = data[3:]
+		}
+	})
+}
+
+// drawn is a story of several vantages: what each sees, and what happens to them.
+type drawn struct {
+	vantages int
+	first    shape
+	faults   []fault
+	of       []int // by fault: bits of the vantages that see it
+	skew     []int // seconds, by vantage
+	turns    []turn
+	who      []int // by turn
+}
+
+func drawSeveral(rt *rapid.T) (d drawn) {
+	d.vantages = rapid.IntRange(2, 4).Draw(rt, "vantages")
+	s := draw(rt)
+	d.first, d.faults, d.turns = s.first, s.faults, s.turns
+	for range d.faults {
+		d.of = append(d.of, rapid.IntRange(1, 1<<d.vantages-1).Draw(rt, "seen by"))
+	}
+	for range d.vantages {
+		d.skew = append(d.skew, rapid.SampledFrom([]int{0, 0, 0, 2, -3, 40, -90}).Draw(rt, "skew"))
+	}
+	for range d.turns {
+		d.who = append(d.who, rapid.IntRange(0, d.vantages-1).Draw(rt, "who"))
+	}
+	return d
+}
+
+// playSeveral plays a story: vantages die and come back, lose touch with the store, lead one after the other, and all is well at the
+// end.
+func playSeveral(d drawn, t tester) *council {
+	c := newCouncil(t, strings.Join([]string{"dk", "neu", "sea", "weu"}[:d.vantages], " "))
+	for n, m := range c.members {
+		d.first.apply(&m.setup)
+		m.every = map[string]time.Duration{"portal/seldom": 5 * minute}
+		m.skew = time.Duration(d.skew[n]) * time.Second
+		var answers []func(string, time.Time) probes.Result
+		for i, f := range d.faults {
+			if d.of[i]>>n&1 == 1 {
+				answers = append(answers, f.answer())
+			}
+		}
+		faulty := overlay(answers...)
+		m.answer = func(id string, at time.Time) probes.Result {
+			r := faulty(id, at)
+			if r.Numbers == nil {
+				r.Numbers = used(20).Numbers
+			}
+			return r
+		}
+	}
+	c.run(2 * time.Second)
+	for n, turn := range d.turns {
+		c.run(c.now + turn.at)
+		m := c.members[d.who[n]]
+		switch turn.kind {
+		case 0:
+			if !m.alive {
+				c.begin(m)
+			}
+			if !m.cut {
+				c.lead(m.name)
+			}
+		case 1, 4:
+			if m.alive {
+				c.kill(m.name)
+			} else {
+				c.begin(m)
+			}
+		case 2:
+			m.cut = !m.cut
+			if m.cut && c.leader == m {
+				m.take(m.engine.Follow(m.now))
+				c.leader = nil
+			}
+		case 3:
+			if c.leader != nil {
+				c.lead(c.leader.name) // again
+			}
+		}
+	}
+	c.run(max(c.now, 45*minute))
+	for _, m := range c.members {
+		if m.cut = false; !m.alive {
+			c.begin(m)
+		}
+		m.beat, m.interval = 20*time.Second, time.Minute
+	}
+	c.pace = 20 * time.Second
+	return c.run(c.now + 7*time.Hour)
+}
+
+// TestSeveralVantages states what holds whatever happens to several vantages; what holds at every instant is in council.take and
+// world.check.
+func TestSeveralVantages(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		if rapid.IntRange(0, 7).Draw(rt, "play") > 0 {
+			return // a story of several vantages takes as long as many of one
+		}
+		c := playSeveral(drawSeveral(rt), rt)
+		if open := c.leader.engine.s.Open; len(open) != 0 {
+			rt.Fatalf("still open: %+v\n%s", open[0], c.dump())
+		}
+		priority := map[string]incident.Priority{}
+		for _, e := range c.events {
+			if _, twice := priority[e.Incident]; twice && e.Kind == incident.EventOpened {
+				rt.Fatalf("%s opened twice", e.Incident)
+			}
+			before, known := priority[e.Incident]
+			moves := e.Kind == incident.EventRaised || e.Kind == incident.EventLowered
+			if known && !moves && before != e.Priority || moves && (e.Text == "" || e.Priority.Above(before) != (e.Kind == incident.EventRaised)) {
+				rt.Fatalf("%s moved from %s to %s at %q: %s", e.Incident, before, e.Priority, e.Kind, e.Text)
+			}
+			priority[e.Incident] = e.Priority
 		}
 	})
 }

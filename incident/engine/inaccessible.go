@@ -20,7 +20,7 @@ func (e *Engine) noteInaccessible(l *live, all []condition) {
 		if e.member(incident.Availability, k.c.Name) != l {
 			continue
 		}
-		down, open := k.Status == policy.Inaccessible, openOutage(l.Outages, k.c.Name) >= 0
+		down, open := k.Status == policy.Inaccessible && !k.narrow(), openOutage(l.Outages, k.c.Name) >= 0
 		switch {
 		case down && !open:
 			l.Outages = beginOutage(l.Outages, k.c.Name, k.Since)

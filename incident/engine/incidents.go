@@ -18,7 +18,8 @@ type verdictText struct {
 	judged     incident.Judgement // whose matter that is; zero: by the class
 	lines      func() []string    // what is measured, a line a finding
 	quiet      bool
-	doubtful   bool // good enough to stay as it is, not to rise
+	from       string // which vantages see it, as a clause for the timeline; "": there is but one
+	doubtful   bool   // good enough to stay as it is, not to rise
 }
 
 // maxLines bounds what an incident says of its findings; a person reads no more, and a case field holds no more.
@@ -55,7 +56,7 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 	e.s.Open = append(e.s.Open, l)
 	e.hold(l)
 	e.step.put(l.Incident)
-	e.step.event(l.Incident, incident.EventOpened, t.title+": "+t.why)
+	e.step.event(l.Incident, incident.EventOpened, t.title+": "+t.why+t.from)
 }
 
 // update makes an open incident say what is measured now. Priority rises in place; it falls only with the reason recorded.
@@ -80,11 +81,11 @@ func (e *Engine) update(l *live, t verdictText) {
 		if due := e.set.Level.ReactionDue(t.priority, e.set.Level.Commencement(e.now)); due.Before(l.ReactionDue) {
 			l.ReactionDue = due
 		}
-		e.step.event(l.Incident, incident.EventRaised, fmt.Sprintf("%s to %s: %s", was, t.priority, t.why))
+		e.step.event(l.Incident, incident.EventRaised, fmt.Sprintf("%s to %s: %s%s", was, t.priority, t.why, t.from))
 	case was.Above(t.priority):
 		e.step.event(l.Incident, incident.EventLowered, fmt.Sprintf("%s to %s: %s", was, t.priority, t.why))
 	case !slices.ContainsFunc(e.step.Events, func(o incident.Event) bool { return o.Incident == l.ID }):
-		e.step.event(l.Incident, incident.EventMeasured, t.title+": "+t.why)
+		e.step.event(l.Incident, incident.EventMeasured, t.title+": "+t.why+t.from)
 	}
 	e.step.put(l.Incident)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,9 @@ import (
 // offLong is how long the engine may have been off before what was not confirmed is dropped. The agent saves its state more often.
 const offLong = time.Minute
 
+// forgetBegun is how long the start of a peer's blindness is remembered.
+const forgetBegun = 24 * time.Hour
+
 // New returns an Engine that goes on from state, which may be nil. open holds the incidents that the store has as open: where
 // state is lost or older they are taken from there, so that every opened case is resolved in the end. The Step holds what
 // follows from a configuration that no longer has what the state speaks of.
@@ -24,20 +28,17 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	if s.Zone == nil {
 		s.Zone = time.UTC
 	}
-	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}, rejudged: map[string]bool{}}
+	e := &Engine{set: s, probes: map[string]*probe{}, byName: map[string]*component{}, holders: map[holding]*live{}, rejudged: map[string]bool{}, leads: true}
 	if len(saved) > 0 {
 		data, latencies := takeLatencies(saved)
-		if err := json.Unmarshal(data, &e.s); err != nil {
-			return nil, Step{}, fmt.Errorf("the engine's saved state cannot be read: %w", err)
+		if err := e.s.read(data); err != nil {
+			return nil, Step{}, err
 		}
 		for id, latency := range latencies {
 			if d, ok := e.s.Detectors[id]; ok {
 				d.Latency = latency
 				e.s.Detectors[id] = d
 			}
-		}
-		if e.s.Version > stateVersion {
-			return nil, Step{}, fmt.Errorf("the engine's saved state is of version %d, this firstcall knows %d: run the newer one", e.s.Version, stateVersion)
 		}
 	}
 	e.s.Version = stateVersion
@@ -50,7 +51,11 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	if e.s.Begun == nil {
 		e.s.Begun = map[string]time.Time{}
 	}
-	e.takeUp(open)
+	if s.Follows {
+		e.leads, e.s.Open = false, nil
+	} else {
+		e.takeUp(open)
+	}
 	e.build()
 	e.rejudge()
 	e.s.Detectors, e.set.Baselines = nil, nil // the detectors have them
@@ -58,13 +63,32 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 		e.rewind(now.UTC())
 	}
 	e.begin(now)
+	e.began = e.now
 	if e.now.Sub(e.s.Now) > offLong {
 		e.forget()
 	}
+	e.hearPeers(s.Votes)
+	e.set.Votes = nil
 	e.dropUnconfigured()
 	e.evaluate()
 	e.rejudged = nil // what is left of them is measured
 	return e, e.finish(), nil
+}
+
+// read takes a saved state.
+func (s *state) read(data []byte) error {
+	if err := json.Unmarshal(data, s); err != nil {
+		return fmt.Errorf("the engine's saved state cannot be read: %w", err)
+	}
+	if s.Version > stateVersion {
+		return fmt.Errorf("the engine's saved state is of version %d, this firstcall knows %d: run the newer one", s.Version, stateVersion)
+	}
+	for _, l := range s.Open {
+		if l == nil {
+			return errors.New("the engine's saved state has an open incident that is none")
+		}
+	}
+	return nil
 }
 
 // takeUp adds the open incidents that the saved state does not know.
@@ -79,6 +103,7 @@ func (e *Engine) takeUp(open []incident.Incident) {
 	}
 	for _, l := range e.s.Open {
 		e.hold(l)
+		e.watched = e.watched || l.Class == incident.Agent && strings.HasPrefix(l.Root, sightRoot+"/")
 	}
 }
 
@@ -151,7 +176,7 @@ func (e *Engine) rewind(now time.Time) {
 	}
 	future := func(t time.Time) bool { return t.After(now) }
 	for _, m := range e.s.Components {
-		m.Short, m.Slow = slices.DeleteFunc(m.Short, future), slices.DeleteFunc(m.Slow, future)
+		m.rewind(now)
 	}
 	maps.DeleteFunc(e.s.Begun, func(_ string, t time.Time) bool { return future(t) })
 	for id, since := range e.s.Seen {
@@ -166,6 +191,19 @@ func (e *Engine) rewind(now time.Time) {
 		e.s.BlindSince = now
 	}
 	e.s.Now = now
+}
+
+// rewind makes what is remembered of a component fit a clock that shows now.
+func (m *memory) rewind(now time.Time) {
+	future := func(t time.Time) bool { return t.After(now) }
+	for _, all := range []*[]time.Time{&m.Short, &m.Slow, &m.AloneShort, &m.AloneSlow} {
+		*all = slices.DeleteFunc(*all, future)
+	}
+	for _, s := range m.Standing {
+		if future(s.Alone) {
+			s.Alone = now
+		}
+	}
 }
 
 // dropUnconfigured closes open incidents of which no component is configured any more, and one of blindness that the saved state
@@ -187,11 +225,11 @@ func (e *Engine) dropUnconfigured() {
 	e.dropAccounts()
 	maps.DeleteFunc(e.s.Components, func(name string, _ *memory) bool { return gone(name) })
 	maps.DeleteFunc(e.s.Seen, func(id string, _ time.Time) bool { return e.probes[id] == nil })
-	maps.DeleteFunc(e.s.Begun, func(key string, _ time.Time) bool {
+	maps.DeleteFunc(e.s.Begun, func(key string, begun time.Time) bool {
 		class, root, _ := strings.Cut(key, "/")
 		if class == string(incident.Account) {
 			return e.probes[root] == nil
 		}
-		return root != incident.Solution && root != sightRoot && gone(root)
+		return root != incident.Solution && root != sightRoot && gone(root) && (!strings.HasPrefix(root, sightRoot+"/") || e.now.Sub(begun) > forgetBegun)
 	})
 }

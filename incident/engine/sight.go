@@ -168,17 +168,25 @@ func (e *Engine) allLocal() (first time.Time, reason string) {
 // loseSight drops all that was not proven while the agent could see, and opens the agent's own incident.
 func (e *Engine) loseSight(since time.Time, reason string) {
 	e.s.BlindSince = since
-	e.lastLook = e.now
+	e.lastLook, e.blindWhy = e.now, reason
 	e.forget()
 	for _, p := range e.probes {
 		if f := p.detector.Outage(); f != nil && !e.proven(f) {
 			p.detector.Retract()
 		}
 	}
-	e.open(incident.Agent, sightRoot, since, []string{sightRoot}, verdictText{
+	e.openSight()
+}
+
+// openSight opens the agent's own incident while it is blind.
+func (e *Engine) openSight() {
+	if !e.leads {
+		return
+	}
+	e.open(incident.Agent, sightRoot, e.s.BlindSince, []string{sightRoot}, verdictText{
 		title: "the agent is blind",
 		why:   "the agent's own network is broken: nothing is said about the customer and no case is opened",
-		lines: func() []string { return []string{reason} },
+		lines: func() []string { return []string{e.blindWhy} },
 	})
 }
 

@@ -34,6 +34,8 @@ type world struct {
 	offs      int
 	words     map[string]word // what every probe says
 	calm      time.Time       // since when nothing happened to the agent
+	among     *council        // of a vantage among several; nil: it is alone
+	hearing   bool            // it is told, again and again, that it has no peers
 }
 
 type run struct {
@@ -149,7 +151,9 @@ func (w *world) make(state []byte) {
 	}
 	w.engine, w.calm = e, w.now
 	w.take(step)
-	w.wellFormed()
+	if w.among == nil {
+		w.wellFormed()
+	}
 }
 
 // ids returns every configured probe.
@@ -223,6 +227,9 @@ func (w *world) run(until time.Duration) *world {
 		w.now = r.at
 		if r.tick {
 			w.take(w.engine.Tick(r.at))
+			if w.hearing {
+				w.take(w.engine.Hear(r.at, nil))
+			}
 			w.followed()
 			w.push(run{at: r.at.Add(w.beat), tick: true})
 			continue
@@ -253,6 +260,10 @@ func (w *world) take(s Step) {
 		for n := range r.Count {
 			w.push(run{at: w.now.Add(r.Within * time.Duration(n+1) / time.Duration(r.Count)).Add(time.Millisecond), id: r.Probe, recheck: true})
 		}
+	}
+	if w.among != nil {
+		w.among.take(w, s)
+		return
 	}
 	if !s.Changed() {
 		return

@@ -17,7 +17,18 @@ type View struct {
 	BlindSince time.Time           `json:"blind_since,omitzero"`
 	Components []ComponentView     `json:"components"`
 	Witnesses  []ProbeView         `json:"witnesses,omitempty"`
-	Incidents  []incident.Incident `json:"incidents"` // open ones, most urgent first
+	Vantages   []VantageView       `json:"vantages,omitempty"` // this one first, then its peers by name; nil: there is none but this one
+	Incidents  []incident.Incident `json:"incidents"`          // open ones, most urgent first
+}
+
+// VantageView is one vantage.
+type VantageView struct {
+	Name       string    `json:"name"`
+	Self       bool      `json:"self,omitempty"`
+	Gone       bool      `json:"gone,omitempty"` // it lives no more, or its engine stands still: its last word keeps open what is open for a while
+	Blind      bool      `json:"blind,omitempty"`
+	BlindSince time.Time `json:"blind_since,omitzero"`
+	At         time.Time `json:"at,omitzero"` // of what it said last
 }
 
 // ComponentView is one component.
@@ -53,6 +64,8 @@ type ProbeView struct {
 	Judged   incident.Judgement `json:"judged,omitzero"`    // whose matter it is that the newest run failed
 	Account  *AccountView       `json:"account,omitempty"`  // nil: it uses no account of its own
 	Baseline *BaselineView      `json:"baseline,omitempty"` // nil: nothing is learnt about the probe
+
+	Vantages map[string]probes.Outcome `json:"vantages,omitempty"` // what each vantage that counts believes, this one included; nil: there is none but this one
 }
 
 // AccountView is whether a probe's own account works, as far as is known.
@@ -116,11 +129,77 @@ func (e *Engine) View(now time.Time) View {
 		}
 		return a.Started.Compare(b.Started)
 	})
+	v.Vantages = e.viewVantages()
 	v.Outcome = worst(v.Components, func(c ComponentView) probes.Outcome { return c.Outcome })
-	if v.Blind {
+	if !e.anySees() {
 		v.Outcome = probes.Unknown
 	}
 	return v
+}
+
+// viewVantages returns the vantages, this one first; nil: it has no peers.
+func (e *Engine) viewVantages() []VantageView {
+	if len(e.peers) == 0 {
+		return nil
+	}
+	all := []VantageView{{Name: e.set.Vantage, Self: true, Blind: e.blind(), BlindSince: e.s.BlindSince, At: e.now}}
+	for _, p := range e.peers {
+		all = append(all, VantageView{Name: p.vote.Vantage, Gone: !p.gone.IsZero(), Blind: p.vote.Blind, BlindSince: p.vote.BlindSince, At: p.vote.At})
+	}
+	return all
+}
+
+// outcomeOf returns how an instance stands by what all vantages that count say: down by a quorum, degraded where fewer say so.
+func (e *Engine) outcomeOf(c *component, n int) probes.Outcome {
+	deciding := decidingOf(c.instances[n])
+	t, _, _ := count(deciding, false, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
+	s := c.memory.Standing[downOf(c, n)]
+	switch says := len(t.says); {
+	case says > 0 && (says >= e.set.Quorum.Of(says+len(t.denies)) || s != nil && s.Lasted):
+		return probes.Down
+	case says > 0:
+		return probes.Degraded
+	}
+	var all []probes.Outcome
+	for _, p := range deciding {
+		for i := range p.voices {
+			if v := &p.voices[i]; !v.held {
+				all = append(all, v.believes())
+			}
+		}
+	}
+	if !slices.Contains(all, probes.Unknown) || !slices.ContainsFunc(all, func(o probes.Outcome) bool { return o != probes.Unknown }) {
+		return worst(all, func(o probes.Outcome) probes.Outcome { return o })
+	}
+	return worst(slices.DeleteFunc(all, func(o probes.Outcome) bool { return o == probes.Unknown }), func(o probes.Outcome) probes.Outcome { return o })
+}
+
+// believes returns what a vantage believes of the probe's target.
+func (v *voice) believes() probes.Outcome {
+	switch {
+	case v.finding(incident.Outage) != nil:
+		return probes.Down
+	case len(v.Findings) > 0:
+		return probes.Degraded
+	case v.Outcome == probes.Down:
+		return probes.Up // not confirmed
+	}
+	return min(v.Outcome, probes.Up)
+}
+
+// explainElsewhere takes over what the gravest finding of a peer says where this vantage has none.
+func (v *ComponentView) explainElsewhere(p *probe) {
+	if !v.Since.IsZero() {
+		return
+	}
+	for i := range p.voices {
+		o := &p.voices[i]
+		if len(o.Findings) == 0 || o.held {
+			continue
+		}
+		v.Since, v.Reason, v.Detail = o.Findings[0].Since, o.Findings[0].Reason, o.vantage+": "+o.Findings[0].Explanation
+		return
+	}
 }
 
 func (e *Engine) viewComponent(c *component) ComponentView {
@@ -139,10 +218,18 @@ func (e *Engine) viewComponent(c *component) ComponentView {
 			}
 		}
 		iv.Outcome = worst(deciding, func(p ProbeView) probes.Outcome { return p.Outcome })
+		if len(e.peers) > 0 {
+			iv.Outcome = e.outcomeOf(c, i)
+		}
 		if iv.Outcome == probes.Down {
 			down++
 		}
 		v.Instances = append(v.Instances, iv)
+	}
+	if len(e.peers) > 0 {
+		for _, p := range c.deciding {
+			v.explainElsewhere(p)
+		}
 	}
 	v.Outcome = worst(v.Instances, func(i InstanceView) probes.Outcome { return i.Outcome })
 	if v.Outcome == probes.Down && down < len(v.Instances) {
@@ -167,6 +254,15 @@ func (e *Engine) viewProbe(p *probe) ProbeView {
 	if p.last != nil {
 		last := *p.last
 		v.Last, v.Judged = &last, p.judged(last.Outcome, last.Reason)
+	}
+	if p.component != nil && len(e.peers) > 0 {
+		p.voices = e.voices(p)
+		v.Vantages = make(map[string]probes.Outcome, len(p.voices))
+		for i := range p.voices {
+			if o := &p.voices[i]; !o.held {
+				v.Vantages[o.vantage] = o.believes()
+			}
+		}
 	}
 	if p.account {
 		v.Account = &AccountView{}

@@ -126,3 +126,42 @@ func TestSpansOfAWindow(t *testing.T) {
 		t.Errorf("windows that overlap are one: %+v", got)
 	}
 }
+
+// TestQuorum states how many vantages are a quorum.
+func TestQuorum(t *testing.T) {
+	for _, tt := range []struct{ need, n, want int }{
+		{0, 0, 1}, {0, 1, 1}, {0, 2, 2}, {0, 3, 2}, {0, 4, 3}, {0, 5, 3}, {1, 5, 1}, {2, 5, 2}, {3, 2, 2}, {3, 0, 1},
+	} {
+		if got := (Quorum{Need: tt.need}).Of(tt.n); got != tt.want {
+			t.Errorf("need %d, of %d: %d, want %d", tt.need, tt.n, got, tt.want)
+		}
+	}
+}
+
+// TestAlone states the reading of end-user problems: what no quorum of the vantages sees is priority 4 until it has lasted.
+func TestAlone(t *testing.T) {
+	seen := Alone{From: []string{"weu"}, Others: []string{"dk", "neu"}}
+	lasted := seen
+	lasted.Lasted = 15 * time.Minute
+	for _, tt := range []struct {
+		status Status
+		alone  Alone
+		want   incident.Priority
+		title  string
+		why    string
+	}{
+		{Inaccessible, Alone{}, incident.P2, "app is inaccessible", "down since"},
+		{Inaccessible, seen, incident.P4, "app is inaccessible from weu", "it would be P2: seen from weu only, not from dk and neu"},
+		{Inaccessible, lasted, incident.P2, "app is inaccessible from weu", "seen from weu only, not from dk and neu, for longer than 15m"},
+		{Flapping, seen, incident.P4, "app has momentary outages from weu", "it would be P3"},
+		{SlowSustained, seen, incident.P4, "app is slow from weu", "it would be P2"},
+		{LimitPassed, seen, incident.P4, "app passed a resource limit from weu", "; seen from weu only, not from dk and neu"},
+		{Fine, seen, incident.NoPriority, "", ""},
+	} {
+		s := Situation{Component: "app", Status: tt.status, Instances: 1, Down: 1, Alone: tt.alone}
+		v := Judge(s, Readings{})
+		if v.Priority != tt.want || Rank(s, Readings{}) != tt.want || v.Title != tt.title || !strings.Contains(v.Why, tt.why) {
+			t.Errorf("%d: %+v", tt.status, v)
+		}
+	}
+}

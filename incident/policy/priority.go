@@ -30,6 +30,7 @@ type Situation struct {
 	Since     time.Time // first failing result
 	Count     int       // of repetitions, for Flapping and SlowPeriodic
 	Losses    bool      // of Flapping: single runs fail again and again, none for long enough to be an outage
+	Alone     Alone     // who sees it, where there are several vantages and no quorum of them does
 }
 
 // Verdict is a priority with its title and its reason.
@@ -45,7 +46,11 @@ type Verdict struct {
 //	2  "non-redundant server application/functionality is inaccessible, sustained speed problems"
 //	3  "periodic speed problems, momentary outages"; reading: lost redundancy
 //	4  "end-user problems, progression limit for resources exceeded, etc."
-func Rank(s Situation, r Readings) incident.Priority {
+//
+// What no quorum of the vantages sees is an end-user problem, see Alone.
+func Rank(s Situation, r Readings) incident.Priority { return s.Alone.rank(rank(s, r)) }
+
+func rank(s Situation, r Readings) incident.Priority {
 	switch s.Status {
 	case Inaccessible:
 		if s.Instances > 1 {
@@ -66,8 +71,10 @@ func Rank(s Situation, r Readings) incident.Priority {
 }
 
 // Judge gives a component's situation its priority (see Rank) and says why, with the contract's words.
-func Judge(s Situation, r Readings) Verdict {
-	p := Rank(s, r)
+func Judge(s Situation, r Readings) Verdict { return s.Alone.Narrow(judge(s, r)) }
+
+func judge(s Situation, r Readings) Verdict {
+	p := rank(s, r)
 	since := s.Since.UTC().Format("2006-01-02 15:04:05 UTC")
 	switch s.Status {
 	case Inaccessible:

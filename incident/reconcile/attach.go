@@ -109,7 +109,7 @@ func (l *deskLoop) landed(ctx context.Context, failed error) error {
 		return err
 	}
 	c := caseAt(cases, l.Name)
-	if c.Ref != f.ref || failed != nil && ctx.Err() != nil { // another case goes on, or the agent stops
+	if c.Ref != f.ref || failed != nil && (ctx.Err() != nil || errors.Is(failed, errWait)) { // another case goes on, or the agent stops
 		return nil
 	}
 	told := func(kind incident.EventKind, text string) incident.Event {

@@ -19,6 +19,9 @@ func (j *job) create(ctx context.Context) error {
 		j.c.Settled = true
 		return nil
 	}
+	if j.r.o.Peers && j.c.Round == 0 && j.c.Attempted.IsZero() {
+		return j.first(ctx)
+	}
 	if !j.can.Find { // the desk itself drops doubles
 		return j.open(ctx)
 	}
@@ -46,12 +49,17 @@ func (j *job) needless() bool {
 }
 
 // visible returns when the last create, answered or not, must show in a search: it may reach the desk as late as its deadline,
-// and the desk's index as late as its lag.
+// and the desk's index as late as its lag. What another agent attempted, by whatever its clock showed, it attempted before this one
+// began.
 func (j *job) visible() time.Time {
 	if j.c.Attempted.IsZero() {
 		return time.Time{}
 	}
-	return j.c.Attempted.Add(j.r.o.CallTimeout + j.can.Lag)
+	last := j.c.Attempted
+	if j.r.o.Peers && !j.mine[j.i.ID] && last.Before(j.began) {
+		last = j.began
+	}
+	return last.Add(j.r.o.CallTimeout + j.can.Lag)
 }
 
 // open makes one attempt to create the case.
@@ -72,6 +80,7 @@ func (j *job) open(ctx context.Context) error {
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err
 	}
+	j.mine[j.i.ID] = true
 	j.searched = false // what was searched before knows nothing of it
 	var got desk.Case
 	err = j.call(ctx, "open", func(ctx context.Context) (err error) {

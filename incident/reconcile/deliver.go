@@ -101,7 +101,7 @@ func (l *noticeLoop) deliver(ctx context.Context, n incident.Notice) (sent bool,
 		proof, err = l.Notifier.Notifier.Send(ctx, message)
 		return err
 	})
-	if err != nil && ctx.Err() != nil {
+	if err != nil && (ctx.Err() != nil || errors.Is(err, errWait)) {
 		return false, nil // it is due still
 	}
 	var events []incident.Event

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -23,6 +24,8 @@ type deskLoop struct {
 	look     map[string]time.Time // by incident: not before, where nothing failed
 	verified map[string]bool      // by incident: searched for doubles after the desk's lag, none left
 	kept     map[string]time.Time // by incident: when a desk that wants to be kept alive last heard of it
+	mine     map[string]bool      // by incident: the newest create was attempted in this life
+	began    time.Time            // of this life
 	poked    atomic.Bool          // the desk says that something changed: look at once
 	heard    time.Time            // when that was last done
 
@@ -35,7 +38,7 @@ func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
 	return &deskLoop{
 		r: r, Desk: d, text: r.text.at(d),
 		look: map[string]time.Time{}, verified: map[string]bool{}, kept: map[string]time.Time{},
-		complete: map[string]bool{},
+		complete: map[string]bool{}, mine: map[string]bool{}, began: r.o.Now(),
 	}
 }
 
@@ -218,6 +221,7 @@ func (j *job) succeeded(ctx context.Context) error {
 		delete(j.verified, j.i.ID)
 		delete(j.kept, j.i.ID)
 		delete(j.complete, j.i.ID)
+		delete(j.mine, j.i.ID)
 	}
 	return j.save(ctx)
 }
@@ -228,6 +232,9 @@ func (l *deskLoop) call(ctx context.Context, action string, do func(context.Cont
 }
 
 func (r *Reconciler) observed(ctx context.Context, longest time.Duration, kind, name, action string, do func(context.Context) error) error {
+	if err := r.o.May(); err != nil {
+		return fmt.Errorf("%w: %w", errWait, err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	began := r.o.Now()
@@ -253,15 +260,30 @@ func (j *job) get(ctx context.Context) (desk.Case, error) {
 	return got, err
 }
 
-// find searches the desk for every case of this incident. It is asked at most once a step.
+// find searches the desk for every case of this incident, and those that other agents opened for the same fault. It is asked at
+// most once a step.
 func (j *job) find(ctx context.Context) ([]desk.Case, error) {
 	if j.searched {
 		return j.found, nil
 	}
-	err := j.call(ctx, "find", func(ctx context.Context) (err error) {
-		j.found, err = j.Desk.Desk.Find(ctx, j.c.Key())
+	found, err := j.findKey(ctx, j.c.Key())
+	if err == nil && j.r.o.Peers && j.c.Round == 0 {
+		var others []sibling
+		others, _, err = j.siblings(ctx)
+		for _, s := range others {
+			if s.State.Live() && !slices.ContainsFunc(found, func(c desk.Case) bool { return c.Ref == s.Ref }) {
+				found = append(found, s.Case)
+			}
+		}
+	}
+	j.found, j.searched = found, err == nil
+	return found, err
+}
+
+func (j *job) findKey(ctx context.Context, key string) (found []desk.Case, err error) {
+	err = j.call(ctx, "find", func(ctx context.Context) (err error) {
+		found, err = j.Desk.Desk.Find(ctx, key)
 		return err
 	})
-	j.searched = err == nil
-	return j.found, err
+	return found, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -60,6 +61,15 @@ func (j *job) tooEarly() bool {
 func (j *job) early(ctx context.Context) error {
 	if !j.tooEarly() {
 		return nil
+	}
+	if j.r.o.Peers && j.can.Find { // what resolved it may be another agent, which goes on with another case
+		found, err := j.find(ctx)
+		if err != nil || slices.ContainsFunc(found, func(c desk.Case) bool { return c.State.Live() && c.Ref != j.c.Ref }) {
+			if err == nil {
+				err = j.unite(ctx, found)
+			}
+			return err
+		}
 	}
 	again, able := j.Desk.Desk.(desk.Reopener)
 	switch {

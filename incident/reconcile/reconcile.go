@@ -9,6 +9,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -158,6 +159,13 @@ type Options struct {
 	Version  string
 	Vantage  string
 
+	// May says why nothing may leave the process now, or nil. It is asked directly before every call to a desk or a notifier; what
+	// it forbids is neither tried nor counted as a failure. nil: everything may.
+	May func() error
+	// Peers says that there are other agents of the tenant: of what one of them did before, the time is not known by this one's
+	// clock, and each of them may have opened a case for the same fault.
+	Peers bool
+
 	View    func() engine.View // what is measured now; nil: nothing is known
 	Now     func() time.Time   // nil: time.Now
 	Jitter  func() float64     // 0 <= j < 1, for back-off; nil: random
@@ -219,6 +227,9 @@ func New(o Options) *Reconciler {
 	}
 	if o.Silenced == nil {
 		o.Silenced = func(incident.Incident, bool, time.Time) (incident.Order, bool) { return incident.Order{}, false }
+	}
+	if o.May == nil {
+		o.May = func() error { return nil }
 	}
 	if o.View == nil {
 		o.View = func() engine.View { return engine.View{} }
@@ -319,8 +330,8 @@ func (r *Reconciler) fails(who, row, text string) {
 // storeFailed logs that the store does not answer, once until it does again. Nothing leaves the process meanwhile: what is not
 // durable is not sent.
 func (r *Reconciler) storeFailed(ctx context.Context, err error) {
-	if err != nil && ctx.Err() != nil {
-		return
+	if err != nil && (ctx.Err() != nil || errors.Is(err, store.ErrNotLeading)) {
+		return // the agent's time to act is over
 	}
 	r.mu.Lock()
 	was := r.storeUp

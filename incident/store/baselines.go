@@ -55,25 +55,30 @@ func (s *Store) Seeds(ctx context.Context) (map[string]int, error) {
 }
 
 // Baselines returns what was committed last of every probe, by its name; empty when there is none.
-func (s *Store) Baselines(ctx context.Context) (map[string][]byte, error) {
-	all := map[string][]byte{}
-	err := s.view(ctx, "read baselines", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT probe, body FROM baselines")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var probe string
-			var body []byte
-			if err := rows.Scan(&probe, &body); err != nil {
-				return err
-			}
-			all[probe] = body
-		}
-		return rows.Err()
+func (s *Store) Baselines(ctx context.Context) (all map[string][]byte, err error) {
+	err = s.view(ctx, "read baselines", func(tx *sql.Tx) error {
+		all, err = readBaselines(ctx, tx)
+		return err
 	})
 	return all, err
+}
+
+func readBaselines(ctx context.Context, tx *sql.Tx) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	rows, err := tx.QueryContext(ctx, "SELECT probe, body FROM baselines")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var probe string
+		var body []byte
+		if err := rows.Scan(&probe, &body); err != nil {
+			return nil, err
+		}
+		all[probe] = body
+	}
+	return all, rows.Err()
 }
 
 // forgetBaselines removes the baselines of probes that are forgotten and did not learn since the cutoff.

@@ -14,21 +14,26 @@ const allCases = 1000 // that Cases returns of all incidents
 
 // SaveCase inserts or replaces the case of (Incident, Desk) and appends events, durable, in one transaction.
 func (s *Store) SaveCase(ctx context.Context, c incident.Case, events ...incident.Event) error {
-	return s.write(ctx, durable, "save a case", func(tx *sql.Tx) error {
-		if c.Incident == "" || c.Desk == "" {
-			return errors.New("a case has no incident or no desk")
-		}
-		body, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
-		if _, err := run(ctx, tx, `INSERT INTO cases (incident, desk, number, state, settled, body) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (incident, desk) DO UPDATE SET number = excluded.number, state = excluded.state, settled = excluded.settled, body = excluded.body`,
-			c.Incident, c.Desk, c.Number, string(c.State), flag(c.Settled), string(body)); err != nil {
+	return s.write(ctx, decided, "save a case", func(tx *sql.Tx) error {
+		if err := saveCase(ctx, tx, c); err != nil {
 			return err
 		}
 		return appendEvents(ctx, tx, events)
 	})
+}
+
+func saveCase(ctx context.Context, tx *sql.Tx, c incident.Case) error {
+	if c.Incident == "" || c.Desk == "" {
+		return errors.New("a case has no incident or no desk")
+	}
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	_, err = run(ctx, tx, `INSERT INTO cases (incident, desk, number, state, settled, body) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (incident, desk) DO UPDATE SET number = excluded.number, state = excluded.state, settled = excluded.settled, body = excluded.body`,
+		c.Incident, c.Desk, c.Number, string(c.State), flag(c.Settled), string(body))
+	return err
 }
 
 // Cases returns the cases of one incident in the order in which they were first saved, or of all when id is "" (newest 1,000
@@ -56,7 +61,7 @@ func (s *Store) AddNotices(ctx context.Context, n ...incident.Notice) error {
 	if len(n) == 0 {
 		return nil
 	}
-	return s.write(ctx, durable, "add notices", func(tx *sql.Tx) error {
+	return s.write(ctx, decided, "add notices", func(tx *sql.Tx) error {
 		for _, notice := range n {
 			if err := saveNotice(ctx, tx, notice, "ON CONFLICT (id) DO NOTHING"); err != nil {
 				return err
@@ -68,7 +73,7 @@ func (s *Store) AddNotices(ctx context.Context, n ...incident.Notice) error {
 
 // SaveNotice replaces the notice and appends events, durable, in one transaction.
 func (s *Store) SaveNotice(ctx context.Context, n incident.Notice, events ...incident.Event) error {
-	return s.write(ctx, durable, "save a notice", func(tx *sql.Tx) error {
+	return s.write(ctx, decided, "save a notice", func(tx *sql.Tx) error {
 		if err := saveNotice(ctx, tx, n, `ON CONFLICT (id) DO UPDATE SET
 			incident = excluded.incident, due = excluded.due, state = excluded.state, body = excluded.body`); err != nil {
 			return err

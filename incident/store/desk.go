@@ -14,7 +14,7 @@ import (
 // never given twice.
 func (s *Store) CreateDeskCase(ctx context.Context, c incident.StoredCase) (incident.StoredCase, error) {
 	stored := c
-	err := s.write(ctx, durable, "create a case", func(tx *sql.Tx) error {
+	err := s.write(ctx, decided, "create a case", func(tx *sql.Tx) error {
 		if c.Key == "" || c.Created.IsZero() {
 			return errors.New("a case has no key or no time of creation")
 		}
@@ -70,7 +70,7 @@ func (s *Store) DeskCaseByNumber(ctx context.Context, number string) (incident.S
 // the store. Number and Key stay as they are, whatever it does to them.
 func (s *Store) UpdateDeskCase(ctx context.Context, number string, change func(*incident.StoredCase) error) error {
 	var refused error
-	err := s.write(ctx, durable, "change a case", func(tx *sql.Tx) error {
+	err := s.write(ctx, decided, "change a case", func(tx *sql.Tx) error {
 		found, err := bodies[incident.StoredCase](context.WithoutCancel(ctx), tx, "SELECT body FROM desk_cases WHERE number = ?", number)
 		if err != nil {
 			return err

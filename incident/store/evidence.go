@@ -17,7 +17,7 @@ func (s *Store) SaveEvidence(ctx context.Context, e incident.Evidence, events ..
 	if err := e.Check(); err != nil {
 		return false, err
 	}
-	err = s.write(ctx, durable, "save evidence", func(tx *sql.Tx) error {
+	err = s.write(ctx, decided, "save evidence", func(tx *sql.Tx) error {
 		kept, err = saveEvidence(ctx, tx, e)
 		if err != nil || !kept {
 			return err

@@ -18,12 +18,14 @@ var (
 	ErrClosed   = errors.New("the store is closed")       // a write after Close
 	ErrAway     = errors.New("does not answer")           // PostgreSQL; works again once it is back
 	ErrStandby  = errors.New("takes no writes")           // PostgreSQL: a standby, or made read-only
-	// ErrDoubt is a write that PostgreSQL may or may not have stored: the store was told to hurry, or another agent took over,
-	// before that could be learnt. Every later write fails with it: what is stored is known by opening it again.
+	// ErrNotLeading is a write that only the leading agent may make, or Leading, while another agent leads or may lead. Nothing was stored.
+	ErrNotLeading = errors.New("this agent does not lead")
+	// ErrDoubt is a write that PostgreSQL may or may not have stored: the store was told to hurry, or several agents have had its
+	// place since, before that could be learnt. Every later write fails with it: what is stored is known by opening it again.
 	ErrDoubt      = errors.New("whether a write was stored is not known")
 	errForeign    = errors.New("not a store of firstcall's") // an SQLite file of something else
 	errUndone     = errors.New("the connection was lost when it was to be committed")
-	errSuperseded = errors.New("another agent has written since")
+	errPlaceTaken = errors.New("another agent has the place of this one")
 )
 
 // fault says what failed, on which file, and what to do. It keeps err for errors.Is and errors.As.

@@ -278,6 +278,7 @@ func downgrade(t *testing.T, db *sql.DB, version int) {
 			"DROP TABLE orders", "DROP INDEX incidents_opened", "ALTER TABLE incidents DROP COLUMN highest", "ALTER TABLE incidents DROP COLUMN class",
 			"ALTER TABLE incidents DROP COLUMN resolution", "ALTER TABLE incidents DROP COLUMN words", "CREATE INDEX incidents_opened ON incidents (opened)",
 		},
+		6: {"DROP TABLE vantage_state", "DROP TABLE handovers"},
 	}
 	for _, steps := range undo[version+1:] {
 		for _, step := range steps {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
 )
@@ -15,7 +16,7 @@ const defaultLimit = 100 // of IncidentFilter
 
 // Commit makes a step durable (synchronous) in one transaction.
 func (s *Store) Commit(ctx context.Context, c Commit) error {
-	return s.write(ctx, durable, "commit a step", func(tx *sql.Tx) error {
+	return s.write(ctx, decided, "commit a step", func(tx *sql.Tx) error {
 		for _, i := range c.Incidents {
 			if err := saveIncident(ctx, tx, i); err != nil {
 				return err
@@ -27,13 +28,18 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		if err := saveBaselines(ctx, tx, c); err != nil {
 			return err
 		}
-		if c.State == nil {
-			return nil
-		}
-		_, err := run(ctx, tx, `INSERT INTO engine_state (id, at, state) VALUES (1, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state`, nanos(c.At), c.State)
-		return err
+		return saveState(ctx, tx, c.At, c.State)
 	})
+}
+
+// saveState replaces the engine's state; nil leaves it.
+func saveState(ctx context.Context, tx *sql.Tx, at time.Time, state []byte) error {
+	if state == nil {
+		return nil
+	}
+	_, err := run(ctx, tx, `INSERT INTO engine_state (id, at, state) VALUES (1, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET at = excluded.at, state = excluded.state`, nanos(at), state)
+	return err
 }
 
 // run executes a statement of a write, which its context no longer bounds: see Store.write.
@@ -185,23 +191,29 @@ func one[T any](ctx context.Context, s *Store, what, query string, args ...any) 
 // Timeline returns the events of one incident with Seq > after, oldest first.
 func (s *Store) Timeline(ctx context.Context, id string, after int64) (all []incident.Event, err error) {
 	err = s.view(ctx, "read a timeline", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT seq, at, kind, actor, text, priority FROM events WHERE incident = ? AND seq > ? ORDER BY seq", id, after)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			e := incident.Event{Incident: id}
-			var at int64
-			if err := rows.Scan(&e.Seq, &at, &e.Kind, &e.Actor, &e.Text, &e.Priority); err != nil {
-				return err
-			}
-			e.At = instant(at)
-			all = append(all, e)
-		}
-		return rows.Err()
+		all, err = events(ctx, tx, "incident = ? AND seq > ?", id, after)
+		return err
 	})
 	return all, err
+}
+
+// events returns those that a condition selects, oldest first.
+func events(ctx context.Context, tx *sql.Tx, where string, args ...any) (all []incident.Event, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT seq, incident, at, kind, actor, text, priority FROM events WHERE "+where+" ORDER BY seq", args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var e incident.Event
+		var at int64
+		if err := rows.Scan(&e.Seq, &e.Incident, &at, &e.Kind, &e.Actor, &e.Text, &e.Priority); err != nil {
+			return nil, err
+		}
+		e.At = instant(at)
+		all = append(all, e)
+	}
+	return all, rows.Err()
 }
 
 // AppendEvents appends to the timeline, durable.
@@ -209,5 +221,5 @@ func (s *Store) AppendEvents(ctx context.Context, events ...incident.Event) erro
 	if len(events) == 0 {
 		return nil
 	}
-	return s.write(ctx, durable, "append to the timeline", func(tx *sql.Tx) error { return appendEvents(ctx, tx, events) })
+	return s.write(ctx, decided, "append to the timeline", func(tx *sql.Tx) error { return appendEvents(ctx, tx, events) })
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -13,26 +15,60 @@ const (
 	stepIncidents = 50
 	// probeGrace is how much longer than its roll-ups a probe's name is kept, since when it was last seen is noted by the day.
 	probeGrace = 48 * time.Hour
+	mostGone   = 100 // agents that have gone whose results are kept until they are past their time
 )
 
 // Maintain applies retention; it works in small steps so that other writes go on, and returns when nothing is left to do.
 // Incidents that are open, or have a case that is not settled or a notice that is due, are kept however old they are; of the others
-// the oldest lose the files of their evidence while these take more room than they may. ctx ends it between two steps.
+// the oldest lose the files of their evidence while these take more room than they may. ctx ends it between two steps. An agent that does not lead
+// tidies its own results; the leader does all the rest, also for agents that have gone.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	raw, old := now.Add(-s.options.RawFor).UnixNano(), now.Add(-s.options.RollupsFor).UnixNano()
 	if err := s.write(ctx, relaxed, "fold results", s.fold, func() { s.logged = 0 }); err != nil {
 		return err
 	}
-	for _, step := range []func(*sql.Tx) (more bool, err error){
-		func(tx *sql.Tx) (bool, error) { return expireBlocks(tx, raw) },
-		func(tx *sql.Tx) (bool, error) { return expireRollups(tx, hour(old)) },
+	if err := s.inSteps(ctx, relaxed, results(raw, old)...); err != nil {
+		return err
+	}
+	if err := s.forgetProbes(ctx, min(raw, old)-int64(probeGrace)); err != nil {
+		return err
+	}
+	if s.pg != nil {
+		s.measure(ctx)
+	}
+	err := s.inSteps(
+		ctx, led,
 		func(tx *sql.Tx) (bool, error) { return expireIncidents(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireDeskCases(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireOrders(tx, old) },
+		func(tx *sql.Tx) (bool, error) { return expireHandovers(tx, old) },
 		func(tx *sql.Tx) (bool, error) { return expireFiles(tx, s.options.FileBytes) },
-	} {
+	)
+	if err == nil && s.pg != nil {
+		err = s.tidyGone(ctx, raw, old)
+	}
+	if errors.Is(err, ErrNotLeading) {
+		return nil
+	}
+	return err
+}
+
+// retention is a step of it, which reports whether it is to be called again.
+type retention = func(*sql.Tx) (more bool, err error)
+
+// results returns the steps for what is kept of results, with the cutoffs of raw ones and of roll-ups.
+func results(raw, old int64) []retention {
+	return []retention{
+		func(tx *sql.Tx) (bool, error) { return expireBlocks(tx, raw) },
+		func(tx *sql.Tx) (bool, error) { return expireRollups(tx, hour(old)) },
+	}
+}
+
+// inSteps calls each step, in transactions of their own, until there is nothing more.
+func (s *Store) inSteps(ctx context.Context, p promise, steps ...retention) error {
+	for _, step := range steps {
 		for more := true; more; {
-			if err := s.write(ctx, relaxed, "apply retention", func(tx *sql.Tx) (err error) {
+			if err := s.write(ctx, p, "apply retention", func(tx *sql.Tx) (err error) {
 				more, err = step(tx)
 				return err
 			}); err != nil {
@@ -40,15 +76,12 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	if s.pg != nil {
-		s.measure(ctx)
-	}
-	return s.forgetProbes(ctx, min(raw, old)-int64(probeGrace))
+	return nil
 }
 
 // expireBlocks removes the raw results that started before the cutoff.
 func expireBlocks(tx *sql.Tx, cutoff int64) (more bool, err error) {
-	blocks, err := someBlocks(tx, "WHERE first < ? ORDER BY first LIMIT ?", cutoff, stepBlocks)
+	blocks, err := someBlocks(tx, "WHERE first < ? AND probe IN (SELECT id FROM probes) ORDER BY first LIMIT ?", cutoff, stepBlocks)
 	if err != nil {
 		return false, err
 	}
@@ -70,7 +103,7 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx) error {
 		if results <= s.options.RawRows && bytes <= s.options.RawBytes {
 			return nil
 		}
-		blocks, err := someBlocks(tx, "ORDER BY id LIMIT ?", stepBlocks)
+		blocks, err := someBlocks(tx, "WHERE probe IN (SELECT id FROM probes) ORDER BY id LIMIT ?", stepBlocks)
 		if err != nil || len(blocks) == 0 {
 			return err
 		}
@@ -135,7 +168,8 @@ func (b storedBlock) shorten(tx *sql.Tx, keep func(i int, start int64) bool) err
 
 // expireRollups removes one hour that is older than the cutoff.
 func expireRollups(tx *sql.Tx, cutoff int64) (more bool, err error) {
-	return removed(tx, "DELETE FROM rollups WHERE hour = (SELECT min(hour) FROM rollups) AND hour < ?", cutoff)
+	return removed(tx, `DELETE FROM rollups WHERE hour = (SELECT min(hour) FROM rollups WHERE probe IN (SELECT id FROM probes)) AND hour < ?
+		AND probe IN (SELECT id FROM probes)`, cutoff)
 }
 
 // removed runs a statement that removes rows and reports whether there were any.
@@ -220,6 +254,65 @@ func (s *Store) forgetProbes(ctx context.Context, cutoff int64) error {
 			delete(s.probes, name)
 		}
 	})
+}
+
+// tidyGone applies retention to what agents that have gone left behind, and forgets those of whom nothing is left, and the longest gone
+// beyond so many.
+func (s *Store) tidyGone(ctx context.Context, raw, old int64) error {
+	all, err := s.Voters(ctx)
+	if err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(all, func(v Voter) bool { return v.Alive })
+	slices.SortStableFunc(gone, func(a, b Voter) int { return b.Since.Compare(a.Since) })
+	for n, v := range gone {
+		raw, old := raw, old
+		if n >= mostGone {
+			raw, old = math.MaxInt64, math.MaxInt64
+		}
+		as := func(step retention) retention {
+			return func(tx *sql.Tx) (bool, error) {
+				if _, err := tx.Exec("SELECT set_config('app.voter', ?, true)", v.Name); err != nil {
+					return false, err
+				}
+				return step(tx)
+			}
+		}
+		steps := append([]retention{func(tx *sql.Tx) (bool, error) { return false, s.fold(tx) }}, results(raw, old)...)
+		steps = append(steps, func(tx *sql.Tx) (bool, error) { return false, forgetVoter(tx, v.Name, min(raw, old)) })
+		for i, step := range steps {
+			steps[i] = as(step)
+		}
+		if err := s.inSteps(ctx, led, steps...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetVoter removes the probes of an agent that has gone that were not seen since the cutoff, their baselines, and the agent, when it had no others,
+// unless another agent has its place by now. app.voter is set to it.
+func forgetVoter(tx *sql.Tx, name string, cutoff int64) error {
+	if cutoff != math.MaxInt64 {
+		cutoff -= int64(probeGrace)
+	}
+	if _, err := tx.Exec("DELETE FROM probes WHERE seen < ?", cutoff); err != nil {
+		return err
+	}
+	if err := forgetBaselines(tx, cutoff); err != nil {
+		return err
+	}
+	forgotten, err := removed(tx, `DELETE FROM voters WHERE name = ? AND beat < clock_timestamp() - interval '15 seconds'
+		AND since < clock_timestamp() - interval '1 day' AND NOT EXISTS (SELECT 1 FROM probes) AND NOT EXISTS (SELECT 1 FROM baselines)`, name)
+	if err != nil || !forgotten {
+		return err
+	}
+	for _, table := range []string{"writes", "votes", "vantage_state", "seeds", "result_totals", "result_log"} {
+		if _, err := tx.Exec("DELETE FROM "+table+" WHERE voter = ?", name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Size returns the bytes that the store takes on the disk; 0 in memory. In PostgreSQL it is what all tenants' tables took when this

@@ -31,10 +31,10 @@ const (
 )
 
 // Open opens, and creates or migrates, the store at rawURL: "sqlite:PATH" (a file; its directory must exist), "sqlite::memory:" or
-// "postgres://USER:PASSWORD@HOST/DATABASE?tenant=ID", with the parameters of libpq. A file, and a tenant in a database, has one agent
-// at a time: a lock on PATH.lock, which the operating system frees when the process ends, or an advisory lock of PostgreSQL, refuses
-// a second one and says who holds it. A file that is damaged, is not firstcall's or was made by a newer firstcall is refused and left
-// as it is.
+// "postgres://USER:PASSWORD@HOST/DATABASE?tenant=ID", with the parameters of libpq. A file has one agent at a time: a lock on PATH.lock,
+// which the operating system frees when the process ends, refuses a second one and says who holds it. In PostgreSQL a tenant has as many as
+// there are: each takes a place (see Voter), and the lead where nobody has it. A file that is damaged, is not firstcall's or was made by a
+// newer firstcall is refused and left as it is.
 func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 	if isPostgres(rawURL) {
 		return openPostgres(ctx, rawURL, o)
@@ -60,7 +60,8 @@ func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 }
 
 // OpenReadOnly opens an existing store for reading, whether an agent has it open or not; every write fails with ErrReadOnly.
-// It changes nothing and migrates nothing: a store of another version of firstcall is refused. A standby of PostgreSQL will do.
+// It changes nothing and migrates nothing: a store of another version of firstcall is refused. A standby of PostgreSQL will do. There
+// results and baselines are those of the voter that the parameter vantage names, or of the one that leads or led last.
 func OpenReadOnly(ctx context.Context, rawURL string) (*Store, error) {
 	if isPostgres(rawURL) {
 		return openPostgresReadOnly(ctx, rawURL)
@@ -270,7 +271,11 @@ func (s *Store) load(ctx context.Context, tx *sql.Tx) error {
 // abandon closes what a failed Open had opened.
 func (s *Store) abandon() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.writer, s.reader} {
+	dbs := []*sql.DB{s.writer, s.reader}
+	if s.pg != nil {
+		dbs = append(dbs, s.pg.beater)
+	}
+	for _, db := range dbs {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

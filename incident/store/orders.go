@@ -16,7 +16,7 @@ const allOrders = 1000 // that Orders returns; those that end last, so that none
 // AddOrder stores what a person ordered and appends events, durable, in one transaction. It returns the order with its ID.
 func (s *Store) AddOrder(ctx context.Context, o incident.Order, events ...incident.Event) (incident.Order, error) {
 	stored := o
-	err := s.write(ctx, durable, "store an order", func(tx *sql.Tx) error {
+	err := s.write(ctx, decided, "store an order", func(tx *sql.Tx) error {
 		if o.Kind == "" || o.From.IsZero() || !o.Until.After(o.From) {
 			return errors.New("an order has no kind or no time")
 		}
@@ -38,7 +38,7 @@ func (s *Store) AddOrder(ctx context.Context, o incident.Order, events ...incide
 // SaveOrder replaces an order that is there, by its ID, and appends events, durable, in one transaction; the error wraps
 // incident.ErrNotFound.
 func (s *Store) SaveOrder(ctx context.Context, o incident.Order, events ...incident.Event) error {
-	return s.write(ctx, durable, "change an order", func(tx *sql.Tx) error {
+	return s.write(ctx, decided, "change an order", func(tx *sql.Tx) error {
 		if err := saveOrder(ctx, tx, o); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -8,11 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	mathrand "math/rand/v2"
 	"net/url"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,28 +30,40 @@ const (
 	schemaTable = "firstcall_schema" // of goose: another program's may be beside it
 	// doubtFirst and doubtMost bound the wait between two attempts to learn what became of a commit.
 	doubtFirst, doubtMost = 100 * time.Millisecond, 5 * time.Second
-	lockEvery             = 50 * time.Millisecond
 	postgresReaders       = 4
 	connectTimeout        = "10" // seconds
 )
 
-// postgres is what a store in PostgreSQL has beside its connections. The writer's one session holds the tenant's advisory lock, so
-// that whoever can write is the tenant's only agent: a session that ends takes the lock with it, and the next one takes it again
-// before it writes. The store's gate guards what is not atomic. Several agents as one would have their leader's lease in the row of
-// agents, whose epoch fences every write already.
+// postgres is what a store in PostgreSQL has beside its connections. Several agents of a tenant may have it open: each has a place, whose
+// token fences its writes, and one of them leads, whose epoch fences the others. Beats have a connection of their own, so that they wait for no write;
+// the lead and the place may change with any of them. The store's gate guards what is not atomic.
 type postgres struct {
 	name     string // fit to print
 	tenant   string
+	vantage  string // that the address names
 	config   *pgconn.Config
-	session  string // application_name of the writer's sessions, so that one of before can be ended
-	epoch    int64  // of this agent among the tenant's agents; 0: not an agent yet
-	writes   int64  // number of the newest write that was begun
+	session  string // with which application_name begins, so that sessions of before can be ended
+	beater   *sql.DB
+	beating  chan struct{} // holds one token, which a beat, or taking a place, takes
+	place    atomic.Pointer[place]
+	lead     atomic.Pointer[lead] // that the last beat told; nil: none
+	entered  atomic.Int64         // the epoch that this agent decides under; 0: none
+	beats    atomic.Int64         // sessions of beater ever
+	told     said                 // the vote, and the status, that are stored
+	says     said
+	writes   int64 // number of the newest write that was begun; it begins anywhere
 	sessions atomic.Int64
-	loaded   int64         // number of the session in which what is kept in memory was read
+	loaded   loaded        // where what is kept in memory was read
 	hurry    chan struct{} // closed by Hurry
 	hurried  sync.Once
 	gaveUp   bool // the outcome of a write was not waited for
 	size     atomic.Int64
+}
+
+// loaded is a session of the writer, and the place that it wrote for.
+type loaded struct {
+	session int64
+	place   *place
 }
 
 // isPostgres reports whether an address is one of PostgreSQL.
@@ -73,8 +85,12 @@ func parsePostgres(rawURL string) (*postgres, error) {
 		return nil, errors.New("store: the address of PostgreSQL cannot be read: write postgres://USER@HOST/DATABASE?sslmode=verify-full, and %XX for signs that have a meaning")
 	}
 	q := u.Query()
-	p := &postgres{tenant: q.Get("tenant"), hurry: make(chan struct{}), session: "firstcall " + strings.ToLower(rand.Text()[:12])}
+	p := &postgres{
+		tenant: q.Get("tenant"), vantage: q.Get("vantage"), hurry: make(chan struct{}), beating: make(chan struct{}, 1),
+		session: "firstcall " + strings.ToLower(rand.Text()[:12]), writes: mathrand.Int64N(1 << 50),
+	}
 	q.Del("tenant")
+	q.Del("vantage")
 	for key := range q {
 		if !slices.Contains(allowed, key) {
 			return nil, fmt.Errorf("store: the address of PostgreSQL has the parameter %q: those are %s", secret.Plain(key, 50), strings.Join(allowed, ", "))
@@ -100,7 +116,7 @@ func parsePostgres(rawURL string) (*postgres, error) {
 	c.MaxProtocolMessageBodyLen = 256 << 20 // evidence is far below
 	maps.Copy(c.RuntimeParams, map[string]string{
 		"standard_conforming_strings": "on", "client_encoding": "UTF8", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "5min",
-		// The server notices within half a minute that an agent's host is gone, and frees its lock.
+		// The server notices within half a minute that an agent's host is gone.
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4",
 	})
 	return p, nil
@@ -136,22 +152,33 @@ func openPostgres(ctx context.Context, rawURL string, o Options) (*Store, error)
 	if p.tenant == "" {
 		return nil, fmt.Errorf("store: no tenant is given for %s: add ?tenant=ID to the address", p.name)
 	}
+	o.Vantage = cmp.Or(o.Vantage, p.vantage, hostVantage())
+	if err := checkVantage(o.Vantage); err != nil {
+		return nil, err
+	}
 	s := &Store{pg: p, options: o.withDefaults(), gate: make(chan struct{}, 1)}
 	s.gate <- struct{}{}
 	if err := s.migratePostgres(ctx); err != nil {
 		return nil, err
 	}
-	s.writer = p.open(true, s.beginSession)
+	p.beater = p.open(true, s.beginBeats, nil, map[string]string{"lock_timeout": "5s"})
+	p.beater.SetMaxOpenConns(1)
+	p.beater.SetConnMaxIdleTime(0)
+	// Who is frozen in the middle of a write keeps nobody from the lead for longer than that.
+	s.writer = p.open(true, s.beginSession, nil, map[string]string{"idle_in_transaction_session_timeout": "5s"})
 	s.writer.SetMaxOpenConns(1)
-	s.reader = p.open(true, p.setTenant)
+	s.reader = p.open(true, p.setTenant, p.readOwn, nil)
 	s.reader.SetMaxOpenConns(postgresReaders)
 	s.reader.SetMaxIdleConns(2)
-	err = s.transact(ctx, relaxed, func(tx *sql.Tx) error {
-		_, err := run(ctx, tx, "INSERT INTO result_totals (id, results, bytes) VALUES (1, 0, 0) ON CONFLICT (id) DO NOTHING")
-		return err
-	})
-	if err != nil {
+	if err := s.takePlace(ctx, nil); err != nil {
 		return nil, errors.Join(s.fault("open", err), s.abandon())
+	}
+	round, err := s.Beat(ctx, Beat{Wants: true})
+	if err != nil {
+		return nil, errors.Join(err, s.abandon())
+	}
+	if round.Leading {
+		s.Lead(round.Epoch)
 	}
 	s.measure(ctx)
 	return s, nil
@@ -167,7 +194,7 @@ func openPostgresReadOnly(ctx context.Context, rawURL string) (*Store, error) {
 	}
 	p.config.RuntimeParams["default_transaction_read_only"] = "on"
 	s := &Store{pg: p, options: Options{}.withDefaults()}
-	s.reader = p.open(false, p.setTenant)
+	s.reader = p.open(false, p.setTenant, p.readOther, nil)
 	s.reader.SetMaxOpenConns(postgresReaders)
 	err = p.checkRole(ctx, s.reader)
 	if err == nil {
@@ -177,6 +204,9 @@ func openPostgresReadOnly(ctx context.Context, rawURL string) (*Store, error) {
 			err = fmt.Errorf("store: %s has schema %d, this firstcall reads %d: use the firstcall that wrote it, or let this one run once on it", p.name, have, want)
 		}
 	}
+	if err == nil && p.vantage != "" {
+		err = s.checkVoter(ctx, p.vantage)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.abandon())
 	}
@@ -185,13 +215,14 @@ func openPostgresReadOnly(ctx context.Context, rawURL string) (*Store, error) {
 }
 
 // open returns a pool. One that writes looks for the server that takes writes among the hosts that the address names.
-func (p *postgres) open(writes bool, ready func(context.Context, *pgconn.PgConn) error) *sql.DB {
+func (p *postgres) open(writes bool, ready func(context.Context, *pgconn.PgConn) error, reading func() string, settings map[string]string) *sql.DB {
 	c := p.config.Copy()
 	c.RuntimeParams["application_name"] = "firstcall"
+	maps.Copy(c.RuntimeParams, settings)
 	if writes {
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	db := sql.OpenDB(pgsql.Connector{Config: c, Ready: ready})
+	db := sql.OpenDB(pgsql.Connector{Config: c, Ready: ready, Reading: reading})
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db
 }
@@ -228,102 +259,96 @@ func (p *postgres) checkRole(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// beginSession makes a new session of the writer the tenant's only one: it takes the tenant's lock, if need be from a session of
-// this agent whose end the server has not noticed, and makes sure that no other agent wrote since.
-func (s *Store) beginSession(ctx context.Context, c *pgconn.PgConn) error {
-	p := s.pg
-	if _, err := value(ctx, c, "SELECT set_config('app.tenant', $1, false), set_config('application_name', $2, false)", p.tenant, p.session); err != nil {
+// endFormer ends the sessions of this agent that the server does not know yet to have ended, but for the caller's.
+const endFormer = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()"
+
+// named makes a session see its tenant's rows, under a name that no other session of the agent has from then on.
+func (p *postgres) named(ctx context.Context, c *pgconn.PgConn, name string) error {
+	if _, err := value(ctx, c, "SELECT set_config('app.tenant', $1, false), set_config('application_name', $2, false)", p.tenant, name); err != nil {
 		return err
 	}
-	const lockIt = "SELECT pg_try_advisory_lock(hashtextextended('firstcall ' || current_schema() || ' ' || current_setting('app.tenant'), 0))"
-	deadline := time.Now().Add(s.options.busy)
-	for {
-		locked, err := value(ctx, c, lockIt)
-		if err != nil {
+	_, err := value(ctx, c, endFormer, name)
+	return err
+}
+
+// beginSession begins a session of the writer. What the one before left locked, if the server has not noticed its end, is free soon.
+func (s *Store) beginSession(ctx context.Context, c *pgconn.PgConn) error {
+	err := s.pg.named(ctx, c, s.pg.session)
+	if err == nil {
+		s.pg.sessions.Add(1)
+	}
+	return err
+}
+
+// begin notes a write in its own transaction: under its number, so that its outcome can be looked up, and only while the place is this agent's, and
+// the lead, where the write asks for it. No other agent gets either before the transaction is over.
+func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promise) error {
+	const note = `UPDATE writes SET number = ? WHERE voter = ? AND token = ?`
+	const set = ` RETURNING set_config('app.voter', voter, true) || set_config('synchronous_commit',
+		CASE WHEN ? THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`
+	p.writes++
+	var row *sql.Row
+	if wants&led == 0 {
+		row = tx.QueryRowContext(ctx, note+set, p.writes, pl.name, pl.token, wants&durable == 0)
+	} else {
+		row = tx.QueryRowContext(ctx, `WITH lead AS (SELECT 1 FROM leases WHERE epoch = ? AND token = ? AND until > clock_timestamp() FOR KEY SHARE) `+
+			note+` AND EXISTS (SELECT 1 FROM lead)`+set, p.entered.Load(), pl.token, p.writes, pl.name, pl.token, wants&durable == 0)
+	}
+	var done string
+	err := row.Scan(&done)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	mine, err := exists(ctx, tx, "SELECT 1 FROM writes WHERE voter = ? AND token = ?", pl.name, pl.token)
+	switch {
+	case err != nil:
+		return err
+	case !mine:
+		return errPlaceTaken
+	}
+	return ErrNotLeading
+}
+
+// transactPostgres is transact at a server that may go away at any moment, for an agent that may have been frozen. What is not committed is
+// undone; a commit whose answer was lost is looked up, however long the server is away, so that the caller knows. An agent whose place was taken
+// takes another and tries again.
+func (s *Store) transactPostgres(ctx context.Context, wants promise, fn func(*sql.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		pl := s.pg.place.Load()
+		switch {
+		case pl == nil:
+			return ErrClosed // after Resign
+		case s.pg.gaveUp:
+			return ErrDoubt
+		case wants&led != 0 && s.pg.entered.Load() == 0:
+			return ErrNotLeading
+		}
+		err := s.tryPostgres(ctx, pl, wants, fn)
+		if !errors.Is(err, errPlaceTaken) || attempt == 3 {
 			return err
 		}
-		if locked == "t" {
-			break
-		}
-		if p.epoch > 0 {
-			const end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()"
-			if _, err := value(ctx, c, end, p.session); err != nil {
-				return err
-			}
-		}
-		if time.Now().After(deadline) {
-			holder, err := value(ctx, c, "SELECT holder || ', since ' || to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' FROM agents")
-			return errors.Join(err, fmt.Errorf("store: tenant %s in %s is %w: another firstcall (%q) has it open: stop that one, or give this one a database of its own", p.tenant, p.name, ErrLocked, holder))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(lockEvery):
+		if err := s.takePlace(ctx, pl); err != nil {
+			return err
 		}
 	}
-	if err := s.takeEpoch(ctx, c); err != nil {
-		return err
-	}
-	p.sessions.Add(1)
-	return nil
 }
 
-// takeEpoch makes this agent the tenant's newest, or checks that it still is.
-func (s *Store) takeEpoch(ctx context.Context, c *pgconn.PgConn) error {
+func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, fn func(*sql.Tx) error) error {
 	p := s.pg
-	if p.epoch > 0 {
-		now, err := value(ctx, c, "SELECT epoch FROM agents")
-		if err == nil && now != strconv.FormatInt(p.epoch, 10) {
-			err = fmt.Errorf("store: tenant %s in %s: %w: restart this one, which does not know what that one wrote", p.tenant, p.name, errSuperseded)
-		}
-		return err
-	}
-	host, _ := os.Hostname() // only said for people
-	holder := fmt.Sprintf("process %d on %s", os.Getpid(), host)
-	text, err := value(ctx, c, `INSERT INTO agents (epoch, writes, holder) VALUES (1, 0, $1)
-		ON CONFLICT (tenant) DO UPDATE SET epoch = agents.epoch + 1, holder = excluded.holder, since = excluded.since RETURNING epoch || ' ' || writes`, holder)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Sscan(text, &p.epoch, &p.writes)
-	return err
-}
-
-// begin notes a write in its own transaction: under its number, so that its outcome can be looked up, and only while this agent is
-// the tenant's newest.
-func (p *postgres) begin(ctx context.Context, tx *sql.Tx, d durability) error {
-	p.writes++
-	var set string
-	err := tx.QueryRowContext(ctx, `UPDATE agents SET writes = ? WHERE epoch = ? RETURNING set_config('synchronous_commit',
-		CASE WHEN ? THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`,
-		p.writes, p.epoch, d == relaxed).Scan(&set)
-	if errors.Is(err, sql.ErrNoRows) {
-		return errSuperseded
-	}
-	return err
-}
-
-// transactPostgres is transact at a server that may go away at any moment. What is not committed is undone; a commit whose answer
-// was lost is looked up, however long the server is away, so that the caller knows.
-func (s *Store) transactPostgres(ctx context.Context, d durability, fn func(*sql.Tx) error) error {
-	p := s.pg
-	if p.gaveUp {
-		return ErrDoubt
-	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := p.begin(ctx, tx, d); err != nil {
+	if err := p.begin(ctx, tx, pl, wants); err != nil {
 		return err
 	}
-	if session := p.sessions.Load(); session != p.loaded {
+	if now := (loaded{p.sessions.Load(), pl}); now != p.loaded {
 		// Relaxed writes may be lost with a server that crashed, and what is known of them with it.
 		if err := s.load(ctx, tx); err != nil {
 			return err
 		}
-		p.loaded = session
+		p.loaded = now
 	}
 	if err := fn(tx); err != nil {
 		return err
@@ -332,7 +357,7 @@ func (s *Store) transactPostgres(ctx context.Context, d durability, fn func(*sql
 	if !errors.Is(err, pgsql.ErrDoubt) {
 		return err
 	}
-	stored, doubt := s.lookUp(ctx)
+	stored, doubt := s.lookUp(ctx, pl)
 	switch {
 	case doubt != nil:
 		p.gaveUp = true
@@ -343,17 +368,22 @@ func (s *Store) transactPostgres(ctx context.Context, d durability, fn func(*sql
 	return errUndone
 }
 
-// lookUp returns whether the newest write is stored. It asks until it is told; it gives up when another agent has taken over, or
-// when the store is to be closed.
-func (s *Store) lookUp(ctx context.Context) (stored bool, err error) {
+// lookUp returns whether the newest write is stored, made in a place that may be another agent's by now. It asks until it is told; it gives
+// up when several agents have had the place since, or when the store is to be closed. The row is locked, so that the answer waits for a
+// session that is not over.
+func (s *Store) lookUp(ctx context.Context, pl *place) (stored bool, err error) {
 	for wait := doubtFirst; ; wait = min(2*wait, doubtMost) {
-		var newest int64
-		err := s.writer.QueryRowContext(ctx, "SELECT writes FROM agents").Scan(&newest)
-		if err == nil {
-			return newest == s.pg.writes, nil
-		}
-		if errors.Is(err, errSuperseded) {
-			return false, err
+		var epoch, number, earlier int64
+		err := s.writer.QueryRowContext(ctx, "SELECT epoch, number, earlier FROM writes WHERE voter = ? FOR UPDATE", pl.name).Scan(&epoch, &number, &earlier)
+		switch {
+		case errors.Is(err, sql.ErrNoRows), err == nil && epoch < pl.epoch:
+			return false, nil // a failover lost it, and the place with it
+		case err == nil && epoch == pl.epoch:
+			return number == s.pg.writes, nil
+		case err == nil && epoch == pl.epoch+1:
+			return earlier == s.pg.writes, nil
+		case err == nil:
+			return false, errPlaceTaken
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -391,7 +421,7 @@ func (s *Store) postgresVersions(ctx context.Context, db *sql.DB) (have, want in
 // migratePostgres brings the schema up to date, one agent at a time.
 func (s *Store) migratePostgres(ctx context.Context) error {
 	p := s.pg
-	db := p.open(true, nil)
+	db := p.open(true, nil, nil, nil)
 	defer func() { _ = db.Close() }()
 	if err := p.checkRole(ctx, db); err != nil {
 		return err

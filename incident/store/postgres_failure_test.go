@@ -24,7 +24,7 @@ func insist(ctx context.Context, t *testing.T, write func() error) (failures int
 			return failures
 		}
 		failures++
-		if !errors.Is(err, ErrAway) && !errors.Is(err, ErrStandby) {
+		if !errors.Is(err, ErrAway) && !errors.Is(err, ErrStandby) && !errors.Is(err, ErrNotLeading) { // the last until the next beat
 			t.Errorf("a server that is away: %v", err)
 			return failures
 		}

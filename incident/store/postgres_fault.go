@@ -18,7 +18,7 @@ func (p *postgres) fault(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, ours := range []error{ErrLocked, errSuperseded, ErrDoubt, ErrClosed} {
+	for _, ours := range []error{ErrLocked, ErrNotLeading, errPlaceTaken, ErrDoubt, ErrClosed} {
 		if errors.Is(err, ours) && strings.HasPrefix(err.Error(), "store: ") { // it says all
 			return err
 		}

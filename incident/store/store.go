@@ -28,9 +28,9 @@ type Store struct {
 	writer  *sql.DB       // one connection; nil when the store is open for reading only
 	gate    chan struct{} // holds one token, which the write under way takes; it guards what follows
 
-	durability durability       // that the writer's connection has now
-	probes     map[string]int64 // ids by name
-	logged     int64            // results that are in the log and not folded yet
+	normal bool             // the writer's connection does not wait for the disk
+	probes map[string]int64 // ids by name
+	logged int64            // results that are in the log and not folded yet
 }
 
 // Options tune a store. The zero value has the defaults.
@@ -40,6 +40,9 @@ type Options struct {
 	RawBytes   int64         // how much room raw results may take; 0: 1 GiB
 	RollupsFor time.Duration // how long roll-ups, and incidents that are over with all that belongs to them, are kept; 0: 400 days
 	FileBytes  int64         // how much room the files of evidence may take; 0: 1 GiB
+
+	Vantage string // the place that the agent probes from; "": what the address says, or the host's name
+	Holder  string // who has the place, for people; "": host and process
 
 	busy time.Duration // how long another program's lock is waited for; 0: 4 s
 }
@@ -113,17 +116,18 @@ func (s *Store) Hurry() {
 	}
 }
 
-// Close writes what is pending and closes the store. Writes under way are waited for; later calls fail. Closing twice is no
+// Close writes what is pending, resigns, and closes the store. Writes under way are waited for; later calls fail. Closing twice is no
 // error.
 func (s *Store) Close() error {
 	s.Hurry()
 	var errs []error
 	if s.writer != nil {
-		err := s.write(context.Background(), relaxed, "fold results", s.fold)
-		if errors.Is(err, ErrClosed) {
+		switch err := s.Resign(context.Background()); {
+		case s.pg == nil && errors.Is(err, ErrClosed):
 			return nil
+		case !errors.Is(err, ErrClosed):
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
 		if _, open := <-s.gate; !open {
 			return nil
 		}
@@ -134,6 +138,9 @@ func (s *Store) Close() error {
 	}
 	// The last connection that is closed moves the write-ahead log into the file.
 	errs = append(errs, s.reader.Close())
+	if s.pg != nil && s.pg.beater != nil {
+		errs = append(errs, s.pg.beater.Close())
+	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.release())
 	}

@@ -8,17 +8,19 @@ import (
 	"time"
 )
 
-// durability is what a commit of the writer promises.
-type durability int
+// promise is what a write promises, and what it asks for.
+type promise int
 
 const (
-	durable durability = iota // on the disk when it returns: survives a power failure
-	relaxed                   // in the operating system's hands: survives the process, perhaps not a power failure
+	relaxed promise = 0      // in the operating system's hands: survives the process, perhaps not a power failure
+	durable promise = 1 << 0 // on the disk when it returns: survives a power failure
+	led     promise = 1 << 1 // made while this agent leads, or not at all
+	decided         = durable | led
 )
 
 // write runs fn in a transaction of its own when its turn comes, and after, if given, once that is committed. ctx bounds the
 // wait for the turn only.
-func (s *Store) write(ctx context.Context, d durability, what string, fn func(*sql.Tx) error, after ...func()) error {
+func (s *Store) write(ctx context.Context, p promise, what string, fn func(*sql.Tx) error, after ...func()) error {
 	if s.writer == nil {
 		return fmt.Errorf("store: cannot %s: %w", what, ErrReadOnly)
 	}
@@ -31,7 +33,7 @@ func (s *Store) write(ctx context.Context, d durability, what string, fn func(*s
 		return fmt.Errorf("store: cannot %s: other writes did not end in time: %w", what, context.Cause(ctx))
 	}
 	defer func() { s.gate <- struct{}{} }()
-	if err := s.transact(context.WithoutCancel(ctx), d, fn); err != nil {
+	if err := s.transact(context.WithoutCancel(ctx), p, fn); err != nil {
 		return s.fault(what, err)
 	}
 	for _, f := range after {
@@ -40,16 +42,20 @@ func (s *Store) write(ctx context.Context, d durability, what string, fn func(*s
 	return nil
 }
 
-func (s *Store) transact(ctx context.Context, d durability, fn func(*sql.Tx) error) error {
+func (s *Store) transact(ctx context.Context, p promise, fn func(*sql.Tx) error) error {
 	if s.pg != nil {
-		return s.transactPostgres(ctx, d, fn)
+		return s.transactPostgres(ctx, p, fn)
 	}
-	if d != s.durability {
+	if normal := p&durable == 0; normal != s.normal {
+		level := "PRAGMA synchronous = FULL"
+		if normal {
+			level = "PRAGMA synchronous = NORMAL"
+		}
 		// Between transactions only: SQLite ignores it inside one.
-		if _, err := s.writer.ExecContext(ctx, [...]string{"PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"}[d]); err != nil {
+		if _, err := s.writer.ExecContext(ctx, level); err != nil {
 			return err
 		}
-		s.durability = d
+		s.normal = normal
 	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -116,3 +122,6 @@ func flag(b bool) int {
 	}
 	return 0
 }
+
+// now is when something is stored: it dates rows for retention, and decides nothing else.
+func (s *Store) now() time.Time { return time.Now() }

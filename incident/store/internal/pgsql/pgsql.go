@@ -28,6 +28,7 @@ type Connector struct {
 	Config  *pgconn.Config                              // of pgconn.ParseConfig
 	Timeout time.Duration                               // that one statement may take, and a COMMIT; 0: a minute
 	Ready   func(context.Context, *pgconn.PgConn) error // called once with each new connection, whose error refuses it; may be nil
+	Reading func() string                               // a statement that goes with the BEGIN of a transaction that only reads; may be nil
 }
 
 // Connect implements driver.Connector.
@@ -36,7 +37,7 @@ func (c Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &conn{pg: pg, timeout: c.Timeout, statements: map[string]*pgconn.StatementDescription{}}
+	made := &conn{pg: pg, timeout: c.Timeout, reading: c.Reading, statements: map[string]*pgconn.StatementDescription{}}
 	if made.timeout <= 0 {
 		made.timeout = time.Minute
 	}
@@ -61,6 +62,7 @@ func (opener) Open(string) (driver.Conn, error) { return nil, errors.New("pgsql:
 type conn struct {
 	pg         *pgconn.PgConn
 	timeout    time.Duration
+	reading    func() string
 	statements map[string]*pgconn.StatementDescription // prepared, by the query as it was given
 }
 
@@ -95,6 +97,9 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 		return nil, errors.New("pgsql: no isolation level can be chosen")
 	case o.ReadOnly:
 		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+		if c.reading != nil {
+			begin += "; " + c.reading()
+		}
 	}
 	if err := c.simple(ctx, begin); err != nil {
 		if c.pg.IsClosed() && ctx.Err() == nil {

@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// role is what an agent is among those of its tenant.
+type role int
+
+const (
+	follower role = iota // it probes and votes; another judges, or nobody yet
+	leader               // it judges, by the votes of all, and its store is the shared one
+	alone                // it judges by itself, and its store is its own: the shared one does not answer
+)
+
+func (r role) String() string { return [...]string{"follower", "leader", "alone"}[r] }
+
+// instant is a moment by two clocks: the monotonic one, which does not jump but stands still while a machine is suspended, and the
+// wall clock, which does not stand still but may be set.
+type instant struct {
+	mono time.Duration
+	wall time.Time
+}
+
+// since returns how much time passed at the most between two instants.
+func (i instant) since(o instant) time.Duration { return max(i.mono-o.mono, i.wall.Sub(o.wall)) }
+
+const (
+	// stalled is how long nothing may be heard of the clock before the agent was stopped, or did not get to run: what it knew of the
+	// store is of before, and the time for which the store has been away is counted anew.
+	stalled = 10 * time.Second
+	// enough is how many beats in a row must fail before the store is away.
+	enough = 3
+	// oweFor is how long the lead is left to others while what was done alone is not handed over yet.
+	oweFor = 30 * time.Second
+)
+
+// standing decides which role an agent has. It is pure: what it knows is what it is told, with the time. It is not safe for
+// concurrent use.
+type standing struct {
+	grace   time.Duration // how long the shared store is away before the first agent judges alone; 0: none ever does
+	stagger time.Duration // by how much later each next one does, so that it finds at the desk what those before it opened
+
+	role   role
+	self   string   // this agent's voter name; "": it was never told
+	leads  string   // who leads, or led last
+	voters []string // that live, or lived when the store last answered, itself too; sorted
+	epoch  int64    // of the lead, while it has it
+	until  instant  // the lead is sure until then, by either clock
+	away   instant  // since when the shared store does not answer
+	failed int      // beats that failed in a row
+	last   instant  // newest input
+	term   int      // counts the changes of role
+	since  instant  // of the role
+	owes   bool     // what was done alone is not handed over yet
+	owed   instant  // since when the store answers and that could be done
+}
+
+// begin starts at now, as a follower; owes says that an earlier life was alone and handed nothing over.
+func (s *standing) begin(now instant, owes bool) {
+	s.last, s.since, s.away, s.owed, s.owes = now, now, now, now, owes
+}
+
+// pass lets time pass: a lead that was not renewed is over.
+func (s *standing) pass(now instant) {
+	if now.since(s.last) > stalled {
+		s.away = now
+	}
+	s.last = now
+	if s.role == leader && !s.sure(now) {
+		s.become(follower, now)
+	}
+}
+
+// sure reports whether nobody else can have the lead.
+func (s *standing) sure(now instant) bool {
+	return now.mono < s.until.mono && now.wall.Before(s.until.wall)
+}
+
+func (s *standing) become(r role, now instant) {
+	if s.role != r {
+		s.role, s.since = r, now
+		s.term++
+	}
+}
+
+// heard takes the answer to a beat that was sent at an instant.
+func (s *standing) heard(sent, now instant, r store.Round) {
+	s.pass(now)
+	if s.failed > 0 || s.role == alone {
+		s.owed = now
+	}
+	s.failed, s.away = 0, now
+	if s.role == leader && r.Epoch != s.epoch { // it was another's meanwhile
+		s.become(follower, now)
+	}
+	s.self, s.epoch = r.Self, r.Epoch
+	if r.Leader != "" {
+		s.leads = r.Leader
+	}
+	s.voters = []string{r.Self}
+	for _, p := range r.Peers {
+		s.voters = append(s.voters, p.Voter)
+	}
+	slices.Sort(s.voters)
+	switch {
+	case s.role == alone:
+		s.owes = true
+		s.become(follower, now)
+	case r.Leading:
+		s.until = instant{sent.mono + r.Lease, sent.wall.Add(r.Lease)}
+		if s.sure(now) {
+			s.become(leader, now)
+		}
+	default:
+		s.become(follower, now)
+	}
+}
+
+// missed takes a beat that failed: the shared store did not answer.
+func (s *standing) missed(now instant) {
+	s.pass(now)
+	if s.failed++; s.failed == 1 {
+		s.away = s.awaySince(now)
+	}
+	if s.role == follower && s.grace > 0 && s.failed >= enough && now.mono-s.away.mono >= s.wait() {
+		s.become(alone, now)
+	}
+}
+
+// awaySince is when the store was last known to answer, which no clock that was set makes earlier.
+func (s *standing) awaySince(now instant) instant {
+	if now.mono-s.away.mono > stalled {
+		return now
+	}
+	return s.away
+}
+
+// wait returns how long the store is away before this agent judges alone: whoever led last, and knows most, is the first.
+func (s *standing) wait() time.Duration {
+	order := slices.Clone(s.voters)
+	if at := slices.Index(order, s.leads); at >= 0 {
+		order = slices.Insert(slices.Delete(order, at, at+1), 0, s.leads)
+	}
+	rank := max(0, slices.Index(order, s.self))
+	return s.grace + time.Duration(rank)*s.stagger
+}
+
+// lost takes the word of the store that another agent leads.
+func (s *standing) lost(now instant) {
+	s.pass(now)
+	if s.role == leader {
+		s.until = now
+		s.become(follower, now)
+	}
+}
+
+// handed says that what was done alone is with the shared store.
+func (s *standing) handed() { s.owes = false }
+
+// wants reports whether the agent asks for the lead. One that was alone hands over first, so that whoever leads takes its cases up
+// before it opens any; but not for ever.
+func (s *standing) wants(now instant) bool {
+	return s.role != alone && (!s.owes || now.mono-s.owed.mono >= oweFor)
+}

@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// voice is a standing with its clocks, and a store that answers or does not.
+type voice struct {
+	*standing
+	now instant
+}
+
+func newVoice(owes bool) *voice {
+	v := &voice{standing: &standing{grace: time.Minute, stagger: 20 * time.Second}, now: instant{wall: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}}
+	v.begin(v.now, owes)
+	return v
+}
+
+// let lets time pass by both clocks.
+func (v *voice) let(d time.Duration) { v.now = instant{v.now.mono + d, v.now.wall.Add(d)} }
+
+func (v *voice) hear(leads string, peers ...string) {
+	r := store.Round{Self: "dk", Leader: leads, Leading: leads == "dk", Epoch: 7, Lease: 6 * time.Second}
+	for _, p := range peers {
+		r.Peers = append(r.Peers, store.Peer{Voter: p})
+	}
+	v.heard(v.now, v.now, r)
+}
+
+// miss lets beats fail, one a second.
+func (v *voice) miss(d time.Duration) {
+	for range int(d / time.Second) {
+		v.let(time.Second)
+		v.missed(v.now)
+	}
+}
+
+func (v *voice) is(t *testing.T, want role, when string) {
+	t.Helper()
+	if v.role != want {
+		t.Errorf("%s: %s, want %s", when, v.role, want)
+	}
+}
+
+func TestALeadThatIsNotRenewedIsOverByEitherClock(t *testing.T) {
+	for name, stop := range map[string]func(*voice){
+		"the process stood still":                     func(v *voice) { v.let(7 * time.Second) },
+		"the machine was suspended":                   func(v *voice) { v.now.wall = v.now.wall.Add(time.Hour) },
+		"only the monotonic clock went on":            func(v *voice) { v.now.mono += 7 * time.Second },
+		"the clock was set back while it stood still": func(v *voice) { v.let(7 * time.Second); v.now.wall = v.now.wall.Add(-time.Hour) },
+	} {
+		v := newVoice(false)
+		v.hear("dk", "weu")
+		v.is(t, leader, name)
+		v.let(5 * time.Second)
+		v.pass(v.now)
+		v.is(t, leader, name+": after 5 s")
+		stop(v)
+		if v.sure(v.now) {
+			t.Errorf("%s: the lead still counts as sure", name)
+		}
+		v.pass(v.now)
+		v.is(t, follower, name+": afterwards")
+		if !v.wants(v.now) {
+			t.Errorf("%s: it does not ask for the lead again", name)
+		}
+	}
+}
+
+func TestAnAnswerThatCameTooLateGivesNoLead(t *testing.T) {
+	v := newVoice(false)
+	sent := v.now
+	v.let(6 * time.Second)
+	v.heard(sent, v.now, store.Round{Self: "dk", Leading: true, Leader: "dk", Lease: 6 * time.Second})
+	v.is(t, follower, "after an answer that took as long as the lease")
+}
+
+func TestTheOneThatTheStoreRefusesFollowsAtOnce(t *testing.T) {
+	v := newVoice(false)
+	v.hear("dk")
+	v.lost(v.now)
+	v.is(t, follower, "refused")
+	if v.sure(v.now) {
+		t.Error("the lead still counts as sure")
+	}
+	v.hear("weu", "weu")
+	v.is(t, follower, "another leads")
+}
+
+func TestWithoutTheStoreAgentsJudgeAloneOneAfterTheOther(t *testing.T) {
+	for _, c := range []struct {
+		leads string
+		peers []string
+		after time.Duration
+	}{
+		{"dk", []string{"weu", "neu"}, time.Minute}, // it led
+		{"weu", []string{"weu"}, 80 * time.Second},
+		{"weu", []string{"azure", "weu"}, 100 * time.Second}, // weu, azure, dk
+		{"weu", []string{"neu", "weu"}, 80 * time.Second},    // weu, dk, neu
+		{"", nil, time.Minute},
+	} {
+		v := newVoice(false)
+		v.hear(c.leads, c.peers...)
+		v.miss(c.after - time.Second)
+		v.is(t, follower, "shortly before its turn")
+		v.miss(time.Second)
+		v.is(t, alone, "at its turn")
+		if v.wants(v.now) {
+			t.Error("an agent that is alone asks for the lead")
+		}
+	}
+}
+
+func TestGraceZeroNeverJudgesAlone(t *testing.T) {
+	v := newVoice(false)
+	v.grace = 0
+	v.hear("dk")
+	v.miss(time.Hour)
+	v.is(t, follower, "after an hour")
+}
+
+func TestOneThatWasAloneHandsOverBeforeItAsksForTheLead(t *testing.T) {
+	v := newVoice(false)
+	v.hear("dk")
+	v.miss(2 * time.Minute)
+	v.is(t, alone, "without the store")
+	v.let(time.Second)
+	v.hear("", "weu")
+	v.is(t, follower, "when the store is back")
+	if v.wants(v.now) {
+		t.Error("it asks for the lead before it handed over")
+	}
+	v.handed()
+	if !v.wants(v.now) {
+		t.Error("it handed over and does not ask for the lead")
+	}
+	v.hear("dk", "weu")
+	v.is(t, leader, "after that")
+}
+
+func TestAHandOverThatFailsDoesNotKeepTheLeadFromEverybody(t *testing.T) {
+	v := newVoice(true)
+	v.hear("")
+	if v.wants(v.now) {
+		t.Error("one that owes asks at once")
+	}
+	for range 30 {
+		v.let(time.Second)
+		v.hear("")
+	}
+	if !v.wants(v.now) {
+		t.Error("after half a minute it still does not ask")
+	}
+}
+
+func TestAloneAgainWithWhatIsOwed(t *testing.T) {
+	v := newVoice(true)
+	v.miss(time.Minute)
+	v.is(t, alone, "the store is away at the start")
+	v.hear("")
+	v.miss(30 * time.Second)
+	v.is(t, follower, "away again for half a minute")
+	v.miss(30 * time.Second)
+	v.is(t, alone, "away again for a minute")
+	if !v.owes {
+		t.Error("what it owes is forgotten")
+	}
+}
+
+// An agent that was stopped for long knows nothing of the store: it asks before it judges alone.
+func TestAThawedAgentDoesNotJudgeAloneByOldNews(t *testing.T) {
+	v := newVoice(false)
+	v.hear("dk", "weu")
+	v.let(10 * time.Minute)
+	v.missed(v.now) // the beat under way when it was stopped
+	v.is(t, follower, "thawed")
+	v.miss(50 * time.Second)
+	v.is(t, follower, "not a minute after")
+	v.miss(20 * time.Second)
+	v.is(t, alone, "a minute after")
+
+	v = newVoice(false)
+	v.hear("dk")
+	v.miss(55 * time.Second)
+	v.let(time.Hour)
+	v.missed(v.now)
+	v.miss(10 * time.Second)
+	v.is(t, follower, "stopped in the middle of an outage of the store")
+}

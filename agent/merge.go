@@ -1,0 +1,97 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// present is what the shared store has of one incident.
+type present struct {
+	incident.Incident
+	cases []incident.Case
+}
+
+// taken decides what becomes of what an agent did alone about one incident. same is the shared store's row of that incident, nil where
+// it has none; open are the shared store's open incidents; judged says that this leader's engine has judged them already, so that
+// their rows are its own. One root cause keeps one case: where the shared store knows the fault as another incident, that goes on with
+// the case, or the case is ended with a note that says where it goes on.
+func taken(h store.Handed, same *present, open []present, judged bool, now time.Time) store.Taken {
+	t := store.Taken{Events: h.Events}
+	if same != nil {
+		if !judged && same.Open() && h.Incident.Updated.After(same.Updated) {
+			t.Incidents = []incident.Incident{h.Incident}
+		}
+		t.Cases, t.Notices = newer(h.Cases, same.cases, judged), h.Notices
+		return t
+	}
+	t.Incidents, t.Cases, t.Notices = []incident.Incident{h.Incident}, h.Cases, h.Notices
+	if !h.Incident.Open() {
+		return t
+	}
+	at := slices.IndexFunc(open, func(o present) bool { return sameFault(o.Incident, h.Incident) })
+	if at < 0 {
+		return t
+	}
+	return absorbed(h, open[at], now)
+}
+
+// sameFault reports whether two agents judged one fault: they differ in when it began and in how much of the solution they saw fail.
+func sameFault(a, b incident.Incident) bool {
+	return a.ID != b.ID && a.Class == b.Class && (a.Root == b.Root || slices.ContainsFunc(a.Components, func(c string) bool { return slices.Contains(b.Components, c) }))
+}
+
+// newer returns those of the handed cases that say more than the shared store's.
+func newer(handed, shared []incident.Case, judged bool) []incident.Case {
+	var list []incident.Case
+	for _, c := range handed {
+		at := slices.IndexFunc(shared, func(s incident.Case) bool { return s.Desk == c.Desk })
+		switch {
+		case at < 0,
+			shared[at].Ref == "" && (c.Ref != "" || !c.Attempted.IsZero()),
+			!judged && shared[at].Ref == c.Ref && c.Noted >= shared[at].Noted:
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// absorbed makes one incident of two.
+func absorbed(h store.Handed, into present, now time.Time) store.Taken {
+	t := store.Taken{Events: h.Events}
+	i := h.Incident
+	i.Resolution, i.AbsorbedBy, i.Ended, i.Closed, i.Updated = incident.Absorbed, into.ID, now, now, now
+	t.Incidents = []incident.Incident{i}
+	for _, c := range h.Cases {
+		at := slices.IndexFunc(into.cases, func(s incident.Case) bool { return s.Desk == c.Desk })
+		switch {
+		case c.Ref == "":
+			if !c.Attempted.IsZero() { // one may exist: it is looked for, and ended
+				t.Cases = append(t.Cases, c)
+			}
+		case at >= 0 && into.cases[at].Ref == c.Ref: // it was found there
+		case at < 0 || into.cases[at].Ref == "" && into.cases[at].Attempted.IsZero():
+			c.As, c.Incident, c.Round, c.Noted, c.Owed = c.Key(), into.ID, 0, 0, 0
+			t.Cases = append(t.Cases, c)
+		default:
+			c.Settled = false
+			t.Cases = append(t.Cases, c)
+		}
+	}
+	for _, n := range h.Notices {
+		if n.State == incident.NoticeDue {
+			n.State = incident.NoticeSuperseded
+		}
+		t.Notices = append(t.Notices, n)
+	}
+	text := fmt.Sprintf("absorbed by %s (%s), which is the same fault: it was judged while the database was away", into.ID, into.Title)
+	t.Events = append(slices.Clone(t.Events), incident.Event{Incident: i.ID, At: now, Kind: incident.EventAbsorbed, Actor: incident.ActorAgent, Text: text, Priority: i.Priority},
+		incident.Event{
+			Incident: into.ID, At: now, Kind: incident.EventAbsorbed, Actor: incident.ActorAgent, Priority: into.Priority,
+			Text: fmt.Sprintf("took in %s (%s), which an agent judged while the database was away", i.ID, i.Title),
+		})
+	return t
+}

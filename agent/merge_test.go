@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	one := incident.Incident{ID: "one", Class: incident.Availability, Root: "backend", Components: []string{"backend"}, Updated: now}
+	other := one
+	other.ID, other.Root, other.Components = "other", incident.Solution, []string{"backend", "web-client"}
+	slow := other
+	slow.ID, slow.Class = "slow", incident.Performance
+	over := one
+	over.Closed, over.Updated = now, now.Add(time.Minute)
+	later := one
+	later.Updated, later.Priority = now.Add(time.Minute), incident.P1
+	at := func(i, ref string, more ...func(*incident.Case)) incident.Case {
+		c := incident.Case{Incident: i, Desk: "soc", Ref: ref, Number: ref, As: "key"}
+		for _, m := range more {
+			m(&c)
+		}
+		return c
+	}
+	settled := func(c *incident.Case) { c.Settled = true }
+	for name, c := range map[string]struct {
+		handed incident.Incident
+		cases  []incident.Case
+		same   *present
+		open   []present
+		judged bool
+
+		stored   string // incident, "": none
+		absorbed bool
+		into     string // incident of the case that is stored, "": none is
+	}{
+		"nobody knows it":                                      {handed: one, cases: []incident.Case{at("one", "7")}, stored: "one", into: "one"},
+		"it is over, and nobody knew it":                       {handed: over, cases: []incident.Case{at("one", "7", settled)}, open: []present{{Incident: other}}, stored: "one", into: "one"},
+		"known before, and raised":                             {handed: later, cases: []incident.Case{at("one", "7")}, same: &present{Incident: one}, stored: "one", into: "one"},
+		"known before, and over now":                           {handed: over, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "7")}}, stored: "one", into: "one"},
+		"known, and the leader judged it since":                {handed: over, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "7")}}, judged: true},
+		"known, and the leader has no case":                    {handed: later, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "")}}, judged: true, into: "one"},
+		"the leader has it as another, and no case":            {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: other}}, stored: "one", absorbed: true, into: "other"},
+		"the leader has it as another, with that case":         {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{other, []incident.Case{at("other", "7")}}}, stored: "one", absorbed: true},
+		"the leader has it as another, and both opened a case": {handed: one, cases: []incident.Case{at("one", "7", settled)}, open: []present{{other, []incident.Case{at("other", "8")}}}, stored: "one", absorbed: true, into: "one"},
+		"another class is another incident":                    {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: slow}}, stored: "one", into: "one"},
+	} {
+		got := taken(store.Handed{Incident: c.handed, Cases: c.cases, Notices: []incident.Notice{{ID: "n"}}}, c.same, c.open, c.judged, now.Add(time.Hour))
+		stored := ""
+		for _, i := range got.Incidents {
+			stored = i.ID
+			if c.absorbed != (i.Resolution == incident.Absorbed && i.AbsorbedBy == "other" && !i.Open()) {
+				t.Errorf("%s: stored as %+v", name, i)
+			}
+		}
+		if stored != c.stored {
+			t.Errorf("%s: incident %q is stored, want %q", name, stored, c.stored)
+		}
+		into := ""
+		for _, k := range got.Cases {
+			into = k.Incident
+			if c.absorbed && (k.Settled || k.Key() == "") {
+				t.Errorf("%s: the case is stored as %+v", name, k)
+			}
+		}
+		if into != c.into {
+			t.Errorf("%s: the case is stored with %q, want %q", name, into, c.into)
+		}
+		if len(got.Notices) != 1 || c.absorbed != (got.Notices[0].State == incident.NoticeSuperseded) {
+			t.Errorf("%s: notices %+v", name, got.Notices)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+const (
+	mostRefuges = 9         // agents of one vantage that keep theirs in one directory
+	spoolBytes  = 256 << 20 // results of a time alone
+	spoolFor    = 7 * 24 * time.Hour
+	mostHanded  = 50 // incidents in one call
+	pouredTail  = "-results.poured"
+)
+
+// refuge is what an agent keeps on its own machine for the time in which the shared store does not answer: the last snapshot of it,
+// a store for what is judged alone, and one for results. Where no file can be written it is in memory. Its methods are called by one
+// goroutine at a time.
+type refuge struct {
+	log  *slog.Logger
+	base string // path of the files, but for what follows; "": memory
+	own  *store.Store
+
+	mu   sync.Mutex
+	snap store.Snapshot
+	disk []byte // the snapshot as it is in its file
+	done int    // results of the spool that are in the shared store already
+}
+
+// newRefuge opens what there is in the directories, the first that can be written. name tells tenants and vantages apart.
+func newRefuge(ctx context.Context, dirs []string, name string, log *slog.Logger) (*refuge, error) {
+	r := &refuge{log: log}
+	var failed []error
+	for _, dir := range dirs {
+		err := r.openIn(ctx, dir, name)
+		if err == nil {
+			r.read()
+			return r, nil
+		}
+		failed = append(failed, err)
+	}
+	if len(failed) > 0 {
+		log.Warn("what is decided while the database is away is kept in memory, and lost if this agent ends then: set store.state_dir to a directory that it can write", "err", errors.Join(failed...))
+	}
+	var err error
+	r.own, err = store.Open(ctx, "sqlite::memory:", store.Options{})
+	return r, err
+}
+
+// openIn takes a name in a directory that no other agent has.
+func (r *refuge) openIn(ctx context.Context, dir, name string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for n := range mostRefuges {
+		base := filepath.Join(dir, "alone-"+name)
+		if n > 0 {
+			base += "-" + strconv.Itoa(n+1)
+		}
+		own, err := store.Open(ctx, "sqlite:"+base+".db", store.Options{})
+		if errors.Is(err, store.ErrLocked) {
+			continue
+		}
+		if errors.Is(err, store.ErrDamaged) {
+			r.log.Error("what was decided while the database was away is lost, since its file is damaged; it is put aside", "file", base+".db", "err", err)
+			if os.Rename(base+".db", base+".db.damaged") != nil {
+				return err
+			}
+			own, err = store.Open(ctx, "sqlite:"+base+".db", store.Options{})
+		}
+		if err == nil {
+			r.base, r.own = base, own
+		}
+		return err
+	}
+	return fmt.Errorf("%d agents keep their state in %s already", mostRefuges, dir)
+}
+
+// read reads the snapshot of an earlier life.
+func (r *refuge) read() {
+	if text, err := os.ReadFile(r.base + pouredTail); err == nil {
+		r.done, _ = strconv.Atoi(string(text))
+	}
+	data, err := os.ReadFile(r.base + ".snapshot")
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var snap store.Snapshot
+	if err == nil {
+		err = json.Unmarshal(data, &snap)
+	}
+	if err != nil {
+		r.log.Warn("the last snapshot of the database cannot be read; without the database this agent would begin with nothing", "err", err)
+		return
+	}
+	r.snap, r.disk = snap, data
+}
+
+// keep takes a newer snapshot.
+func (r *refuge) keep(s store.Snapshot) {
+	r.mu.Lock()
+	r.snap = s
+	r.mu.Unlock()
+	if r.base == "" {
+		return
+	}
+	data, err := json.Marshal(s)
+	if err == nil && bytes.Equal(data, r.disk) {
+		return
+	}
+	if err == nil {
+		err = os.WriteFile(r.base+".snapshot.new", data, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(r.base+".snapshot.new", r.base+".snapshot")
+	}
+	if err != nil {
+		r.log.Warn("the newest snapshot of the database is in memory only", "err", err)
+		data = nil
+	}
+	r.disk = data
+}
+
+// snapshot returns the newest one.
+func (r *refuge) snapshot() store.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.snap
+}
+
+// owes reports whether something that was decided alone is not handed over.
+func (r *refuge) owes(ctx context.Context) (bool, error) {
+	state, err := r.own.EngineState(ctx)
+	if err != nil || state != nil {
+		return state != nil, err
+	}
+	all, err := r.own.CountIncidents(ctx, store.IncidentFilter{})
+	return all > 0, err
+}
+
+// adopt begins with the newest snapshot, unless an earlier time alone is not handed over, which goes on then.
+func (r *refuge) adopt(ctx context.Context) error {
+	if owes, err := r.owes(ctx); owes || err != nil {
+		return err
+	}
+	return r.own.Adopt(ctx, r.snapshot())
+}
+
+// handed returns what was done alone: every incident that is not as the snapshot has it, with the steps since.
+func (r *refuge) handed(ctx context.Context) ([]store.Handed, error) {
+	snap := r.snapshot()
+	var newest int64
+	for _, e := range snap.Events {
+		newest = max(newest, e.Seq)
+	}
+	all, err := r.own.Incidents(ctx, store.IncidentFilter{Limit: allIncidents})
+	if err != nil {
+		return nil, err
+	}
+	var list []store.Handed
+	for _, i := range all {
+		h := store.Handed{Incident: i}
+		var errs [3]error
+		h.Events, errs[0] = r.own.Timeline(ctx, i.ID, newest)
+		h.Cases, errs[1] = r.own.Cases(ctx, i.ID)
+		h.Notices, errs[2] = r.own.Notices(ctx, i.ID)
+		if err := errors.Join(errs[:]...); err != nil {
+			return nil, err
+		}
+		known := slices.ContainsFunc(snap.Incidents, func(o incident.Incident) bool { return o.ID == i.ID && o.Updated.Equal(i.Updated) })
+		before := slices.DeleteFunc(slices.Clone(snap.Cases), func(c incident.Case) bool { return c.Incident != i.ID })
+		if known && len(h.Events) == 0 && (len(before) == 0 && len(h.Cases) == 0 || reflect.DeepEqual(before, h.Cases)) {
+			continue
+		}
+		list = append(list, h)
+	}
+	return list, nil
+}
+
+// clear forgets what was handed over.
+func (r *refuge) clear(ctx context.Context) error {
+	err := r.own.Close()
+	address := "sqlite::memory:"
+	if r.base != "" {
+		address = "sqlite:" + r.base + ".db"
+		err = errors.Join(err, removeStore(r.base+".db"))
+	}
+	own, opened := store.Open(ctx, address, store.Options{})
+	if opened != nil { // the directory can no longer be written
+		r.log.Warn("what is decided while the database is away is kept in memory from now on", "err", opened)
+		r.base = ""
+		if own, opened = store.Open(ctx, "sqlite::memory:", store.Options{}); opened != nil {
+			return errors.Join(err, opened)
+		}
+	}
+	r.own = own
+	return err
+}
+
+// removeStore removes the files of an SQLite store, but for its lock.
+func removeStore(path string) error {
+	var errs []error
+	for _, tail := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + tail); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// spool opens the store of results.
+func (r *refuge) spool(ctx context.Context) (*store.Store, error) {
+	address := "sqlite::memory:"
+	if r.base != "" {
+		address = "sqlite:" + r.base + "-results.db"
+	}
+	return store.Open(ctx, address, store.Options{RawBytes: spoolBytes, RawFor: spoolFor})
+}
+
+// spooled reports whether there are results of an earlier life.
+func (r *refuge) spooled() bool {
+	if r.base == "" {
+		return false
+	}
+	_, err := os.Stat(r.base + "-results.db")
+	return err == nil
+}
+
+// pour moves the results of a time alone to the shared store, a chunk at a time, and returns how many. A pour that is broken off goes
+// on where it was.
+func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured int, err error) {
+	var list []probes.Result
+	flush := func() error {
+		if len(list) == 0 {
+			return nil
+		}
+		if err := shared.AppendResults(ctx, list); err != nil {
+			return err
+		}
+		poured, r.done = poured+len(list), r.done+len(list)
+		list = list[:0]
+		if r.base == "" {
+			return nil
+		}
+		return os.WriteFile(r.base+pouredTail, []byte(strconv.Itoa(r.done)), 0o600)
+	}
+	skip := r.done
+	err = spool.EachResult(ctx, nil, time.Time{}, time.Time{}, func(result probes.Result) error {
+		if skip > 0 {
+			skip--
+			return nil
+		}
+		if list = append(list, result); len(list) < chunk {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	return poured, err
+}
+
+// dropSpool removes the store of results.
+func (r *refuge) dropSpool(spool *store.Store) error {
+	err := spool.Close()
+	r.done = 0
+	if r.base == "" {
+		return err
+	}
+	if marker := os.Remove(r.base + pouredTail); marker != nil && !errors.Is(marker, fs.ErrNotExist) {
+		err = errors.Join(err, marker)
+	}
+	return errors.Join(err, removeStore(r.base+"-results.db"))
+}
+
+// close ends it; what is owed stays in its files.
+func (r *refuge) close() error { return r.own.Close() }

@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+func openRefuge(t *testing.T, dirs ...string) *refuge {
+	t.Helper()
+	r, err := newRefuge(t.Context(), dirs, "acme-weu", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func owes(t *testing.T, r *refuge) bool {
+	t.Helper()
+	yes, err := r.owes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return yes
+}
+
+// What was decided alone survives the process, and is handed over whole: what is new, and what changed since the snapshot.
+func TestWhatIsDecidedAloneSurvivesARestartUntilItIsHandedOver(t *testing.T) {
+	for name, dirs := range map[string][]string{"in files": {filepath.Join(t.TempDir(), "state")}, "in memory": nil} {
+		now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+		known := incident.Incident{ID: "known", Class: incident.Availability, Root: "backend", Opened: now, Updated: now}
+		calm := incident.Incident{ID: "calm", Class: incident.Capacity, Root: "files", Opened: now, Updated: now}
+		r := openRefuge(t, dirs...)
+		r.keep(store.Snapshot{
+			At: now, State: []byte("{}"), Incidents: []incident.Incident{known, calm},
+			Events: []incident.Event{{Seq: 70, Incident: "known", At: now, Kind: incident.EventOpened, Text: "before"}},
+			Cases:  []incident.Case{{Incident: "known", Desk: "soc", Ref: "7", Number: "7", Noted: 70}, {Incident: "calm", Desk: "soc", Ref: "8", Number: "8"}},
+		})
+		if owes(t, r) {
+			t.Errorf("%s: something is owed before anything was decided", name)
+		}
+		if err := r.adopt(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		raised, fresh := known, incident.Incident{ID: "fresh", Class: incident.Availability, Root: "web-client", Opened: now, Updated: now}
+		raised.Updated, raised.Priority = now.Add(time.Minute), incident.P1
+		err := r.own.Commit(t.Context(), store.Commit{At: now, Incidents: []incident.Incident{raised, fresh}, Events: []incident.Event{
+			{Incident: "known", At: now.Add(time.Minute), Kind: incident.EventRaised, Text: "raised"}, {Incident: "fresh", At: now, Kind: incident.EventOpened, Text: "opened"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dirs != nil {
+			second := openRefuge(t, dirs...) // another agent of this vantage, on this machine
+			if owes(t, second) || second.base == r.base {
+				t.Errorf("a second agent has the first one's files, %s", second.base)
+			}
+			if err := second.close(); err != nil {
+				t.Error(err)
+			}
+			if err := r.close(); err != nil {
+				t.Fatal(err)
+			}
+			r = openRefuge(t, dirs...)
+			if err := r.adopt(t.Context()); err != nil { // the database is away still
+				t.Fatal(err)
+			}
+		}
+		list, err := r.handed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string][]string{}
+		for _, h := range list {
+			got[h.Incident.ID] = nil
+			for _, e := range h.Events {
+				got[h.Incident.ID] = append(got[h.Incident.ID], e.Text)
+			}
+		}
+		if diff := cmp.Diff(map[string][]string{"known": {"raised"}, "fresh": {"opened"}}, got); diff != "" {
+			t.Errorf("%s: what is handed over differs (-want +got):\n%s", name, diff)
+		}
+		if !owes(t, r) {
+			t.Errorf("%s: nothing is owed before it is handed over", name)
+		}
+		if err := r.clear(t.Context()); err != nil || owes(t, r) {
+			t.Errorf("%s: after the handover something is owed (%v)", name, err)
+		}
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Results of a time alone come into the shared store once, also where bringing them is broken off.
+func TestResultsOfATimeAloneAreBroughtOnce(t *testing.T) {
+	dir := t.TempDir()
+	r := openRefuge(t, dir)
+	spool, err := r.spool(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	var list []probes.Result
+	for n := range 2*chunk + 500 {
+		list = append(list, probes.Result{Probe: "backend/http", Start: start.Add(time.Duration(n) * time.Second), Duration: time.Millisecond, Outcome: probes.Up})
+	}
+	if err := spool.AppendResults(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	shared, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "shared.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.AppendResults(t.Context(), list[:chunk]); err != nil { // a life before got so far
+		t.Fatal(err)
+	}
+	r.done = chunk
+	if n, err := r.pour(t.Context(), spool, shared); err != nil || n != len(list)-chunk {
+		t.Errorf("%d results were brought, want %d (%v)", n, len(list)-chunk, err)
+	}
+	if n, err := r.pour(t.Context(), spool, shared); err != nil || n != 0 {
+		t.Errorf("%d results were brought a second time (%v)", n, err)
+	}
+	got, err := shared.Results(t.Context(), "backend/http", time.Time{}, time.Time{}, len(list)+1)
+	if err != nil || len(got) != len(list) {
+		t.Errorf("the shared store has %d results, want %d (%v)", len(got), len(list), err)
+	}
+	if !r.spooled() {
+		t.Error("the spool is not found after a restart")
+	}
+	for _, err := range []error{r.dropSpool(spool), shared.Close(), r.close()} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if r.spooled() {
+		t.Error("the spool is there still")
+	}
+}

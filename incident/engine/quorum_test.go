@@ -1,0 +1,465 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
+	"github.com/firstcall-agent/firstcall/probes"
+)
+
+// TestQuorum states what several vantages make of a fault.
+func TestQuorum(t *testing.T) {
+	full := func() probes.Result {
+		return probes.Result{Outcome: probes.Degraded, Reason: probes.Capacity, Detail: "certificate expires in 6 days", Duration: time.Millisecond}
+	}
+	tests := []struct {
+		name       string
+		vantages   string
+		components []policy.Component
+		prepare    func(*council)
+		play       func(*council)
+		until      time.Duration
+		want       []string
+		texts      []string // that occur in what is told
+	}{
+		{
+			name: "two of three see it", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "dk", "weu") },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+			texts:   []string{"seen from dk and weu"},
+		},
+		{
+			name: "one of three sees it: an end-user problem", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+			texts:   []string{"rdp is inaccessible from weu", "it would be P2: seen from weu only, not from dk and neu"},
+		},
+		{
+			name: "one of three sees it, then another: it rises in place", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 20*minute, refused, "rdp"), "weu").all(during(8*minute, 20*minute, refused, "rdp"), "neu")
+			},
+			want:  []string{"opened P4 rdp", "raised P2 rdp", "resolved P2 rdp"},
+			texts: []string{"P4 to P2: a non-redundant", "seen from neu and weu"},
+		},
+		{
+			name: "one of three sees it for long: it counts in full", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 22*minute, refused, "rdp"), "weu") },
+			want:    []string{"opened P4 rdp", "raised P2 rdp", "resolved P2 rdp"},
+			texts:   []string{"seen from weu only, not from dk and neu, for longer than 15m"},
+		},
+		{
+			name: "of two vantages both are the majority", vantages: "dk weu", components: three(), until: 14 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "one is enough where that is configured", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "rdp"), "weu")
+				for _, m := range c.members {
+					m.setup.Quorum.Need = 1
+				}
+				c.strict = false
+			},
+			want: []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "all see everything down: one P1", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "web", "backend", "rdp")) },
+			want:    []string{"opened P1 rdp", "left P1 rdp", "left P1 rdp", "resolved P1 rdp"},
+			texts:   []string{"the entire customer solution is inaccessible: all 3", "seen from dk, neu and weu"},
+		},
+		{
+			name: "one sees everything down: one P4 that never becomes P1", components: three(), until: 40 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 25*minute, refused, "web", "backend", "rdp"), "dk") },
+			want:    []string{"opened P4 rdp", "raised P2 rdp", "left P2 rdp", "left P2 rdp", "resolved P2 rdp"},
+			texts:   []string{"the entire customer solution is inaccessible from dk"},
+		},
+		{
+			name: "one sees everything down, the others all but one: their outage is the one that counts", components: three(), until: 14 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "backend", "rdp")).all(during(2*minute, 12*minute, refused, "web", "backend", "rdp"), "dk")
+			},
+			want: []string{"opened P2 web", "joined P2 web", "opened P2 rdp", "left P2 web", "resolved P2 web", "resolved P2 rdp"},
+		},
+		{
+			name: "both instances, each seen down by other vantages, are no quorum for both", components: []policy.Component{two("app"), one("rdp")}, until: 14 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "app/a")).all(during(2*minute, 12*minute, refused, "app"), "weu")
+			},
+			want: []string{"opened P3 app", "resolved P3 app"},
+		},
+		{
+			name: "the leader is blind, its peers see an outage", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(4*minute, 14*minute, refused, "rdp"))
+				c.all(during(2*minute, 20*minute, hang, "web", "backend", "rdp", "witness"), "dk")
+			},
+			want:  []string{"opened - agent sight", "opened P2 rdp", "resolved P2 rdp", "resolved - agent sight"},
+			texts: []string{"weu: rdp/tcp: connection refused"},
+		},
+		{
+			name: "a follower is blind: its word does not count, and people are told", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, hang, "web", "backend", "rdp", "witness"), "weu") },
+			want:    []string{"opened - agent sight/weu", "resolved - agent sight/weu"},
+		},
+		{
+			name: "a vantage that saw it goes blind: its last word ends when the others see it end", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				outage := during(2*minute, 10*minute, refused, "rdp")
+				c.all(outage).all(both(during(9*minute, 13*minute, hang, "web", "backend", "rdp", "witness"), outage), "weu")
+			},
+			want: []string{"opened P2 rdp", "opened - agent sight/weu", "resolved P2 rdp", "resolved - agent sight/weu"},
+		},
+		{
+			name: "all are blind", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, hang, "web", "backend", "rdp", "witness")) },
+			want: []string{
+				"opened - agent sight", "opened - agent sight/neu", "opened - agent sight/weu",
+				"resolved - agent sight", "resolved - agent sight/neu", "resolved - agent sight/weu",
+			},
+		},
+		{
+			name: "a vantage vanishes in mid-incident that saw it: nothing changes", components: three(), until: 40 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 30*minute, refused, "rdp"), "neu", "weu") },
+			play:    func(c *council) { c.run(5 * minute).kill("weu"); c.run(9 * minute).begin(c.of("weu")) },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "all that saw it vanish: it is closed by those that live, not at once", components: three(), until: 40 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 30*minute, refused, "rdp"), "neu", "weu") },
+			play:    func(c *council) { c.run(5 * minute).kill("weu"); c.kill("neu"); c.run(9 * minute) },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "those that deny it vanish: what one sees stays an end-user problem until it has lasted", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 25*minute, refused, "rdp"), "weu") },
+			play: func(c *council) {
+				c.run(4 * minute).kill("dk")
+				c.kill("neu")
+				c.run(16 * minute)
+			},
+			want: []string{"opened P4 rdp", "raised P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "a quorum sees it good and one does not: it falls, with the reason, and ends with the last", components: three(), until: 40 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 8*minute, refused, "rdp")).all(during(2*minute, 18*minute, refused, "rdp"), "weu")
+			},
+			want:  []string{"opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp"},
+			texts: []string{"P2 to P4: reading of the contract"},
+		},
+		{
+			name: "half of four see it, and those that do not vanish: it is not raised by that", vantages: "dk neu sea weu", components: three(), until: 12 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 7*minute, refused, "rdp"), "sea", "weu") },
+			play:    func(c *council) { c.run(4 * minute).kill("dk"); c.kill("neu") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "the last vantage recovers half a minute late: nobody is told of a fall", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, refused, "rdp")).all(during(2*minute, 12*minute+30*time.Second, refused, "rdp"), "weu")
+			},
+			want: []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "the only vantage sees an outage; another comes and denies it", vantages: "weu dk", components: three(), until: 14 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu") },
+			play: func(c *council) {
+				c.of("dk").engine = &Engine{}
+				c.run(5 * minute).begin(c.of("dk"))
+			},
+			want: []string{"opened P2 rdp", "lowered P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "slow for all but one", components: three(), until: 90 * minute,
+			prepare: func(c *council) {
+				c.all(during(10*minute, 40*minute, slow, "web"), "dk", "weu")
+				for _, m := range c.members {
+					m.setup.Limits = limits("web/tcp", "total", 3*time.Second)
+				}
+			},
+			want: []string{"opened P2 performance web", "resolved P2 performance web"},
+		},
+		{
+			name: "slow for one", components: three(), until: 90 * minute,
+			prepare: func(c *council) {
+				c.all(during(10*minute, 37*minute, slow, "web"), "weu")
+				for _, m := range c.members {
+					m.setup.Limits = limits("web/tcp", "total", 3*time.Second)
+				}
+			},
+			want:  []string{"opened P4 performance web", "resolved P4 performance web"},
+			texts: []string{"web is slow from weu"},
+		},
+		{
+			name: "slow for one, for long", components: three(), until: 90 * minute,
+			prepare: func(c *council) {
+				c.all(during(10*minute, 60*minute, slow, "web"), "weu")
+				for _, m := range c.members {
+					m.setup.Limits = limits("web/tcp", "total", 3*time.Second)
+				}
+			},
+			want: []string{"opened P4 performance web", "raised P2 performance web", "resolved P2 performance web"},
+		},
+		{
+			name: "a threshold that one sees passed", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, full, "web"), "weu") },
+			want:    []string{"opened P4 capacity web", "resolved P4 capacity web"},
+			texts:   []string{"seen from weu only, not from dk and neu"},
+		},
+		{
+			name: "a functional failure that one sees", components: three(), until: 30 * minute,
+			prepare: func(c *council) {
+				c.all(during(2*minute, 12*minute, func() probes.Result {
+					return probes.Result{Outcome: probes.Degraded, Reason: probes.Functional, Detail: "the query is wrong", Duration: time.Millisecond}
+				}, "web"), "weu")
+			},
+			want:  []string{"opened - functional web", "resolved - functional web"},
+			texts: []string{"seen from weu only, not from dk and neu"},
+		},
+		{
+			name: "three short outages that one sees are momentary outages of priority 4", components: three(), until: 120 * minute,
+			prepare: func(c *council) {
+				c.all(both(during(2*minute, 3*minute, refused, "rdp"), during(10*minute, 11*minute, refused, "rdp"), during(20*minute, 21*minute, refused, "rdp")), "weu")
+			},
+			want: []string{"opened P4 rdp", "resolved P4 rdp", "opened P4 rdp", "resolved P4 rdp", "opened P4 rdp", "resolved P4 rdp"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			vantages := tt.vantages
+			if vantages == "" {
+				vantages = "dk neu weu"
+			}
+			c := newCouncil(t, vantages, tt.components...)
+			tt.prepare(c)
+			if tt.play != nil {
+				tt.play(c)
+			}
+			c.run(tt.until)
+			var got []string
+			for _, line := range c.short() {
+				if !strings.HasPrefix(line, "measured") {
+					got = append(got, line)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("story:\n%s\nwant:\n%s\n%s", strings.Join(c.story(), "\n"), strings.Join(tt.want, "\n"), c.dump())
+			}
+			told := c.dump()
+			for _, i := range c.incidents {
+				told += i.Title + "\n" + i.Widest + "\n" + i.Why + "\n" + strings.Join(i.Detail, "\n")
+			}
+			for _, text := range tt.texts {
+				if !strings.Contains(told, text) {
+					t.Errorf("nowhere is %q:\n%s", text, told)
+				}
+			}
+			if len(c.open()) > 0 {
+				t.Errorf("open at the end:\n%s", c.dump())
+			}
+		})
+	}
+}
+
+// TestConfirmedSoonByAll states how soon an outage that all see counts in full: it opens at its full priority, as with one vantage, and
+// takes no more than two beats longer.
+func TestConfirmedSoonByAll(t *testing.T) {
+	for offset := range 10 {
+		c := newCouncil(t, "dk neu weu", three()...)
+		fault := 2*minute + time.Duration(offset)*time.Second
+		c.all(during(fault, time.Hour, refused, "rdp"))
+		for _, m := range c.members {
+			m.interval = time.Minute
+		}
+		c.run(10 * minute)
+		if len(c.open()) != 1 || c.short()[0] != "opened P2 rdp" {
+			t.Fatalf("offset %d: %s", offset, c.dump())
+		}
+		i := c.open()[0]
+		if took := i.Opened.Sub(i.Started); took > 13*time.Second {
+			t.Errorf("offset %d: opened %s after the first failing result\n%s", offset, took, c.dump())
+		}
+	}
+}
+
+// TestBlindnessIsHandedOn states that a leader that is blind and dies leaves an incident that says so, which its successor keeps until it
+// sees again.
+func TestBlindnessIsHandedOn(t *testing.T) {
+	c := newCouncil(t, "dk neu", three()...).all(during(2*minute, 12*minute, hang, "web", "backend", "rdp", "witness"), "dk")
+	c.run(4 * minute).lead("neu")
+	c.run(8 * minute)
+	var agent []incident.Incident
+	for _, i := range c.incidents {
+		agent = append(agent, i)
+	}
+	if len(agent) != 1 || !agent[0].Open() || agent[0].Root != peerRoot("dk") {
+		t.Fatalf("%+v", agent)
+	}
+	c.run(20 * minute)
+	if !c.equal("opened - agent sight/dk", "resolved - agent sight/dk") {
+		t.Error(c.dump())
+	}
+}
+
+// TestAccountsOfPeers states that an account that is refused at one vantage is told, once, and is over when it is used again.
+func TestAccountsOfPeers(t *testing.T) {
+	rdp := one("rdp")
+	rdp.Instances[0].Probes[0].Account = true
+	c := newCouncil(t, "dk neu weu", one("web"), rdp)
+	c.all(during(2*minute, 12*minute, fact(up(), "locked out"), "rdp"), "neu", "weu")
+	c.run(30 * minute)
+	if !c.equal("opened - account rdp/tcp", "resolved - account rdp/tcp") {
+		t.Error(c.dump())
+	}
+}
+
+// TestTakeOver states that another vantage's engine goes on with what the last leader committed.
+func TestTakeOver(t *testing.T) {
+	answer := both(during(2*minute, 20*minute, refused, "app/a"), during(6*minute, 12*minute, refused, "app/b"))
+	for _, at := range []time.Duration{3 * minute, 7 * minute, 9 * minute, 13 * minute, 19 * minute, 21 * minute} {
+		for _, clean := range []bool{false, true} {
+			c := newCouncil(t, "dk neu weu", two("app"), one("rdp")).all(answer)
+			c.run(at)
+			if clean {
+				c.lead("weu")
+			} else {
+				c.kill("dk")
+			}
+			c.run(40 * minute)
+			if !c.equal("opened P3 app", "raised P1 app", "lowered P3 app", "resolved P3 app") {
+				t.Errorf("take-over at %s, clean %t:\n%s", at, clean, c.dump())
+			}
+		}
+	}
+}
+
+// TestTakeOverAlone states that a vantage that knows nothing of an open incident does not close it before it has measured, whether it
+// has the leader's state, none, or one that it cannot read.
+func TestTakeOverAlone(t *testing.T) {
+	for name, state := range map[string]func([]byte) []byte{
+		"state": func(s []byte) []byte { return s }, "none": func([]byte) []byte { return nil },
+	} {
+		c := newCouncil(t, "dk neu", three()...).all(during(2*minute, time.Hour, refused, "rdp"))
+		c.run(5 * minute)
+		c.kill("dk")
+		c.kill("neu")
+		c.shared = state(c.shared)
+		c.of("neu").saved = nil
+		c.now = 10 * minute
+		c.begin(c.of("neu"))
+		c.lead("neu")
+		c.run(50 * minute)
+		if got := c.short(); !slices.Equal(slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "measured") }), []string{"opened P2 rdp"}) || len(c.open()) != 1 {
+			t.Errorf("%s: %s", name, c.dump())
+		}
+		c.run(90 * minute)
+		if len(c.open()) != 0 || len(c.incidents) != 1 {
+			t.Errorf("%s, after: %s", name, c.dump())
+		}
+	}
+	c := newCouncil(t, "dk", three()...)
+	c.run(minute)
+	e := c.of("dk").engine
+	e.Follow(c.of("dk").now)
+	if step, err := e.Lead(c.of("dk").now, []byte("{"), nil); err == nil || e.Leads() || step.Changed() {
+		t.Errorf("a state that cannot be read: %v, leads %t", err, e.Leads())
+	}
+	if _, err := e.Lead(c.of("dk").now, nil, nil); err != nil || !e.Leads() {
+		t.Errorf("without a state: %v, leads %t", err, e.Leads())
+	}
+}
+
+// TestDoublesBecomeOne states that two incidents of one thing, opened by agents that could not see each other, become one.
+func TestDoublesBecomeOne(t *testing.T) {
+	c := newCouncil(t, "dk neu", three()...).all(during(2*minute, 20*minute, refused, "rdp"))
+	c.run(5 * minute)
+	mine := c.open()[0]
+	other := mine
+	other.Started, other.Opened = mine.Started.Add(-time.Second), mine.Opened.Add(-time.Second)
+	other.ID = incident.Key("acme", incident.Availability, "rdp", other.Started)
+	c.incidents[other.ID] = other
+	c.lead("dk")
+	if open := c.open(); len(open) != 1 || open[0].ID != other.ID || c.incidents[mine.ID].AbsorbedBy != other.ID {
+		t.Fatal(c.dump())
+	}
+	c.run(30 * minute)
+	if len(c.open()) != 0 {
+		t.Error(c.dump())
+	}
+}
+
+// TestClocksDiffer states that a vantage whose clock is wrong dates nothing in the future, and nothing much too early.
+func TestClocksDiffer(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, -20 * time.Second, 3 * time.Second, 20 * time.Second, time.Hour} {
+		c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "neu", "weu")
+		c.of("weu").skew = skew
+		c.run(30 * minute)
+		if !c.equal("opened P2 rdp", "resolved P2 rdp") && !c.equal("opened P4 rdp", "raised P2 rdp", "resolved P2 rdp") {
+			t.Errorf("%s: %s", skew, c.dump())
+		}
+		for _, i := range c.incidents {
+			if off := i.Started.Sub(t0.Add(2 * minute)); off < -clockSlack || off > 15*time.Second {
+				t.Errorf("%s: started %s after the fault", skew, off)
+			}
+			if off := i.Ended.Sub(t0.Add(12 * minute)); off < -clockSlack || off > 30*time.Second {
+				t.Errorf("%s: ended %s after the fault", skew, off)
+			}
+		}
+	}
+}
+
+// TestAnOldVoteDoesNotCount states that the vote of a vantage whose engine stands still counts no more.
+func TestAnOldVoteDoesNotCount(t *testing.T) {
+	c := newCouncil(t, "dk weu", three()...)
+	c.run(2 * minute)
+	e, now := c.of("dk").engine, c.of("dk").now
+	vote := c.of("weu").engine.Vote()
+	for range 20 {
+		now = now.Add(2 * time.Second)
+		e.Hear(now, []Vote{vote})
+	}
+	if e.peers[0].counts() {
+		t.Error("a vote of 40 s ago counts")
+	}
+	for range 160 {
+		now = now.Add(2 * time.Second)
+		e.Hear(now, []Vote{vote})
+	}
+	if v := e.View(now); len(v.Vantages) > 1 && !v.Vantages[1].Gone {
+		t.Errorf("it is seen as living: %+v", v.Vantages)
+	}
+}
+
+// TestReloadKeepsVotes states that a new configuration in mid-incident does not judge without the peers.
+func TestReloadKeepsVotes(t *testing.T) {
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "neu", "weu")
+	c.run(5 * minute)
+	m := c.of("dk")
+	m.setup.Follows, m.setup.Votes = false, m.engine.Heard()
+	m.reload(func(*Setup) {})
+	c.run(30 * minute)
+	if !c.equal("opened P2 rdp", "resolved P2 rdp") {
+		t.Error(c.dump())
+	}
+}
+
+// TestViewOfVantages states what the page is told of several vantages.
+func TestViewOfVantages(t *testing.T) {
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "weu")
+	c.run(5 * minute)
+	v := c.of("neu").engine.View(c.of("neu").now)
+	if len(v.Vantages) != 3 || v.Vantages[0].Name != "neu" || !v.Vantages[0].Self || v.Vantages[2].Name != "weu" {
+		t.Errorf("vantages: %+v", v.Vantages)
+	}
+	got := v.Components[2].Instances[0].Probes[0].Vantages
+	if got["dk"] != probes.Up || got["neu"] != probes.Up || got["weu"] != probes.Down {
+		t.Errorf("rdp: %v", got)
+	}
+}

@@ -1,0 +1,98 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+)
+
+// mostKeys bounds the incidents of one class and root that start within the same ten minutes.
+const mostKeys = 20
+
+// sibling is a case under a key that another agent may have given to the same fault.
+type sibling struct {
+	desk.Case
+	key string // that was searched
+}
+
+// first finds the case that another agent has opened for the same fault, or makes the first attempt to open one. Agents that
+// cannot reach the store that they share know nothing of each other's incidents: only the desk keeps them from opening two.
+func (j *job) first(ctx context.Context) error {
+	others, free, err := j.siblings(ctx)
+	if err != nil {
+		return err
+	}
+	fits := slices.DeleteFunc(others, func(s sibling) bool { return j.i.Open() && !s.State.Live() })
+	if len(fits) > 0 {
+		slices.SortStableFunc(fits, func(a, b sibling) int { return older(a.Case, b.Case) })
+		j.c.As = fits[0].key
+		var found []desk.Case
+		for _, s := range fits {
+			found = append(found, s.Case)
+		}
+		return j.unite(ctx, found)
+	}
+	j.c.As = free
+	return j.open(ctx)
+}
+
+// owned are the cases at one desk that belong to other incidents.
+type owned struct{ keys, refs map[string]bool }
+
+func (j *job) others(ctx context.Context) (owned, error) {
+	o := owned{keys: map[string]bool{}, refs: map[string]bool{}}
+	all, err := j.r.o.Store.Cases(ctx, "")
+	if err != nil {
+		return o, storeError{err}
+	}
+	for _, c := range all {
+		if c.Desk == j.Name && c.Incident != j.i.ID {
+			c.Round = 0
+			o.keys[c.Key()], o.refs[c.Ref] = true, true
+			for _, e := range c.Earlier {
+				o.refs[e.Ref] = true
+			}
+		}
+	}
+	return o, nil
+}
+
+// siblings searches the desk for cases that other agents may have opened for the same fault; free is the key under which there is none
+// yet, "" that of the incident itself. What belongs to another incident that this agent knows is no sibling.
+func (j *job) siblings(ctx context.Context) (all []sibling, free string, err error) {
+	used, err := j.others(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	for at, i := range incident.Siblings(j.i) {
+		if at > 0 && !j.can.Find {
+			break
+		}
+		for n := range mostKeys { // earlier incidents of these ten minutes come first
+			key := incident.SharedKey(i, n)
+			if used.keys[key] {
+				continue
+			}
+			var found []desk.Case
+			if j.can.Find {
+				if found, err = j.findKey(ctx, key); err != nil {
+					return nil, "", err
+				}
+			}
+			for _, c := range found {
+				if !used.refs[c.Ref] && !slices.ContainsFunc(all, func(s sibling) bool { return s.Ref == c.Ref }) {
+					all = append(all, sibling{c, key})
+				}
+			}
+			if len(found) == 0 {
+				if at == 0 {
+					free = key
+				}
+				break
+			}
+		}
+	}
+	return all, free, nil
+}

@@ -70,6 +70,11 @@ func (w *world) run() int {
 		w.wait(time.Duration(w.rand.IntN(1000)) * time.Millisecond)
 	}
 	w.wait(4 * time.Second)
+	for _, a := range w.agents {
+		if a.ended() {
+			w.t.Fatalf("%s does not start:\n%s", a.name, a.logged())
+		}
+	}
 
 	var later []undo
 	begin := time.Now()

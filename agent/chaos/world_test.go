@@ -137,7 +137,6 @@ func (a *agent) start() {
 	cmd := a.ns.Command(binary, "run", "--config.file", filepath.Join(a.dir, "firstcall.yaml"))
 	cmd.Env = append(os.Environ(), "FIRSTCALL_CLOCK_SKEW="+a.skew.String(), "XDG_CACHE_HOME="+a.dir, "GOMAXPROCS=1")
 	cmd.Stdout, cmd.Stderr = a, a
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
@@ -319,7 +318,6 @@ const configuration = `
 tenant: { id: %s }
 vantage: VANTAGE
 store: { url: %q, alone_after: 5s }
-service_level: { hours: 24x7 }
 witnesses: [{ name: other, kind: http, url: "http://127.0.0.1:%d/" }]
 defaults: { interval: 500ms, timeout: 400ms }
 detection: { rechecks: 2, recheck_within: 300ms, recover: 2 }

@@ -37,7 +37,7 @@ var layers = []struct{ prefix string }{
 }
 
 // pure packages get time with what they are given, and do no I/O.
-var pure = []string{"incident", "incident/policy", "incident/detect", "incident/sla", "incident/engine", "agent/report"}
+var pure = []string{"incident", "incident/policy", "incident/detect", "incident/sla", "incident/engine", "incident/fleet", "agent/report"}
 
 // clocks are the functions of package time that look at, or wait for, the time of day.
 var clocks = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}

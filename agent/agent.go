@@ -37,6 +37,7 @@ type Options struct {
 	Log            *slog.Logger     // nil: nothing is logged
 	ListenOverride string           // instead of web.listen; "": web.listen
 	OnReady        func(url string) // called once, when the page is served; nil: nobody
+	Supervisor     Supervisor       // the service manager, told when the agent is ready, reloads, lives and stops
 
 	NoPage bool                       // serve no page: no address is taken, and Handler is the only way to the API
 	Adapt  func(*config.Config) error // changes a configuration that was read again before it is put in force; nil: it stays as it is
@@ -222,7 +223,10 @@ func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
 	now, setup, shared := a.clock.Now(), s.setup, a.store.shared.Load()
 	setup.Spans, setup.Follows = a.orders.spans(), a.member != nil
 	switch {
-	case shared == nil:
+	case shared == nil: // what it knew when it was alone, if it was
+		if state, err = a.member.refuge.own.EngineState(ctx); err == nil {
+			setup.Baselines, err = a.member.refuge.own.Baselines(ctx)
+		}
 	case setup.Follows:
 		state, setup.Baselines, err = shared.VantageState(ctx)
 	default:
@@ -332,15 +336,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	watching.Go(func() { a.heartbeat.run(ctx) })
 	watching.Go(func() { a.evidence.Run(ctx) })
 	watching.Go(func() { a.watchConfig(ctx) })
+	watching.Go(func() { a.o.Supervisor.watch(ctx, a.judge.alive) })
+	watching.Go(func() { a.tell(ctx) })
 	c := a.set.Load().config
 	a.log.Info("the agent watches", "tenant", c.Tenant.ID, "probes", len(c.AllProbes()), "alert_only", a.o.AlertOnly, "version", a.o.Version)
 	a.tellMissing(c)
 	if a.o.OnReady != nil {
 		a.o.OnReady(a.URL())
 	}
+	a.o.Supervisor.ready(c, nil)
 
 	a.schedule.run(ctx)
 	a.log.Info("the agent stops", "cause", context.Cause(ctx))
+	a.o.Supervisor.stopping()
 	a.reloads.Lock()
 	a.stopped.Store(true) // no reload from here on
 	a.reloads.Unlock()

@@ -361,7 +361,7 @@ func (m *member) lead(ctx context.Context, term int, epoch int64) error {
 	if err := m.a.orders.load(ctx); err != nil {
 		return err
 	}
-	if err := m.a.judge.lead(place{state: shared, results: shared, judges: true}, state, open); err != nil {
+	if err := m.a.judge.lead(place{state: shared, results: shared, judges: true, several: true}, state, open); err != nil {
 		return err
 	}
 	m.a.judge.maintain(m.a.orders.spans)

@@ -23,7 +23,9 @@ func (a *Agent) Reload(_ context.Context) error {
 	if a.stopped.Load() {
 		return errors.New("the agent is stopping: the configuration is not read again")
 	}
+	a.o.Supervisor.reloading()
 	changed, err := a.reload()
+	a.o.Supervisor.ready(a.set.Load().config, err)
 	a.mu.Lock()
 	a.configError, a.configRead = "", a.clock.Now()
 	if err != nil {

@@ -40,6 +40,7 @@ type place struct {
 	state   Store
 	results Store
 	judges  bool // the engine judges: its steps are committed. Else only what the vantage itself has learnt is saved
+	several bool // other vantages may judge next: what this one has learnt is saved beside the steps, too
 }
 
 // writer makes durable what the judge decides. Steps wait in memory, in order, until the store has them, however long it
@@ -57,6 +58,7 @@ type writer struct {
 	stored  func()                 // after a step is durable
 	refused func()                 // the store says that another agent leads; nil: there is none
 	wake    chan struct{}
+	saved   time.Duration // when what a vantage has learnt was saved beside its steps; of the writing goroutine
 
 	mu      sync.Mutex
 	at      place
@@ -276,7 +278,7 @@ func (w *writer) run(ctx context.Context) {
 		case <-w.wake:
 			err = w.writeSteps()
 		case <-everyState.C:
-			err = w.writeState()
+			err = w.writeState(false)
 		case <-everyResults.C:
 			err = w.writeResults()
 		}
@@ -303,7 +305,7 @@ func (w *writer) retry(ctx context.Context) {
 			continue
 		case <-timer.C:
 		}
-		if w.writeState() == nil && w.writeResults() == nil {
+		if w.writeState(false) == nil && w.writeResults() == nil {
 			return
 		}
 		wait = min(2*wait, retryMost)
@@ -319,7 +321,7 @@ func (w *writer) works(l lane) bool {
 }
 
 // finish writes all that is pending, once, when the agent stops.
-func (w *writer) finish() error { return errors.Join(w.writeState(), w.writeResults()) }
+func (w *writer) finish() error { return errors.Join(w.writeState(true), w.writeResults()) }
 
 // writeSteps makes pending steps durable.
 func (w *writer) writeSteps() error {
@@ -329,11 +331,11 @@ func (w *writer) writeSteps() error {
 	if none {
 		return nil
 	}
-	return w.writeState()
+	return w.writeState(false)
 }
 
-// writeState makes the engine's state durable, and with it every pending step.
-func (w *writer) writeState() error {
+// writeState makes the engine's state durable, and with it every pending step; final says that it is the last time.
+func (w *writer) writeState(final bool) error {
 	f, err := w.freeze()
 	if err != nil {
 		w.log.Error("the state of the judgement cannot be saved; after a restart it begins anew with the stored incidents", "err", err)
@@ -358,6 +360,13 @@ func (w *writer) writeState() error {
 	w.mu.Unlock()
 	if len(f.Incidents) > 0 || len(f.Events) > 0 {
 		w.stored()
+	}
+	if f.at.judges && f.at.several && (final || w.clock.mono()-w.saved >= stateEvery) {
+		w.saved = w.clock.mono()
+		err = w.write(incidents, f.moved, func(ctx context.Context) error { return f.at.state.SaveVantage(ctx, f.State, nil, nil) }, nil)
+		if err != nil && !errors.Is(err, errMoved) {
+			return err
+		}
 	}
 	return nil
 }

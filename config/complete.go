@@ -26,6 +26,7 @@ import (
 
 var (
 	tenantID      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$`)
+	labelName     = regexp.MustCompile(`^[a-z]([a-z0-9_]{0,30}[a-z0-9])?$`)
 	componentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)
 	entryName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 )
@@ -77,12 +78,24 @@ func (d *decoder) tenant(t *Tenant) {
 	zone, err := zone(t.TimeZone)
 	d.check(err == nil, "tenant.time_zone", "write an IANA zone such as Europe/Copenhagen", "%s is not a time zone", quote(t.TimeZone))
 	t.Zone = zone
+	d.labels(t.Labels)
 	contacts := map[string]incident.Contact{customer: t.Contacts.Customer, functional: t.Contacts.Functional, onCall: t.Contacts.OnCall}
 	for role, c := range contacts {
 		path := "tenant.contacts." + role
 		d.text(path+".name", c.Name)
 		d.text(path+".phone", c.Phone)
 		d.check(c.Email == "" || isMail(c.Email), path+".email", "write name@host", "%s is not an e-mail address", quote(c.Email))
+	}
+}
+
+// labels checks tenant.labels.
+func (d *decoder) labels(all map[string]string) {
+	const most = 10
+	d.check(len(all) <= most, "tenant.labels", "", "has %d labels: at most %d are kept", len(all), most)
+	for name, value := range all {
+		path := "tenant.labels." + name
+		d.check(labelName.MatchString(name), path, "lower-case letters, digits and underscores, at most 32, a letter first", "%s is not the name of a label", quote(name))
+		d.check(value != "" && len(value) <= 63 && strings.TrimSpace(value) == value && !strings.ContainsFunc(value, unicode.IsControl), path, "write one short word or two", "has no value, or none that can be kept: 1 to 63 bytes on one line")
 	}
 }
 

@@ -56,6 +56,8 @@ type Tenant struct {
 	Holidays string   `yaml:"holidays" doc:"Country whose public holidays the customer's people have off, such as DK, or none: a latency is compared with that of weekends then; service_level.holidays unless given."`
 	Contacts Contacts `yaml:"contacts" doc:"People."`
 
+	Labels map[string]string `yaml:"labels" doc:"What the tenant shares with others, such as {region: westeurope, supplier: contoso}: 'firstcall fleet' looks there for a common cause. At most 10; names of lower-case letters, digits and underscores, values of at most 63 bytes."`
+
 	Zone    *time.Location       `yaml:"-"`          // of TimeZone
 	Holiday func(time.Time) bool `yaml:"-" json:"-"` // whether a local day is one of Holidays; nil: none is
 }

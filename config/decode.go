@@ -48,7 +48,7 @@ func newDecoder(name string, data []byte, env func(string) (string, bool)) *deco
 	}
 }
 
-func (d *decoder) root(n *ast.MappingNode, c *Config) {
+func (d *decoder) root(n *ast.MappingNode, c any) {
 	d.places[""] = place{start(n), start(n)}
 	d.mapping(n, "", reflect.ValueOf(c).Elem())
 }

@@ -59,15 +59,20 @@ func (c *Config) Untimed() map[string]bool {
 }
 
 // StoreURL returns the address of the store with all that store.Open needs: it may hold a password.
-func (c *Config) StoreURL() string {
+func (c *Config) StoreURL() string { return c.address(c.Tenant.ID) }
+
+// address returns the address of the store with its password, of that tenant; "": of none.
+func (c *Config) address(tenant string) string {
 	address := c.Store.URL.Reveal()
 	u, err := url.Parse(address)
 	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
 		return address
 	}
-	q := u.Query()
-	q.Set("tenant", c.Tenant.ID)
-	u.RawQuery = q.Encode()
+	if tenant != "" {
+		q := u.Query()
+		q.Set("tenant", tenant)
+		u.RawQuery = q.Encode()
+	}
 	if !c.Store.Password.IsZero() {
 		u.User = url.UserPassword(u.User.Username(), c.Store.Password.Reveal())
 	}

@@ -44,7 +44,7 @@ const (
 
 // socketDenied says what to set when the kernel refuses the unprivileged ICMP socket (icmp(7), ping_group_range).
 const socketDenied = `this host does not let the agent send icmp: set sysctl -w net.ipv4.ping_group_range="0 2147483647", ` +
-	`or in Kubernetes securityContext.sysctls: [{name: net.ipv4.ping_group_range, value: "0 2147483647"}] of the pod`
+	`for a container --sysctl net.ipv4.ping_group_range="0 2147483647", or in Kubernetes securityContext.sysctls: [{name: net.ipv4.ping_group_range, value: "0 2147483647"}] of the pod`
 
 // Validate checks count and size.
 func (p *ICMP) Validate() field.Errors {

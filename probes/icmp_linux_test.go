@@ -12,8 +12,8 @@ import (
 )
 
 // The two answers that a host can give to an unprivileged ICMP socket, with what the refusal must tell.
-const icmpAdvice = `set sysctl -w net.ipv4.ping_group_range="0 2147483647", or in Kubernetes ` +
-	`securityContext.sysctls: [{name: net.ipv4.ping_group_range, value: "0 2147483647"}] of the pod`
+const icmpAdvice = `set sysctl -w net.ipv4.ping_group_range="0 2147483647", ` +
+	`for a container --sysctl net.ipv4.ping_group_range="0 2147483647", or in Kubernetes securityContext.sysctls: [{name: net.ipv4.ping_group_range, value: "0 2147483647"}] of the pod`
 
 func echo(t *testing.T, host string) probes.Probe {
 	t.Helper()

@@ -61,9 +61,17 @@ func checkExample(dir, word, text string) error {
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		return err
 	}
+	if word == "fleet" { // a fleet's, whole
+		name := filepath.Join(dir, "fleet.yaml")
+		if err := os.WriteFile(name, []byte(filesIn(dir, text)), 0o600); err != nil {
+			return err
+		}
+		_, err := config.LoadFleet(name)
+		return err
+	}
 	if word != "" {
 		if !slices.Contains(others, word) {
-			return fmt.Errorf("the word %q behind yaml means nothing: want none, or one of %v", word, others)
+			return fmt.Errorf("the word %q behind yaml means nothing: want none, fleet, or one of %v", word, others)
 		}
 		return nil
 	}

@@ -9,9 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/firstcall-agent/firstcall/agent/service"
 )
 
 // Version is set when a release is built (-ldflags "-X ...cli.Version=v1.2.3"); otherwise the module's own is used.
@@ -44,10 +49,20 @@ func usage(format string, args ...any) error {
 	return exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// Main runs the command line and returns the exit code.
+// Main runs the command line, until a signal or the service control manager of Windows ends it, and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if code, is := service.Run(stopped{syscall.SIGTERM}, func(ctx context.Context, log io.Writer) int {
+		return execute(ctx, args, strings.NewReader(""), log, log)
+	}); is {
+		return code
+	}
 	ctx, release := untilSignal(context.Background())
 	defer release()
+	return execute(ctx, args, stdin, stdout, stderr)
+}
+
+// execute runs a command until it ends or ctx does.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -95,7 +110,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("firstcall {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exitError{exitUsage, wrongFlag(cmd, err)} })
 	root.SetHelpCommand(newHelp(root))
-	root.AddCommand(newInit(), newRun(), newWatch(), newProbe(), newCases(), newDesk(), newMaintenance(), newSilence(), newReplay(), newReport(), newDetect(), newHealth(), newDemo(), newVersion())
+	root.AddCommand(newInit(), newRun(), newWatch(), newProbe(), newCases(), newDesk(), newMaintenance(), newSilence(), newReplay(), newReport(), newFleet(), newDetect(), newHealth(), newDemo(), newVersion())
 	root.InitDefaultCompletionCmd("completion") // now, so that its arguments are checked as every other command's
 	checkArgs(root)
 	return root
@@ -115,19 +130,31 @@ func version() string {
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Long: "Prints the version, the commit that this was built from and its time, the Go release and the platform. 'modified' stands behind\n" +
+			"the commit where files were changed since. What was built without a commit at hand, as by 'go install', has none.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			revision, goVersion := "unknown", "unknown"
-			if info != nil {
-				goVersion = info.GoVersion
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = s.Value
-					}
-				}
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "firstcall %s (revision %s, %s)\n", version(), revision, goVersion)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "firstcall", version(), build())
 			return err
 		},
 	}
+}
+
+// build says in brackets what the linker wrote down of this binary's origin. It is the same for every build of a commit.
+func build() string {
+	parts := []string{"commit unknown", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(" + strings.Join(parts, ", ") + ")"
+	}
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	if revision := set["vcs.revision"]; revision != "" {
+		parts[0] = "commit " + revision + " of " + set["vcs.time"]
+		if set["vcs.modified"] == "true" {
+			parts[0] += ", modified"
+		}
+	}
+	return "(" + strings.Join(parts, ", ") + ")"
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,7 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 		return c, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, usage("there is no configuration file %s: name yours with --config.file; 'firstcall demo' needs none", file)
+		return nil, usage("there is no configuration file %s: name yours with --config.file (in a container, mount its directory); 'firstcall demo' needs none", file)
 	}
 	var faults config.Faults
 	if !errors.As(err, &faults) {
@@ -81,7 +82,8 @@ func newRun() *cobra.Command {
 			}
 			err = agent.Run(cmd.Context(), agent.Options{
 				Config: c, ConfigFile: abs, AlertOnly: f.alertOnly, Version: version(), Log: log, ListenOverride: f.listen,
-				OnReady: func(url string) { log.Info("the status page is up", "url", url) },
+				OnReady:    func(url string) { log.Info("the status page is up", "url", url) },
+				Supervisor: systemd(log),
 			})
 			return ended(cmd.Context(), err)
 		},
@@ -92,6 +94,19 @@ func newRun() *cobra.Command {
 	cmd.Flags().BoolVar(&f.alertOnly, "alert-only", false, "tell the on-call engineer and open no case: no desk is built")
 	cmd.Flags().StringVar(&f.listen, "web.listen-address", "", "`ADDRESS` of the status page, instead of web.listen")
 	return cmd
+}
+
+// systemd returns the service manager that started this process and waits to hear from it; the zero value where there is none.
+func systemd(log *slog.Logger) agent.Supervisor {
+	watchdog, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("systemd's watchdog is not served: WATCHDOG_USEC or WATCHDOG_PID is no number", "err", err)
+	}
+	return agent.Supervisor{Watchdog: watchdog, Tell: func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			log.Warn("systemd was not told how the agent fares", "err", err)
+		}
+	}}
 }
 
 // ended turns the end of an agent into the end of the command: it was asked to stop and stopped, or something failed.

@@ -76,7 +76,7 @@ var loadPages = sync.OnceValue(func() map[string]*template.Template {
 	}
 	base := template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	pages := map[string]*template.Template{}
-	for _, name := range []string{"status", "incidents", "incident", "component", "maintenance", "agent", "login", "error"} {
+	for _, name := range []string{"status", "incidents", "incident", "component", "maintenance", "agent", "login", "error", "wall"} {
 		pages[name] = template.Must(template.Must(base.Clone()).ParseFS(files, "templates/"+name+".html"))
 	}
 	return pages

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/firstcall-agent/firstcall/agent/fleet"
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/agent/web/webtest"
 	"github.com/firstcall-agent/firstcall/config/secret"
@@ -71,7 +73,13 @@ func newTab(t *testing.T, f *webtest.Fake) *tab {
 	t.Helper()
 	o := options(f)
 	o.Token = secret.New(webToken)
-	server := httptest.NewServer(web.New(o))
+	return newTabOn(t, web.New(o))
+}
+
+// newTabOn opens a tab on a site.
+func newTabOn(t *testing.T, h http.Handler) *tab {
+	t.Helper()
+	server := httptest.NewServer(h)
 	started = true
 	parent, err := browser()
 	if err != nil {
@@ -352,34 +360,38 @@ func TestInABrowserEveryPageIsAccessible(t *testing.T) {
 	id := f.Seen.Incidents[0].ID
 	b := newTab(t, f)
 	all := []string{"", "incidents", "incidents/" + id, "components/web-client", "components/virtual-desktop?range=24h", "maintenance", "agent", "login", "incidents/none"}
-	check := func(scheme string, width int64, paths ...string) {
-		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
-		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
-			t.Fatal(err)
-		}
-		b.run(chromedp.EmulateViewport(width, 900))
-		for _, path := range paths {
-			what := fmt.Sprintf("/%s, %s, %d px", path, scheme, width)
-			b.expected = nil
-			if strings.HasSuffix(path, "none") {
-				b.expected = []string{"404"}
-			}
-			b.open(path)
-			b.quiet(what)
-			wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
-			if wide || err != nil {
-				t.Errorf("%s is wider than the window", what)
-			}
-			b.expected = []string{"Content Security Policy"} // axe's own styles
-			b.violations(what, source, scheme == "dark")
-		}
-	}
+	check := func(scheme string, width int64, paths ...string) { b.accessible(source, scheme, width, paths...) }
 	check("light", 1280, all...)
 	check("dark", 1280, all...)
 	b.expected = nil
 	b.signIn()
 	check("light", 360, "", "incidents", "incidents/"+id, "maintenance", "components/virtual-desktop")
 	check("dark", 360, "incidents/"+id, "maintenance")
+}
+
+// accessible checks pages in a colour scheme and a width.
+func (b *tab) accessible(source, scheme string, width int64, paths ...string) {
+	b.t.Helper()
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
+		b.t.Fatal(err)
+	}
+	b.run(chromedp.EmulateViewport(width, 900))
+	for _, path := range paths {
+		what := fmt.Sprintf("/%s, %s, %d px", path, scheme, width)
+		b.expected = nil
+		if strings.HasSuffix(path, "none") {
+			b.expected = []string{"404"}
+		}
+		b.open(path)
+		b.quiet(what)
+		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+		if wide || err != nil {
+			b.t.Errorf("%s is wider than the window", what)
+		}
+		b.expected = []string{"Content Security Policy"} // axe's own styles
+		b.violations(what, source, scheme == "dark")
+	}
 }
 
 // violations reports which rules the page breaks; of a scheme alone, those of its colours.
@@ -408,4 +420,51 @@ func TestInABrowserAHundredComponents(t *testing.T) {
 	b.until("all of them", "document.querySelectorAll('tbody.component').length === 100")
 	f.Change(func() { f.Seen.Components[17].Outcome = f.Seen.Components[0].Outcome })
 	b.quiet("the page")
+}
+
+// The wall of a fleet, empty and with 1,000 tenants, is accessible, follows, and lets who is signed in ask for the parent case. With
+// WALL_PICTURES set to a directory it leaves pictures there.
+func TestInABrowserTheWall(t *testing.T) {
+	source, err := axe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range webtest.Walls {
+		f := webtest.NewFleet(name, time.Now())
+		b := newTabOn(t, web.NewWall(web.Options{Tenant: "Fleet", Token: secret.New(webToken), Version: "1.2.3"}, f))
+		for _, look := range []struct {
+			scheme string
+			width  int64
+		}{{"light", 1920}, {"dark", 1920}, {"light", 360}, {"dark", 360}} {
+			if name == "well" && look.width == 1920 {
+				continue
+			}
+			b.accessible(source, look.scheme, look.width, "")
+			if dir := os.Getenv("WALL_PICTURES"); dir != "" {
+				picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(fmt.Sprintf("%s/%s-%s-%d.png", dir, name, look.scheme, look.width), picture, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if name != "full" {
+			continue
+		}
+		b.expected = nil
+		b.open("login")
+		b.run(chromedp.SendKeys(chromedp.CSS("input[name=name]"), "mette"), chromedp.SendKeys(chromedp.CSS("input[name=token]"), webToken))
+		b.submit("main form button")
+		b.says("Open one parent case")
+		b.submit("article.card form button")
+		b.says("asked for by mette")
+		b.run(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true"))
+		f.Change(func(w *fleet.Wall) {
+			w.Rows, w.Shared, w.Counts = webtest.NewFleet("well", time.Now()).Wall().Rows, nil, nil
+		})
+		b.until("the wall follows", "window.sameDocument && document.querySelectorAll('.tiles li').length === 40")
+		b.quiet("the wall")
+	}
 }

@@ -57,7 +57,7 @@ func (p *pulse) look(s *site) sight {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now := time.Now(); p.at.IsZero() || now.Sub(p.at) >= lookEvery*9/10 {
-		p.now, p.at = s.see(), now
+		p.now, p.at = s.seen(), now
 	}
 	return p.now
 }

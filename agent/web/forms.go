@@ -24,6 +24,7 @@ var done = map[string]string{
 	"silence":                "Silenced: people are told of the end, and of nothing else.",
 	"maintenance-end":        "Maintenance is over: what fails now is judged at once.",
 	"silence-end":            "The silence is over.",
+	"parent":                 "The parent case will be opened.",
 }
 
 // actForm performs an operator's action on a case, and leads back to its incident.

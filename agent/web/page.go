@@ -38,6 +38,7 @@ type page struct {
 	Who       string // who is signed in; "": nobody
 	Here      string // the page's own address, below the root
 	Done      string // what the form did that led here
+	Wall      bool   // it is the fleet's
 }
 
 // moment is an instant as it is written and as machines and other zones read it.
@@ -57,7 +58,7 @@ func (s *site) page(r *http.Request, title string, level Level) page {
 	return page{
 		Who: clean(s.guard.person(r, now)), Here: here, Done: done[r.URL.Query().Get("done")],
 		Root: rootOf(r.URL.Path), Title: title, Tenant: clean(cmp.Or(s.Tenant, "firstcall")), Version: s.Version, Stamp: s.assets.stamp, Level: level,
-		Zone: s.Zone.String(), Now: s.when(now, now), AlertOnly: s.AlertOnly,
+		Zone: s.Zone.String(), Now: s.when(now, now), AlertOnly: s.AlertOnly, Wall: s.wall,
 	}
 }
 

@@ -41,10 +41,19 @@ type site struct {
 	pulse  *pulse
 	pages  map[string]*template.Template
 	assets assets
+
+	seen func() sight // what the stream of events tells; see unless it is the wall's
+	wall bool         // it is the fleet's page
 }
 
 // New returns the agent's whole HTTP face. The handler is safe for concurrent use.
 func New(o Options) http.Handler {
+	s := newSite(o)
+	s.seen = s.see
+	return s.handler(s.routes())
+}
+
+func newSite(o Options) *site {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
@@ -54,8 +63,11 @@ func New(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &site{Options: o, guard: newGuard(o), pulse: &pulse{}, pages: loadPages(), assets: loadAssets()}
-	return s.guard.wrap(s.underPrefix(s.mux()), s.refuse)
+	return &site{Options: o, guard: newGuard(o), pulse: &pulse{}, pages: loadPages(), assets: loadAssets()}
+}
+
+func (s *site) handler(routes []route) http.Handler {
+	return s.guard.wrap(s.underPrefix(s.mux(routes)), s.refuse)
 }
 
 // route is one path and what answers each method; HEAD is answered wherever GET is. It is the one list from which the
@@ -99,13 +111,10 @@ func (s *site) routes() []route {
 		route{path: acceptPath, methods: map[string]http.HandlerFunc{http.MethodPost: s.answer(s.accept)}},
 		route{path: changedPath, methods: map[string]http.HandlerFunc{http.MethodPost: s.answer(s.changed)}, signed: true},
 	)
-	form := func(path string, do func(*http.Request, string) (string, error)) route {
-		return route{path: path, methods: map[string]http.HandlerFunc{http.MethodPost: s.form(do)}, signed: true}
-	}
+	form := s.formRoute
+	all = append(all, s.signIn()...)
 	all = append(
 		all,
-		route{path: loginPath, methods: map[string]http.HandlerFunc{http.MethodGet: s.loginPage, http.MethodPost: s.login}, signed: true},
-		route{path: "/logout", methods: map[string]http.HandlerFunc{http.MethodPost: s.logout}, signed: true},
 		form("/cases/{number}/act", s.actForm), form("/orders", s.orderForm), form("/orders/{id}/end", s.endForm),
 	)
 	for path, kind := range map[string]incident.OrderKind{"/api/v1/maintenance": incident.OrderMaintenance, "/api/v1/silences": incident.OrderSilence} {
@@ -128,9 +137,22 @@ func (s *site) routes() []route {
 	return all
 }
 
-func (s *site) mux() http.Handler {
+// signIn is where people sign in and out.
+func (s *site) signIn() []route {
+	return []route{
+		{path: loginPath, methods: map[string]http.HandlerFunc{http.MethodGet: s.loginPage, http.MethodPost: s.login}, signed: true},
+		{path: "/logout", methods: map[string]http.HandlerFunc{http.MethodPost: s.logout}, signed: true},
+	}
+}
+
+// formRoute is where a form of a page is sent.
+func (s *site) formRoute(path string, do func(*http.Request, string) (string, error)) route {
+	return route{path: path, methods: map[string]http.HandlerFunc{http.MethodPost: s.form(do)}, signed: true}
+}
+
+func (s *site) mux(routes []route) http.Handler {
 	mux := http.NewServeMux()
-	for _, r := range s.routes() {
+	for _, r := range routes {
 		mux.HandleFunc(r.path, s.byMethod(r))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -50,8 +50,7 @@ type postgres struct {
 	entered  atomic.Int64         // the epoch that this agent decides under; 0: none
 	beats    atomic.Int64         // sessions of beater ever
 	told     said                 // the vote, and the status, that are stored
-	says     said
-	writes   int64 // number of the newest write that was begun; it begins anywhere
+	writes   int64                // number of the newest write that was begun; it begins anywhere
 	sessions atomic.Int64
 	loaded   loaded        // where what is kept in memory was read
 	hurry    chan struct{} // closed by Hurry

@@ -183,8 +183,8 @@ func (s *Store) tryBeat(ctx context.Context, pl *place, b Beat) (r Round, there 
 		p.lead.Store(nil) // before anybody else can have it
 	}
 	asked := time.Now()
-	rows, err := p.beater.QueryContext(ctx, "SELECT voter, leads, age, off, vote, epoch FROM beat(?, ?, ?, ?, ?, ?)",
-		pl.name, pl.token, b.Wants, clock, p.told.news(session, pl, b.Vote), p.says.news(session, pl, b.Status))
+	rows, err := p.beater.QueryContext(ctx, "SELECT voter, leads, age, off, vote, epoch FROM beat(?, ?, ?, ?, ?)",
+		pl.name, pl.token, b.Wants, clock, p.told.news(session, pl, b.Vote))
 	if err != nil {
 		return r, false, err
 	}
@@ -212,9 +212,6 @@ func (s *Store) tryBeat(ctx context.Context, pl *place, b Beat) (r Round, there 
 	if now := p.beats.Load(); now == session { // otherwise it was sent over a session that began meanwhile, and is sent again
 		if b.Vote != nil {
 			p.told = said{now, pl, bytes.Clone(b.Vote)}
-		}
-		if b.Status != nil && r.Leading {
-			p.says = said{now, pl, bytes.Clone(b.Status)}
 		}
 	}
 	if !r.Leading {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -22,16 +21,14 @@ const (
 	alone = time.Hour
 
 	maxVote    = 64 << 10 // bytes of Beat.Vote
-	maxStatus  = 256 << 10
-	maxVantage = 100 // bytes of a vantage's name
+	maxVantage = 100      // bytes of a vantage's name
 )
 
 // Beat is what an agent says of itself, every second or two.
 type Beat struct {
-	Vote   []byte    // what it believes, for the leader; opaque to the store, at most 64 KiB; nil keeps what is stored
-	Status []byte    // what the leader believes, for pages; opaque, at most 256 KiB; stored only while leading; nil keeps
-	Wants  bool      // it asks for the lead, or keeps it; without it a lead that it has ends
-	Now    time.Time // its own clock, by which peers see how far it is off; it decides nothing
+	Vote  []byte    // what it believes, for the leader; opaque to the store, at most 64 KiB; nil keeps what is stored
+	Wants bool      // it asks for the lead, or keeps it; without it a lead that it has ends
+	Now   time.Time // its own clock, by which peers see how far it is off; it decides nothing
 }
 
 // Round is what an agent hears in return.
@@ -66,15 +63,6 @@ type Voter struct {
 	Leading bool
 }
 
-// Standing is what the leader believes, or the last one believed.
-type Standing struct {
-	Leader string    // its voter; "": there was none yet
-	Epoch  int64     // of its lead
-	Leads  bool      // it has the lead now
-	At     time.Time // when Status was stored; zero: never
-	Status []byte    // Beat.Status
-}
-
 // Beat says that this agent lives, tells what it believes and hears what the others do, and asks for the lead where it wants it: one
 // transaction, by the database's clock alone. It does not wait for writes under way. With SQLite the one agent leads at once.
 //
@@ -83,8 +71,8 @@ func (s *Store) Beat(ctx context.Context, b Beat) (Round, error) {
 	switch {
 	case s.writer == nil:
 		return Round{}, fmt.Errorf("store: cannot beat: %w", ErrReadOnly)
-	case len(b.Vote) > maxVote || len(b.Status) > maxStatus:
-		return Round{}, fmt.Errorf("store: cannot beat: a vote of %d bytes and a status of %d are too large: at most %d and %d", len(b.Vote), len(b.Status), maxVote, maxStatus)
+	case len(b.Vote) > maxVote:
+		return Round{}, fmt.Errorf("store: cannot beat: a vote of %d bytes is too large: at most %d", len(b.Vote), maxVote)
 	}
 	if s.pg != nil {
 		return s.beatPostgres(ctx, b)
@@ -156,24 +144,6 @@ func (s *Store) Voters(ctx context.Context) (all []Voter, err error) {
 		return rows.Err()
 	})
 	return all, err
-}
-
-// Standing returns what the leader told last; with SQLite nothing.
-func (s *Store) Standing(ctx context.Context) (n Standing, err error) {
-	if s.pg == nil {
-		return n, nil
-	}
-	err = s.view(ctx, "read what the leader told", func(tx *sql.Tx) error {
-		var at sql.NullTime
-		err := tx.QueryRowContext(ctx, `SELECT l.voter, l.epoch, l.until > clock_timestamp(), s.at, s.body
-			FROM leases l LEFT JOIN standings s ON true`).Scan(&n.Leader, &n.Epoch, &n.Leads, &at, &n.Status)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		n.At = at.Time
-		return err
-	})
-	return n, err
 }
 
 // hostVantage is the vantage of an agent that was given none.

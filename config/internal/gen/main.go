@@ -1,4 +1,4 @@
-// Command gen writes docs/configuration.md and docs/firstcall.schema.json. It is run by go generate, in package config's
+// Command gen writes docs/configuration.md, docs/firstcall.schema.json and what follows from them. It is run by go generate, in package config's
 // directory.
 package main
 

@@ -30,9 +30,17 @@ func Files(docs string) (map[string][]byte, error) {
 	if cases, err = withJudgements(cases); err != nil {
 		return nil, err
 	}
+	values, err := os.ReadFile(filepath.Join(docs, "..", "charts", "values.schema.json"))
+	if err != nil {
+		return nil, err
+	}
+	if values, err = Chart(values, schema); err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
-		filepath.Join(docs, "cases.md"):              cases,
-		filepath.Join(docs, "configuration.md"):      page,
-		filepath.Join(docs, "firstcall.schema.json"): schema,
+		filepath.Join(docs, "..", "charts", "firstcall", "values.schema.json"): values,
+		filepath.Join(docs, "cases.md"):                                        cases,
+		filepath.Join(docs, "configuration.md"):                                page,
+		filepath.Join(docs, "firstcall.schema.json"):                           schema,
 	}, nil
 }

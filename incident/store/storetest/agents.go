@@ -24,7 +24,6 @@ func oneAgent(t *testing.T, s *store.Store) {
 	if _, err := s.Beat(ctx, store.Beat{Vote: make([]byte, 64<<10+1)}); err == nil {
 		t.Error("a vote of more than 64 KiB is stored")
 	}
-	must[store.Standing](t)(s.Standing(ctx))
 	must[[]store.Voter](t)(s.Voters(ctx))
 	ok(t, s.Resign(ctx))
 }

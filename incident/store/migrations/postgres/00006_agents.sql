@@ -36,12 +36,6 @@ CREATE TABLE votes (
     PRIMARY KEY (tenant, voter)
 ) WITH (fillfactor = 20);
 ALTER TABLE votes ALTER COLUMN body SET STORAGE MAIN;
-CREATE TABLE standings (
-    tenant TEXT COLLATE "C" NOT NULL DEFAULT current_setting('app.tenant') PRIMARY KEY,
-    at     TIMESTAMPTZ      NOT NULL,
-    body   BYTEA            NOT NULL
-) WITH (fillfactor = 20);
-ALTER TABLE standings ALTER COLUMN body SET STORAGE MAIN;
 
 -- number is that of the newest write of the agent that has the place, in the transaction of that write: whether one whose answer was lost
 -- is stored. earlier is the last one of the agent before, and epoch counts them.
@@ -72,7 +66,7 @@ CREATE TABLE handovers (
     body     BYTEA,
     PRIMARY KEY (tenant, voter, incident)
 );
-SELECT keep_tenants_apart(t::regclass) FROM unnest(ARRAY['leases', 'voters', 'votes', 'standings', 'writes', 'vantage_state', 'handovers']) AS t;
+SELECT keep_tenants_apart(t::regclass) FROM unnest(ARRAY['leases', 'voters', 'votes', 'writes', 'vantage_state', 'handovers']) AS t;
 
 -- What there is belongs to the first agent that takes a place: until then to the voter ''.
 ALTER TABLE baselines ADD COLUMN voter TEXT COLLATE "C" NOT NULL DEFAULT '';
@@ -159,7 +153,7 @@ END $$;
 -- beat notes that an agent lives, gives or renews the lead, and returns everybody who lives; nothing where the place is another's now. Only
 -- a lead that is taken waits for the disk: a renewal that a crash of the server undoes ends early, which its holder allows for.
 -- +goose StatementBegin
-CREATE FUNCTION beat(me TEXT, mine TEXT, wants BOOLEAN, clock TIMESTAMPTZ, told BYTEA, says BYTEA)
+CREATE FUNCTION beat(me TEXT, mine TEXT, wants BOOLEAN, clock TIMESTAMPTZ, told BYTEA)
     RETURNS TABLE (voter TEXT, leads BOOLEAN, age BIGINT, off BIGINT, vote BYTEA, epoch BIGINT) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -187,9 +181,6 @@ BEGIN
     SELECT * INTO held FROM leases;
     IF told IS NOT NULL THEN
         INSERT INTO votes (voter, body) VALUES (me, told) ON CONFLICT (tenant, voter) DO UPDATE SET body = excluded.body;
-    END IF;
-    IF says IS NOT NULL AND held.token = mine AND held.until > clock_timestamp() THEN
-        INSERT INTO standings (at, body) VALUES (clock_timestamp(), says) ON CONFLICT (tenant) DO UPDATE SET at = excluded.at, body = excluded.body;
     END IF;
     IF NOT taken THEN
         PERFORM set_config('synchronous_commit', 'off', true);

@@ -1,0 +1,263 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/desk"
+	"github.com/firstcall-agent/firstcall/incident/fleet"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
+	"github.com/firstcall-agent/firstcall/incident/sla"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// database is a made-up one.
+type database struct {
+	mu   sync.Mutex
+	view store.FleetView
+	err  error
+}
+
+func (d *database) Read(context.Context, time.Time) (store.FleetView, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.view
+	v.Incidents = slices.Clone(v.Incidents)
+	return v, d.err
+}
+
+func (d *database) set(change func(*store.FleetView)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(&d.view)
+}
+
+var start = time.Date(2026, 11, 3, 9, 42, 0, 0, time.UTC)
+
+// outage is a database with forty tenants in two regions, of which ten in one lost their desktops.
+func outage() *database {
+	d := &database{view: store.FleetView{At: start.Add(5 * time.Minute)}}
+	for n := range 40 {
+		facts, _ := json.Marshal(fleet.Facts{Name: fmt.Sprint("Tenant ", n), Labels: map[string]string{"region": []string{"weu", "neu"}[n%2]}, Components: []string{"backend", "virtual-desktop"}})
+		d.view.Tenants = append(d.view.Tenants, store.FleetTenant{ID: fmt.Sprint("t", n), Facts: facts, Status: []byte(`{"outcome":"up"}`)})
+	}
+	for n := range 10 {
+		i := lost(2*n, time.Duration(n)*time.Second)
+		d.view.Incidents = append(d.view.Incidents, i)
+		d.view.Cases = append(d.view.Cases, store.FleetCase{Tenant: i.Tenant, Case: incident.Case{Incident: i.ID, Desk: "soc", Number: fmt.Sprint("INC-", n)}})
+	}
+	return d
+}
+
+func lost(tenant int, after time.Duration) incident.Incident {
+	return incident.Incident{
+		ID: fmt.Sprint("fc-t", tenant, "-", after), Tenant: fmt.Sprint("t", tenant), Class: incident.Availability, Root: "virtual-desktop", Components: []string{"virtual-desktop"},
+		Priority: incident.P2, Highest: incident.P2, Reason: "timeout", Title: "virtual-desktop is inaccessible", Started: start.Add(after), Opened: start.Add(after + time.Minute),
+	}
+}
+
+func TestWall(t *testing.T) {
+	d := outage()
+	d.view.Tenants[1].Silent = 2 * time.Minute
+	d.view.Tenants[3].Status = []byte(`{"outcome":"unknown","blind":true,"trouble":"the agent is blind"}`)
+	d.view.Tenants[5].Facts = []byte(`{"name":`) // what cannot be read is nothing
+	total := lost(6, time.Hour)
+	total.Priority = incident.P1
+	d.view.Incidents = append(d.view.Incidents, total)
+	f, err := New(t.Context(), Options{Reader: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := f.Wall()
+	var order []string
+	for _, r := range w.Rows[:13] {
+		order = append(order, string(r.State))
+	}
+	if got := strings.Join(order, " "); got != "p1 p2 p2 p2 p2 p2 p2 p2 p2 p2 silent blind well" {
+		t.Error(got)
+	}
+	if w.Rows[0].ID != "t6" || w.Rows[1].Cases[0] != "INC-0" || w.Counts[Well] != 28 {
+		t.Errorf("%+v", w.Counts)
+	}
+	if len(w.Open()) != 1 || w.Open()[0].Sentence != "10 tenants lost virtual-desktop in region weu at 09:42: one cause" || w.Open()[0].OpenedBy != "" {
+		t.Fatalf("%+v", w.Shared)
+	}
+	if err := f.Open(t.Context(), w.Open()[0].Key, "mette"); !errors.Is(err, ErrNoDesk) {
+		t.Errorf("without a desk: %v", err)
+	}
+	d.err = errors.New("away")
+	if err := f.Round(t.Context()); err == nil || f.Wall().Err != "away" || len(f.Wall().Rows) != 40 {
+		t.Errorf("the database is away: %v, %d rows", err, len(f.Wall().Rows))
+	}
+}
+
+// TestSilentAgents states that agents that fall silent together are one cause, too, and that it is over when they are heard.
+func TestSilentAgents(t *testing.T) {
+	d := outage()
+	d.view.Incidents, d.view.Cases = nil, nil
+	for n := range 12 {
+		d.view.Tenants[2*n].Silent = 90*time.Second + time.Duration(n)*time.Second
+	}
+	f, _ := New(t.Context(), Options{Reader: d})
+	if err := f.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open := f.Wall().Open()
+	if len(open) != 1 || open[0].Title != "agent silent or blind at 12 tenants in region weu" {
+		t.Fatalf("%+v", open)
+	}
+	for n := range d.view.Tenants {
+		d.view.Tenants[n].Silent = 0
+	}
+	d.view.At = d.view.At.Add(time.Minute)
+	_ = f.Round(t.Context())
+	if now := f.Wall().Open(); len(now) != 1 || now[0].Now != 0 {
+		t.Errorf("heard again: %+v", now)
+	}
+	d.view.At = d.view.At.Add(6 * time.Minute)
+	_ = f.Round(t.Context())
+	if now := f.Wall().Open(); len(now) != 0 {
+		t.Errorf("it does not end: %+v", now)
+	}
+}
+
+// watched is a fleet with the built-in desk.
+func watched(t *testing.T, d *database, file string, auto bool) (*Fleet, *store.Store, func()) {
+	t.Helper()
+	state, err := store.Open(t.Context(), "sqlite:"+file, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := new(desk.Builtin).Build(desk.Env{Name: "soc", Tenant: "fleet", Storage: state, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := New(t.Context(), Options{
+		Reader: d, State: state, Desks: []reconcile.Desk{{Name: "soc", Desk: own}}, Tenant: reconcile.Tenant{ID: "fleet", Name: "Fleet"}, OpenCases: auto,
+		Level: sla.Level{Reaction: [5]time.Duration{2: time.Hour}}, Refresh: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); f.Run(ctx) }()
+	return f, state, sync.OnceFunc(func() {
+		cancel()
+		<-done
+		if err := state.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// until waits for what another goroutine does.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	limit := time.After(time.Minute)
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-limit:
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+// TestParentCase states that one parent case is opened when it is asked for, however often and over a restart, is told of who joins and
+// recovers, and is resolved when all have.
+func TestParentCase(t *testing.T) {
+	d := outage()
+	file := filepath.Join(t.TempDir(), "fleet.db")
+	f, state, end := watched(t, d, file, false)
+	defer end()
+	until(t, "a fleet incident", func() bool { return len(f.Wall().Open()) == 1 })
+	key := f.Wall().Open()[0].Key
+	if all, err := state.Incidents(t.Context(), store.IncidentFilter{}); err != nil || len(all) != 0 {
+		t.Fatalf("nobody asked, and %d parents are there (%v)", len(all), err)
+	}
+	if err := f.Open(t.Context(), "fc-fleet-other", "mette"); !errors.Is(err, incident.ErrNotFound) {
+		t.Errorf("another key: %v", err)
+	}
+	for range 3 {
+		if err := f.Open(t.Context(), key, "mette"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opened := func() bool {
+		w := f.Wall().Open()
+		return len(w) == 1 && len(w[0].Cases) == 1 && strings.HasPrefix(w[0].Cases[0], "FC-")
+	}
+	until(t, "the parent case", opened)
+	end()
+
+	f, state, end = watched(t, d, file, false) // a restart, while more join
+	defer end()
+	d.set(func(v *store.FleetView) {
+		v.Incidents = append(v.Incidents, lost(30, 100*time.Second), lost(32, 101*time.Second))
+		v.At = v.At.Add(time.Minute)
+	})
+	until(t, "twelve members", func() bool {
+		w := f.Wall().Open()
+		return len(w) == 1 && len(w[0].Members) == 12 && w[0].Key == key && opened()
+	})
+	cases, err := state.Cases(t.Context(), key)
+	if err != nil || len(cases) != 1 {
+		t.Fatalf("%d cases (%v)", len(cases), err)
+	}
+	d.set(func(v *store.FleetView) {
+		for n := range v.Incidents {
+			v.Incidents[n].Ended, v.Incidents[n].Closed, v.Incidents[n].Resolution = start.Add(20*time.Minute), start.Add(21*time.Minute), incident.Recovered
+		}
+		v.At = start.Add(30 * time.Minute)
+	})
+	var body, log string
+	until(t, "the end of the parent case", func() bool {
+		c, err := state.Cases(t.Context(), key)
+		if err != nil || len(c) != 1 || c[0].State != incident.CaseResolved || !c[0].Settled {
+			return false
+		}
+		kept, err := state.DeskCaseByKey(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = kept.Body
+		for _, l := range kept.Log {
+			log += l.Text + "\n"
+		}
+		return true
+	})
+	for _, want := range []string{"virtual-desktop inaccessible at 10 tenants in region weu", "t0: P2, timeout, case INC-0", "by chance that is expected"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in\n%s", want, body)
+		}
+	}
+	for _, want := range []string{"2 more, 12 in all: t30, t32"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %q in\n%s", want, log)
+		}
+	}
+}
+
+func TestParentCaseByItself(t *testing.T) {
+	f, _, end := watched(t, outage(), filepath.Join(t.TempDir(), "fleet.db"), true)
+	defer end()
+	until(t, "the parent case", func() bool {
+		w := f.Wall().Open()
+		return len(w) == 1 && w[0].OpenedBy == incident.ActorAgent && len(w[0].Cases) == 1
+	})
+}

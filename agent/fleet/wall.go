@@ -1,0 +1,203 @@
+// Package fleet watches all tenants of one PostgreSQL: it makes the wall that the SOC looks at, finds what faults of several tenants have
+// in common, and has the parent case opened for that, by the reconciler that opens every case: a fleet incident is an incident of a
+// pseudo-tenant.
+package fleet
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/fleet"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// State is how a tenant stands, in one word.
+type State string
+
+// The states, the worst first.
+const (
+	P1     State = "p1"
+	P2     State = "p2"
+	Silent State = "silent" // its agent is not heard: nothing is known
+	P3     State = "p3"
+	Blind  State = "blind" // its agent is heard, and sees nothing, or cannot do its work
+	P4     State = "p4"
+	Other  State = "other" // an incident that opens no case
+	Well   State = "well"
+)
+
+// States are all states, the worst first.
+var States = []State{P1, P2, Silent, P3, Blind, P4, Other, Well}
+
+// Row is a tenant on the wall.
+type Row struct {
+	ID        string              `json:"id"`
+	Name      string              `json:"name"`
+	URL       string              `json:"url,omitempty"`
+	Labels    map[string]string   `json:"labels,omitempty"`
+	State     State               `json:"state"`
+	Heard     time.Time           `json:"heard"` // of its agent, by the server's clock
+	Trouble   string              `json:"trouble,omitempty"`
+	Since     time.Time           `json:"since,omitzero"` // of the worst incident, or of the silence
+	Incidents []incident.Incident `json:"incidents,omitempty"`
+	Cases     []string            `json:"cases,omitempty"`  // their numbers
+	Shared    string              `json:"shared,omitempty"` // key of the fleet incident that explains it
+}
+
+// Shared is a fleet incident on the wall.
+type Shared struct {
+	fleet.Incident
+	Sentence string   `json:"sentence"`
+	Title    string   `json:"title"`
+	Why      string   `json:"why"`
+	Reasons  string   `json:"reasons"`
+	Now      int      `json:"failing"`
+	Priority string   `json:"priority"`
+	OpenedBy string   `json:"opened_by,omitempty"` // who asked for the parent case; "": nobody yet
+	Cases    []string `json:"parent_cases,omitempty"`
+	Text     string   `json:"text"` // of the parent case, for a desk that is not configured
+}
+
+// Wall is everything at one instant.
+type Wall struct {
+	At     time.Time     `json:"at"`            // of the database; zero: it was never read
+	Took   time.Duration `json:"took_ns"`       // to read and judge
+	Err    string        `json:"err,omitempty"` // why it is old
+	Rows   []Row         `json:"tenants"`       // the worst first
+	Shared []Shared      `json:"fleet_incidents"`
+	Counts map[State]int `json:"counts"`
+	Desks  bool          `json:"desks"` // a parent case can be opened
+}
+
+// Open returns the fleet incidents that last.
+func (w Wall) Open() []Shared {
+	return slices.DeleteFunc(slices.Clone(w.Shared), func(s Shared) bool { return !s.Open() })
+}
+
+// rows makes the rows of what was read, the worst first.
+func rows(v store.FleetView, silentAfter time.Duration) []Row {
+	byTenant := map[string][]incident.Incident{}
+	for _, i := range v.Incidents {
+		if i.Open() {
+			byTenant[i.Tenant] = append(byTenant[i.Tenant], i)
+		}
+	}
+	cases := map[string][]string{}
+	for _, c := range v.Cases {
+		if c.Number != "" && !slices.Contains(cases[c.Tenant], c.Number) {
+			cases[c.Tenant] = append(cases[c.Tenant], c.Number)
+		}
+	}
+	all := make([]Row, 0, len(v.Tenants))
+	for _, t := range v.Tenants {
+		facts, status := told(t)
+		r := Row{
+			ID: t.ID, Name: cmp.Or(facts.Name, t.ID), URL: facts.URL, Labels: facts.Labels, Heard: v.At.Add(-t.Silent), Trouble: status.Trouble,
+			Incidents: byTenant[t.ID], Cases: cases[t.ID],
+		}
+		slices.SortStableFunc(r.Incidents, func(a, b incident.Incident) int {
+			return cmp.Or(cmp.Compare(urgency(a.Priority), urgency(b.Priority)), a.Started.Compare(b.Started))
+		})
+		r.State = state(r, status, t.Silent > silentAfter)
+		switch {
+		case r.State == Silent:
+			r.Since = r.Heard
+		case len(r.Incidents) > 0:
+			r.Since = r.Incidents[0].Started
+		}
+		all = append(all, r)
+	}
+	slices.SortStableFunc(all, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(slices.Index(States, a.State), slices.Index(States, b.State)), a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+// urgency orders priorities; none comes last.
+func urgency(p incident.Priority) int {
+	if p == incident.NoPriority {
+		return 9
+	}
+	return int(p)
+}
+
+func state(r Row, s fleet.Status, silent bool) State {
+	highest := incident.NoPriority
+	if len(r.Incidents) > 0 {
+		highest = r.Incidents[0].Priority
+	}
+	switch {
+	case highest == incident.P1:
+		return P1
+	case highest == incident.P2:
+		return P2
+	case silent:
+		return Silent
+	case highest == incident.P3:
+		return P3
+	case s.Blind || s.Trouble != "":
+		return Blind
+	case highest == incident.P4:
+		return P4
+	case len(r.Incidents) > 0:
+		return Other
+	}
+	return Well
+}
+
+// told reads what an agent told; what cannot be read is nothing.
+func told(t store.FleetTenant) (f fleet.Facts, s fleet.Status) {
+	_ = json.Unmarshal(t.Facts, &f)
+	_ = json.Unmarshal(t.Status, &s)
+	return f, s
+}
+
+// tenants returns the tenants as the correlation sees them.
+func tenants(v store.FleetView) []fleet.Tenant {
+	all := make([]fleet.Tenant, 0, len(v.Tenants))
+	for _, t := range v.Tenants {
+		f, _ := told(t)
+		all = append(all, fleet.Tenant{ID: t.ID, Labels: f.Labels, Components: f.Components})
+	}
+	return all
+}
+
+// faults returns what the correlation looks at: incidents of infrastructure, agents that see nothing, and agents that fell silent.
+func faults(v store.FleetView, silentAfter time.Duration) []fleet.Fault {
+	var all []fleet.Fault
+	for _, i := range v.Incidents {
+		if !i.Class.OpensCase() && i.Class != incident.Agent {
+			continue
+		}
+		f := fleet.Fault{
+			Tenant: i.Tenant, Incident: i.ID, Class: i.Class, Components: []string{i.Root}, Reason: i.Reason, Priority: i.Highest, Started: i.Started, Opened: i.Opened, Ended: i.Ended,
+		}
+		switch {
+		case i.Class == incident.Agent:
+			f.Components = []string{fleet.AgentComponent}
+		case i.Root == incident.Solution:
+			f.Components = append(f.Components, i.Components...)
+		}
+		if !i.Open() && f.Ended.IsZero() {
+			f.Ended = i.Closed
+		}
+		if i.Open() { // what recovered, and is not confirmed, may fail again
+			f.Ended = time.Time{}
+		}
+		all = append(all, f)
+	}
+	const gone = 7 * 24 * time.Hour // an agent that nobody runs any more
+	for _, t := range v.Tenants {
+		if t.Silent > silentAfter && t.Silent < gone {
+			heard := v.At.Add(-t.Silent).Truncate(time.Second)
+			all = append(all, fleet.Fault{
+				Tenant: t.ID, Incident: "silent since " + heard.Format(time.RFC3339), Class: incident.Agent, Components: []string{fleet.AgentComponent}, Reason: "silent",
+				Started: heard, Opened: heard.Add(silentAfter),
+			})
+		}
+	}
+	return all
+}

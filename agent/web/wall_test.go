@@ -1,0 +1,118 @@
+package web_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/agent/fleet"
+	"github.com/firstcall-agent/firstcall/agent/web"
+	"github.com/firstcall-agent/firstcall/agent/web/webtest"
+	"github.com/firstcall-agent/firstcall/config/secret"
+)
+
+var wallNow = time.Date(2026, 11, 3, 10, 3, 0, 0, time.UTC)
+
+func wallOf(f *webtest.Fleet) http.Handler {
+	return web.NewWall(web.Options{Tenant: "Fleet", Now: func() time.Time { return wallNow }, Token: secret.New("correct horse"), Version: "1.2.3"}, f)
+}
+
+func TestWallSaysTheWorstFirst(t *testing.T) {
+	page := func(name, path string) string {
+		t.Helper()
+		w := get(t, wallOf(webtest.NewFleet(name, wallNow)), path)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s answers %d", path, w.Code)
+		}
+		return w.Body.String()
+	}
+	full := page("full", "/")
+	for _, want := range []string{
+		"36 tenants lost virtual-desktop in region westeurope at 09:42: one cause; 2 tenants at P1; 36 tenants at P2; 5 agents are silent; 3 agents are blind.",
+		"31 of 36 fail now", "less than once in 1,000 years", "its agent is not heard since", "944 tenants are well", `href="https://t0000.example/"`, "Sign in to open one parent case",
+		"&lt;b&gt;412 ms&lt;/b&gt;", "INC-4000", "Hansen &amp; Sønner",
+	} {
+		if !strings.Contains(full, want) {
+			t.Errorf("no %q on the page", want)
+		}
+	}
+	if first, second := strings.Index(full, "t0000.example"), strings.Index(full, "entire customer solution"); first < 0 || second < 0 || strings.Index(full, `class="silent"`) < second {
+		t.Error("the worst is not first")
+	}
+	if len(full) > 1<<20 {
+		t.Errorf("the page of 1,000 tenants has %d bytes", len(full))
+	}
+	if text := page("empty", "/"); !strings.Contains(text, "No tenant has told of itself yet") || !strings.Contains(text, `class="headline unknown"`) {
+		t.Error("an empty wall does not say so")
+	}
+	if text := page("well", "/"); !strings.Contains(text, "No tenant of 40 is at P1 or P2, and every agent is heard") {
+		t.Error("a wall on which all is well does not say so")
+	}
+	if text := page("full", "/?label.region=denmark&state=p2"); !strings.Contains(text, "12 of 1000 tenants") || strings.Contains(text, "tenants are well") {
+		t.Error("the filter by label and state does not hold")
+	}
+	if text := page("full", "/?q=inc-4001"); !strings.Contains(text, "1 of 1000 tenants") {
+		t.Error("a case is not found")
+	}
+}
+
+func TestWallSaysWhenItIsOld(t *testing.T) {
+	f := webtest.NewFleet("well", wallNow)
+	f.Change(func(w *fleet.Wall) { w.At, w.Err = wallNow.Add(-time.Minute), "store: <away>" })
+	h := wallOf(f)
+	if text := get(t, h, "/").Body.String(); !strings.Contains(text, "What stands below is old. store: &lt;away&gt;") || !strings.Contains(text, `class="headline unknown"`) {
+		t.Error("an old wall looks well")
+	}
+	if w := get(t, h, "/-/ready"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("/-/ready answers %d", w.Code)
+	}
+}
+
+func TestWallTakesOrdersFromWhoMay(t *testing.T) {
+	f := webtest.NewFleet("full", wallNow)
+	h := wallOf(f)
+	path := "/api/v1/fleet/" + f.Wall().Shared[0].Key + "/open"
+	post := func(token, body string) int {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	for _, c := range []struct {
+		token, body string
+		want        int
+	}{
+		{"", `{"actor":"mette"}`, http.StatusUnauthorized},
+		{"wrong", `{"actor":"mette"}`, http.StatusUnauthorized},
+		{"correct horse", `{}`, http.StatusBadRequest},
+		{"correct horse", `{"actor":"firstcall"}`, http.StatusBadRequest},
+		{"correct horse", `{"actor":"mette"}`, http.StatusOK},
+	} {
+		if got := post(c.token, c.body); got != c.want {
+			t.Errorf("token %q, %s: %d, want %d", c.token, c.body, got, c.want)
+		}
+	}
+	if by := f.Wall().Shared[0].OpenedBy; by != "mette" {
+		t.Errorf("asked for by %q", by)
+	}
+	f.Err = fleet.ErrNoDesk
+	if got := post("correct horse", `{"actor":"mette"}`); got != http.StatusConflict {
+		t.Errorf("without a desk: %d", got)
+	}
+	f.Err = errors.New("broken")
+	if got := post("correct horse", `{"actor":"mette"}`); got != http.StatusInternalServerError {
+		t.Errorf("a state that cannot be written: %d", got)
+	}
+	var w fleet.Wall
+	if err := json.Unmarshal(get(t, h, "/api/v1/fleet").Body.Bytes(), &w); err != nil || len(w.Rows) != 1000 {
+		t.Errorf("the API has %d tenants (%v)", len(w.Rows), err)
+	}
+}

@@ -1,0 +1,313 @@
+{{- define "firstcall.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "firstcall.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What never changes in a release: the network policy's pods, the test's included. */}}
+{{- define "firstcall.selector" -}}
+app.kubernetes.io/name: {{ include "firstcall.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The agents alone. */}}
+{{- define "firstcall.agents" -}}
+{{ include "firstcall.selector" . }}
+app.kubernetes.io/component: agent
+{{- end -}}
+
+{{- define "firstcall.labels" -}}
+{{ include "firstcall.selector" . }}
+app.kubernetes.io/part-of: firstcall
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "firstcall.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "firstcall.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "firstcall.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with (.Values.global).imageRegistry -}}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^[^/]*[.:][^/]*/" $repository "") -}}
+{{- end -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "firstcall.pullSecrets" -}}
+{{- with concat (.Values.imagePullSecrets) ((.Values.global).imagePullSecrets | default list) -}}
+imagePullSecrets:
+{{- range . }}
+  - {{ if kindIs "string" . }}name: {{ . }}{{ else }}{{ toYaml . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The claim of the store. */}}
+{{- define "firstcall.claim" -}}
+{{- default (include "firstcall.fullname" .) .Values.persistence.existingClaim -}}
+{{- end -}}
+
+{{/* What contradicts itself is said before anything is installed. */}}
+{{- define "firstcall.check" -}}
+{{- $sources := 0 -}}
+{{- range list .Values.config .Values.existingConfig.configMap .Values.existingConfig.secret -}}
+{{- if . -}}{{- $sources = add $sources 1 -}}{{- end -}}
+{{- end -}}
+{{- if eq (int $sources) 0 -}}
+{{- fail "there is no configuration: give it in config (at least tenant.id and components), or name existingConfig.configMap or existingConfig.secret" -}}
+{{- else if gt (int $sources) 1 -}}
+{{- fail "there is more than one configuration: give only one of config, existingConfig.configMap and existingConfig.secret" -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape every agent twice: enable one of them" -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
+{{- fail "ingress.host is missing: name the host under which people reach the page" -}}
+{{- end -}}
+{{- if .Values.config -}}
+{{- $store := .Values.config.store | default dict -}}
+{{- $url := $store.url | default "" -}}
+{{- if eq .Values.store "sqlite" -}}
+{{- if hasPrefix "postgres" $url -}}
+{{- fail "config.store.url is a PostgreSQL: set store: postgres as well" -}}
+{{- else if and $url (not (hasPrefix "sqlite:/var/lib/firstcall/" $url)) (not (hasPrefix "${" $url)) -}}
+{{- fail "config.store.url must lie below sqlite:/var/lib/firstcall/, where the volume is; or leave it out" -}}
+{{- end -}}
+{{- else -}}
+{{- if not (or (hasPrefix "postgres" $url) (hasPrefix "${" $url) $store.url_file) -}}
+{{- fail "store: postgres needs the database: give config.store.url (postgres://USER@HOST/DATABASE?sslmode=verify-full) or config.store.url_file" -}}
+{{- end -}}
+{{- if not (or .Values.vantage .Values.config.vantage) -}}
+{{- fail "vantage is missing: with store: postgres name the place that these agents probe from, such as weu; replicas share it, agents elsewhere have another" -}}
+{{- end -}}
+{{- end -}}
+{{- $listen := (.Values.config.web | default dict).listen -}}
+{{- if and $listen (not (hasSuffix (printf ":%v" .Values.port) $listen)) -}}
+{{- fail (printf "config.web.listen is %s, and port is %v: let them agree, or leave config.web.listen out" $listen .Values.port) -}}
+{{- end -}}
+{{- if and $listen (regexMatch "^(127\\.|localhost:|\\[::1\\])" $listen) (not .Values.probes.host) -}}
+{{- fail (printf "config.web.listen is %s, which nobody reaches in a pod: leave it out" $listen) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The configuration with what the chart knows: where state is, where to listen, from where it probes, how people reach the page. */}}
+{{- define "firstcall.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $store := $config.store | default dict -}}
+{{- if and (eq .Values.store "sqlite") (not $store.url) (not $store.url_file) -}}
+{{- $_ := set $store "url" "sqlite:/var/lib/firstcall/firstcall.db" -}}
+{{- else if and (eq .Values.store "postgres") (not $store.state_dir) -}}
+{{- $_ := set $store "state_dir" "/var/lib/firstcall" -}}
+{{- end -}}
+{{- $_ := set $config "store" $store -}}
+{{- $web := $config.web | default dict -}}
+{{- if not $web.listen -}}
+{{- $_ := set $web "listen" (printf ":%v" .Values.port) -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not $web.external_url) -}}
+{{- $_ := set $web "external_url" (printf "%s://%s%s" (ternary "https" "http" (ne .Values.ingress.tlsSecret "")) .Values.ingress.host .Values.ingress.path) -}}
+{{- end -}}
+{{- $_ := set $config "web" $web -}}
+{{- if and .Values.vantage (not $config.vantage) -}}
+{{- $_ := set $config "vantage" .Values.vantage -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* A digest of the keys that are read at the start only. */}}
+{{- define "firstcall.restart" -}}
+{{- $config := include "firstcall.config" . | fromYaml -}}
+{{- dict "tenant" $config.tenant.id "store" $config.store "vantage" $config.vantage "listen" $config.web.listen "web" $config.web.config_file | toJson | sha256sum | trunc 16 -}}
+{{- end -}}
+
+{{- define "firstcall.icmp" -}}
+{{- $want := toString .Values.icmp.enabled -}}
+{{- if and (not .Values.hostNetwork) (or (eq $want "true") (and (eq $want "auto") (contains "\"kind\":\"icmp\"" (toJson .Values.config)))) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Four fifths of the memory limit for Go's heap: SQLite and stacks take the rest. */}}
+{{- define "firstcall.memory" -}}
+{{- $limit := toString ((.Values.resources.limits).memory | default "") -}}
+{{- $number := regexFind "^[0-9]+" $limit | default "0" | int64 -}}
+{{- if hasSuffix "Gi" $limit -}}{{- printf "%dMiB" (div (mul $number 1024 4) 5) -}}
+{{- else if hasSuffix "Mi" $limit -}}{{- printf "%dMiB" (div (mul $number 4) 5) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The id of the first probe of config: component, instance if any, name or kind. */}}
+{{- define "firstcall.firstProbe" -}}
+{{- with .Values.config -}}
+{{- $component := first .components -}}
+{{- if $component.instances -}}
+{{- $instance := first $component.instances -}}
+{{- $probe := first $instance.probes -}}
+{{- printf "%s/%s/%s" $component.name $instance.name (default $probe.kind $probe.name) -}}
+{{- else -}}
+{{- $probe := first $component.probes -}}
+{{- printf "%s/%s" $component.name (default $probe.kind $probe.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "firstcall.configFile" -}}
+/etc/firstcall/{{ if .Values.config }}firstcall.yaml{{ else }}{{ .Values.existingConfig.key }}{{ end }}
+{{- end -}}
+
+{{/* Configuration, files and secrets in one volume, which changes as a whole. */}}
+{{- define "firstcall.configVolume" -}}
+- name: config
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- if or .Values.config .Values.files }}
+      - configMap: { name: {{ include "firstcall.fullname" . }} }
+      {{- end }}
+      {{- with .Values.existingConfig.configMap }}
+      - configMap: { name: {{ tpl . $ }} }
+      {{- end }}
+      {{- with .Values.existingConfig.secret }}
+      - secret: { name: {{ tpl . $ }} }
+      {{- end }}
+      {{- range .Values.secrets }}
+      - secret:
+          name: {{ tpl .secret $ }}
+          {{- with .optional }}
+          optional: {{ . }}
+          {{- end }}
+          {{- with .items }}
+          items:
+            {{- range $key, $file := . }}
+            - { key: {{ $key | quote }}, path: {{ $file | quote }} }
+            {{- end }}
+          {{- end }}
+      {{- end }}
+{{- end -}}
+
+{{/* What every container of the agent's image has. */}}
+{{- define "firstcall.container" -}}
+image: {{ include "firstcall.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext: {{- toYaml .Values.securityContext | nindent 2 }}
+{{- $memory := include "firstcall.memory" . }}
+{{- range .Values.extraEnv }}
+{{- if eq .name "GOMEMLIMIT" }}{{ $memory = "" }}{{ end }}
+{{- end }}
+{{- if or $memory .Values.extraEnv }}
+env:
+  {{- with $memory }}
+  - { name: GOMEMLIMIT, value: {{ . }} }
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom: {{- toYaml . | nindent 2 }}
+{{- end }}
+resources: {{- toYaml .Values.resources | nindent 2 }}
+volumeMounts:
+  - { name: config, mountPath: /etc/firstcall, readOnly: true }
+  - { name: state, mountPath: /var/lib/firstcall }
+  - { name: tmp, mountPath: /tmp }
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* What every pod has, the test's too. */}}
+{{- define "firstcall.podSpec" -}}
+serviceAccountName: {{ include "firstcall.serviceAccount" . }}
+automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
+enableServiceLinks: false
+{{- with include "firstcall.pullSecrets" . }}
+{{ . }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- if and (include "firstcall.icmp" .) (not .Values.podSecurityContext.sysctls) }}
+  sysctls:
+    - { name: net.ipv4.ping_group_range, value: {{ .Values.icmp.groupRange | quote }} }
+  {{- end }}
+{{- if .Values.hostNetwork }}
+hostNetwork: true
+dnsPolicy: {{ default "ClusterFirstWithHostNet" .Values.dnsPolicy }}
+{{- else if .Values.dnsPolicy }}
+dnsPolicy: {{ .Values.dnsPolicy }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or .Values.tolerations (ne (toString .Values.nodeLossSeconds) "<nil>") }}
+tolerations:
+  {{- with .Values.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.nodeLossSeconds }}
+  - { key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: {{ . }} }
+  - { key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: {{ . }} }
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of pods beside those that select them. */}}
+{{- define "firstcall.podLabels" -}}
+app.kubernetes.io/part-of: firstcall
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- with .Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- if .Values.azureWorkloadIdentity.enabled }}
+azure.workload.identity/use: "true"
+{{- end }}
+{{- end -}}
+
+{{/* A probe of the kubelet's: the given one, with the agent's address unless it has a handler of its own. */}}
+{{- define "firstcall.probe" -}}
+{{- $probe := .probe -}}
+{{- if not (or $probe.exec $probe.tcpSocket $probe.httpGet $probe.grpc) -}}
+{{- $get := dict "path" .path "port" "http" -}}
+{{- if ne .values.scheme "HTTP" -}}{{- $_ := set $get "scheme" .values.scheme -}}{{- end -}}
+{{- with .values.host -}}{{- $_ := set $get "host" . -}}{{- end -}}
+{{- with .values.httpHeaders -}}{{- $_ := set $get "httpHeaders" . -}}{{- end -}}
+{{- $probe = merge (dict "httpGet" $get) $probe -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end -}}

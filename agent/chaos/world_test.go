@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -62,7 +63,11 @@ type agent struct {
 	skew time.Duration
 	cmd  *exec.Cmd // nil: it does not run
 	gone chan struct{}
-	cut  map[int]bool // ports whose packets vanish
+	cut  map[int]int // how many faults make packets to a port vanish
+
+	asked   time.Time     // when it was asked to stop; zero: it was not
+	slowest time.Duration // that a stop took
+	skewed  func() time.Duration
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -84,7 +89,7 @@ func (a *agent) logged() string {
 // newAgent prepares an agent; reach says where each port of its namespace leads.
 func newAgent(t testing.TB, name, configuration string, skew time.Duration, reach map[int]string) *agent {
 	t.Helper()
-	a := &agent{t: t, name: name, dir: t.TempDir(), ns: servers.StartNetNS(t), skew: skew, cut: map[int]bool{}}
+	a := &agent{t: t, name: name, dir: t.TempDir(), ns: servers.StartNetNS(t), skew: skew, cut: map[int]int{}}
 	for port, target := range reach {
 		relay(t, a.ns, port, target)
 	}
@@ -131,8 +136,14 @@ func forward(inner net.Conn, target string) {
 
 func (a *agent) start() {
 	a.t.Helper()
+	if a.cmd != nil && !a.asked.IsZero() {
+		a.await()
+	}
 	if a.cmd != nil {
 		return
+	}
+	if a.gone != nil && a.skewed != nil { // its clock may have been set meanwhile
+		a.skew = a.skewed()
 	}
 	cmd := a.ns.Command(binary, "run", "--config.file", filepath.Join(a.dir, "firstcall.yaml"))
 	cmd.Env = append(os.Environ(), "FIRSTCALL_CLOCK_SKEW="+a.skew.String(), "XDG_CACHE_HOME="+a.dir, "GOMAXPROCS=1")
@@ -140,7 +151,7 @@ func (a *agent) start() {
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
-	a.cmd, a.gone = cmd, make(chan struct{})
+	a.cmd, a.gone, a.asked = cmd, make(chan struct{}), time.Time{}
 	go func(gone chan struct{}) {
 		_ = cmd.Wait()
 		close(gone)
@@ -173,21 +184,39 @@ func (a *agent) kill() {
 	}
 	a.signal(syscall.SIGKILL)
 	<-a.gone
-	a.cmd = nil
+	a.cmd, a.asked = nil, time.Time{}
 }
 
-// stop asks the agent to end.
-func (a *agent) stop() {
+// stopWithin bounds a clean stop, whatever is cut off: less than service managers wait.
+const stopWithin = 25 * time.Second
+
+// ask asks the agent to stop.
+func (a *agent) ask() {
 	if a.cmd == nil {
 		return
 	}
 	a.signal(syscall.SIGCONT)
 	a.signal(syscall.SIGTERM)
+	asked := time.Now()
+	a.asked = asked
+	go func(gone chan struct{}) {
+		<-gone
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.slowest = max(a.slowest, time.Since(asked))
+	}(a.gone)
+}
+
+// await waits for the end of an agent that was asked to stop.
+func (a *agent) await() {
+	if a.cmd == nil {
+		return
+	}
 	select {
 	case <-a.gone:
-		a.cmd = nil
-	case <-time.After(30 * time.Second):
-		a.t.Errorf("%s does not stop", a.name)
+		a.cmd, a.asked = nil, time.Time{}
+	case <-time.After(time.Until(a.asked.Add(stopWithin))):
+		a.t.Errorf("%s did not stop within %s", a.name, stopWithin)
 		a.kill()
 	}
 }
@@ -196,15 +225,17 @@ func (a *agent) stop() {
 func (a *agent) drop(vanish bool, ports ...int) {
 	for _, p := range ports {
 		if vanish {
-			a.cut[p] = true
+			a.cut[p]++
 		} else {
-			delete(a.cut, p)
+			a.cut[p] = max(0, a.cut[p]-1)
 		}
 	}
 	a.ns.Restore()
 	var list []int
-	for p := range a.cut {
-		list = append(list, p)
+	for p, faults := range a.cut {
+		if faults > 0 {
+			list = append(list, p)
+		}
 	}
 	if len(list) > 0 {
 		slices.Sort(list)
@@ -220,11 +251,53 @@ type world struct {
 	agents []*agent
 	broken atomic.Bool
 	desk   *servers.Webhook
+	store  string // its address
 
-	mu    sync.Mutex
-	story []string
-	most  int           // live cases at once
-	twice time.Duration // how long there were two or more
+	mu       sync.Mutex
+	story    []string
+	outages  []outage      // all there were, oldest first
+	doubles  []string      // what was seen of two live cases of one outage
+	late     time.Duration // how long a case of an outage that was over was live beside another's
+	lone     []string      // what was told too gravely on one vantage's word
+	one      bool          // one vantage alone is cut off from what it watches, and nothing else is wrong
+	covering time.Duration // from the first failing probe of the last outage to its case
+}
+
+// outage is a time in which the solution did not answer all vantages.
+type outage struct{ from, to time.Time } // to is zero while it lasts
+
+// joins is how short a time without a failure no agent can tell from none: two good runs and what they take.
+const joins = 1500 * time.Millisecond
+
+// troubled notes, after whatever may have changed it, whether the solution answers all vantages.
+func (w *world) troubled() {
+	now, wrong := time.Now(), w.broken.Load()
+	for _, a := range w.agents {
+		wrong = wrong || a.cut[portTarget] > 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := len(w.outages) - 1
+	lasts := last >= 0 && w.outages[last].to.IsZero()
+	switch {
+	case wrong == lasts:
+	case lasts:
+		w.outages[last].to = now
+	case last >= 0 && now.Sub(w.outages[last].to) < joins:
+		w.outages[last].to = time.Time{}
+	default:
+		w.outages = append(w.outages, outage{from: now})
+	}
+}
+
+// of returns the number of the outage that a case was opened for: the newest that had begun; -1: there was none. The caller holds mu.
+func (w *world) of(c servers.WebhookCase) int {
+	for n := len(w.outages) - 1; n >= 0; n-- {
+		if w.outages[n].from.Before(c.Created) {
+			return n
+		}
+	}
+	return -1
 }
 
 // say adds a line to the story of a run, which is told when it fails.
@@ -254,13 +327,66 @@ func (w *world) watch(done chan struct{}) {
 			before = len(live)
 			w.say("the desk has %d live cases %s", len(live), keys(live))
 		}
-		w.mu.Lock()
-		w.most = max(w.most, len(live))
-		if len(live) > 1 {
-			w.twice += every
-		}
-		w.mu.Unlock()
+		w.look(live, every)
 	}
+}
+
+// look judges what is live at the desk at one instant.
+func (w *world) look(live []servers.WebhookCase, every time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := map[int]servers.WebhookCase{}
+	for _, c := range live {
+		n := w.of(c)
+		if other, double := seen[n]; double {
+			w.doubles = append(w.doubles, keys([]servers.WebhookCase{other, c}))
+		}
+		seen[n] = c
+		if w.one && c.Priority != "p4" {
+			w.lone = append(w.lone, keys([]servers.WebhookCase{c}))
+		}
+	}
+	if len(live) > 1 {
+		w.late += every
+	}
+}
+
+// covered reports whether the outage that lasts has a live case, of that priority or, where it is "", of any.
+func (w *world) covered(priority string) bool {
+	live := w.live()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(live, func(c servers.WebhookCase) bool {
+		return w.of(c) == len(w.outages)-1 && (priority == "" || c.Priority == priority)
+	})
+}
+
+// settled says what the agents have not ended yet, or "".
+func (w *world) settled() string {
+	if live := w.live(); len(live) > 0 {
+		return "live: " + keys(live)
+	}
+	s, err := store.OpenReadOnly(w.t.Context(), w.store)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = s.Close() }()
+	snap, err := s.Snapshot(w.t.Context())
+	if err != nil {
+		return err.Error()
+	}
+	var open []string
+	for _, i := range snap.Incidents {
+		open = append(open, fmt.Sprintf("%s open %t, cases %+v, notices %+v", i.ID, i.Open(), snap.Cases, snap.Notices))
+	}
+	waiting, err := s.Handovers(w.t.Context())
+	if err != nil {
+		return err.Error()
+	}
+	for _, h := range waiting {
+		open = append(open, "handed over by "+h.Voter+": "+h.Incident.ID)
+	}
+	return strings.Join(open, "; ")
 }
 
 func keys(all []servers.WebhookCase) string {
@@ -300,15 +426,26 @@ func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64)
 	reach := map[int]string{
 		portStore: database.Address, portDesk: w.desk.Address, portTarget: address(target), portWitness: address(witness),
 	}
+	w.store = fmt.Sprintf("%s?tenant=chaos%d", url, seed)
 	text := fmt.Sprintf(configuration, fmt.Sprintf("chaos%d", seed), strings.Replace(url, database.Address, fmt.Sprintf("127.0.0.1:%d", portStore), 1),
 		portWitness, portTarget, portDesk, portDesk, portPage)
 	for _, name := range []string{"aarhus", "berlin", "cork"} {
-		skew := []time.Duration{0, 0, 2 * time.Second, 40 * time.Second, 10 * time.Minute}[w.rand.IntN(5)]
-		if w.rand.IntN(2) == 0 {
-			skew = -skew
+		a := newAgent(t, name, text, 0, reach)
+		wrong := func() time.Duration {
+			skew := []time.Duration{0, 0, 2 * time.Second, 40 * time.Second, 10 * time.Minute}[w.rand.IntN(5)]
+			if w.rand.IntN(2) == 0 {
+				skew = -skew
+			}
+			w.say("%s has a clock that is wrong by %s", name, skew)
+			return skew
 		}
-		a := newAgent(t, name, text, skew, reach)
-		w.say("%s has a clock that is wrong by %s", name, skew)
+		a.skew = wrong()
+		a.skewed = func() time.Duration {
+			if w.rand.IntN(4) > 0 {
+				return a.skew
+			}
+			return wrong()
+		}
 		w.agents = append(w.agents, a)
 	}
 	return w
@@ -321,7 +458,7 @@ store: { url: %q, alone_after: 5s }
 witnesses: [{ name: other, kind: http, url: "http://127.0.0.1:%d/" }]
 defaults: { interval: 500ms, timeout: 400ms }
 detection: { rechecks: 2, recheck_within: 300ms, recover: 2 }
-policy: { settle: 200ms, momentary: 1s, momentary_count: 100, momentary_window: 1m }
+policy: { settle: 2s, momentary: 1s, momentary_count: 100, momentary_window: 1m }
 components:
   - { name: web-client, probes: [{ kind: http, url: "http://127.0.0.1:%d/" }] }
 desks:

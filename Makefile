@@ -1,6 +1,7 @@
 # make test   everything, real servers included (installs them when root on Debian)
 # make lint   formatting, linters, known vulnerabilities
 # make soak   agents that are killed against desks that fail, with the whole load; FIRSTCALL_SEED=N repeats a run's faults
+# make chaos  500 runs of three agents that are killed, frozen and cut off (6 at a time, 1.5 h); FIRSTCALL_CHAOS=N runs, FIRSTCALL_SEED=N is the first
 # make man    man pages and completions, below dist/
 # make release-dry   everything of a release below dist/, without a network, unsigned; nothing is published (docs/releases.md)
 # make image             the container image of this machine's architecture, with buildah, and what it is made of in dist/*.cdx.json
@@ -16,7 +17,7 @@ IMAGE   ?= localhost/firstcall
 RELEASE  = $(GO) tool -modfile=.ci/release.mod
 EPOCH    = $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 
-.PHONY: build test soak bench lint generate chart tidy cross man package-files release-dry demo image image-multiarch image-chromium
+.PHONY: build test soak chaos bench lint generate chart tidy cross man package-files release-dry demo image image-multiarch image-chromium
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -26,6 +27,9 @@ test:
 
 soak:
 	FIRSTCALL_SOAK=1 $(GO) test -tags servers -run TestSoak -count 1 -parallel 8 -timeout 60m -v ./incident/desk
+
+chaos:
+	FIRSTCALL_CHAOS=$${FIRSTCALL_CHAOS:-500} $(GO) test -tags servers -run TestThreeAgents -count 1 -parallel 6 -timeout 6h ./agent/chaos -v
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -315,7 +315,7 @@ func (w *world) live() []servers.WebhookCase {
 // watch looks at the desk again and again until done is closed: there must never be two live cases.
 func (w *world) watch(done chan struct{}) {
 	const every = 10 * time.Millisecond
-	before := -1
+	before := "-"
 	for {
 		select {
 		case <-done:
@@ -323,9 +323,9 @@ func (w *world) watch(done chan struct{}) {
 		case <-time.After(every):
 		}
 		live := w.live()
-		if len(live) != before {
-			before = len(live)
-			w.say("the desk has %d live cases %s", len(live), keys(live))
+		if now := keys(live); now != before {
+			before = now
+			w.say("the desk has %d live cases %s", len(live), now)
 		}
 		w.look(live, every)
 	}
@@ -351,13 +351,18 @@ func (w *world) look(live []servers.WebhookCase, every time.Duration) {
 	}
 }
 
+// stale is how long the case of an outage that is over may be live while nothing is wrong with the desk. What is live for longer in another outage
+// went on with it.
+const stale = 25 * time.Second
+
 // covered reports whether the outage that lasts has a live case, of that priority or, where it is "", of any.
 func (w *world) covered(priority string) bool {
 	live := w.live()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.ContainsFunc(live, func(c servers.WebhookCase) bool {
-		return w.of(c) == len(w.outages)-1 && (priority == "" || c.Priority == priority)
+		last := len(w.outages) - 1
+		return (w.of(c) == last || time.Since(w.outages[last].from) > stale) && (priority == "" || c.Priority == priority)
 	})
 }
 

@@ -84,7 +84,7 @@ func (s *tally) String() string {
 //
 // FIRSTCALL_CHAOS=N makes N runs (make chaos: 500), FIRSTCALL_SEED=N begins with that run.
 func TestThreeAgents(t *testing.T) {
-	runs, seed := number(t, "FIRSTCALL_CHAOS", 4), number(t, "FIRSTCALL_SEED", 1)
+	runs, seed := number(t, "FIRSTCALL_CHAOS", 3), number(t, "FIRSTCALL_SEED", 1)
 	database := servers.StartPostgres(t, "max_connections=500")
 	url := database.Database(t, "firstcall")
 	all := &tally{}
@@ -159,7 +159,7 @@ func (w *world) alone() {
 	if !poll(60*time.Second, func() bool { return len(w.live()) == 0 }) {
 		w.t.Errorf("a case of one vantage is not resolved: %s", keys(w.live()))
 	}
-	w.wait(joins)
+	w.wait(2 * time.Second)
 	w.only(false)
 }
 
@@ -173,9 +173,9 @@ func (w *world) only(one bool) {
 func (w *world) chaos() (faults int) {
 	var later []undo
 	begin := time.Now()
-	breaks := begin.Add(w.between(0, 8*time.Second))
-	mends := breaks.Add(w.between(3*time.Second, 20*time.Second))
-	calm := begin.Add(w.between(12*time.Second, 22*time.Second))
+	breaks := begin.Add(w.between(0, 8*time.Second) * w.slower)
+	mends := breaks.Add(w.between(3*time.Second, 20*time.Second) * w.slower)
+	calm := begin.Add(w.between(12*time.Second, 22*time.Second) * w.slower)
 	for now := time.Now(); now.Before(calm); now = time.Now() {
 		if now.After(breaks) && now.Before(mends) != w.broken.Load() {
 			w.fail(now.Before(mends))
@@ -190,7 +190,7 @@ func (w *world) chaos() (faults int) {
 			u.do()
 		}
 		later = kept
-		if w.rand.IntN(6) == 0 && len(later) < 4 {
+		if w.rand.IntN(6*int(w.slower)) == 0 && len(later) < 4 {
 			faults++
 			later = append(later, w.fault(now))
 		}
@@ -216,7 +216,7 @@ func (w *world) calm() {
 		if w.rand.IntN(2) == 0 { // else it may begin while cases of before are not yet resolved
 			poll(60*time.Second, func() bool { return len(w.live()) == 0 })
 		}
-		w.wait(w.between(joins, 6*time.Second))
+		w.wait(w.between(2*time.Second, 6*time.Second))
 		w.fail(true)
 	}
 	since := time.Now()
@@ -261,7 +261,7 @@ func (w *world) fault(now time.Time) undo {
 		}
 		a = w.agents[(slices.Index(w.agents, a)+1)%len(w.agents)]
 	}
-	u := undo{at: now.Add(w.between(300*time.Millisecond, 12*time.Second))}
+	u := undo{at: now.Add(w.between(300*time.Millisecond, 12*time.Second) * w.slower)}
 	cut := func(what string, ports ...int) {
 		u.what = a.name + " does not reach " + what
 		a.drop(true, ports...)
@@ -335,7 +335,8 @@ func (w *world) judge() {
 	if !w.t.Failed() {
 		return
 	}
-	w.t.Logf("the story:\n%s", strings.Join(w.story, "\n"))
+	w.t.Logf("the story, from %s:\n%s", w.began.UTC().Format("15:04:05.000"), strings.Join(w.story, "\n"))
+	w.t.Logf("what is stored:\n%s", w.stored())
 	for _, a := range w.agents {
 		w.t.Logf("%s:\n%s", a.name, a.logged())
 	}

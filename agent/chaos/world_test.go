@@ -212,6 +212,10 @@ func (a *agent) await() {
 	if a.cmd == nil {
 		return
 	}
+	if a.ended() {
+		a.cmd, a.asked = nil, time.Time{}
+		return
+	}
 	select {
 	case <-a.gone:
 		a.cmd, a.asked = nil, time.Time{}
@@ -251,7 +255,8 @@ type world struct {
 	agents []*agent
 	broken atomic.Bool
 	desk   *servers.Webhook
-	store  string // its address
+	store  string        // its address
+	slower time.Duration // a factor: faults last so much longer than in an ordinary run
 
 	mu       sync.Mutex
 	story    []string
@@ -266,8 +271,8 @@ type world struct {
 // outage is a time in which the solution did not answer all vantages.
 type outage struct{ from, to time.Time } // to is zero while it lasts
 
-// joins is how short a time without a failure no agent can tell from none: two good runs and what they take.
-const joins = 1500 * time.Millisecond
+// joins is how short a time without a failure no agent can tell from none: less than what lies between two good runs.
+const joins = 500 * time.Millisecond
 
 // troubled notes, after whatever may have changed it, whether the solution answers all vantages.
 func (w *world) troubled() {
@@ -366,6 +371,34 @@ func (w *world) covered(priority string) bool {
 	})
 }
 
+// stored tells every incident with its timeline and cases.
+func (w *world) stored() string {
+	s, err := store.OpenReadOnly(w.t.Context(), w.store)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = s.Close() }()
+	list, err := s.Incidents(w.t.Context(), store.IncidentFilter{})
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, i := range slices.Backward(list) {
+		fmt.Fprintf(&b, "%s %s %s, started %s, opened %s, ended %s, closed %s, %s %s\n", i.ID, i.Root, i.Priority, clock(i.Started), clock(i.Opened), clock(i.Ended), clock(i.Closed), i.Resolution, i.AbsorbedBy)
+		events, _ := s.Timeline(w.t.Context(), i.ID, 0)
+		for _, e := range events {
+			fmt.Fprintf(&b, "  %s %s %s %s: %s\n", clock(e.At), e.Kind, e.Actor, e.Priority, e.Text)
+		}
+		cases, _ := s.Cases(w.t.Context(), i.ID)
+		for _, c := range cases {
+			fmt.Fprintf(&b, "  case %+v\n", c)
+		}
+	}
+	return b.String()
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+
 // settled says what the agents have not ended yet, or "".
 func (w *world) settled() string {
 	if live := w.live(); len(live) > 0 {
@@ -417,7 +450,10 @@ func poll(within time.Duration, holds func() bool) bool {
 // newWorld starts the solution, the desk and three agents of a new tenant.
 func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1}
+	if w.rand.IntN(6) == 0 { // long enough for a second and a third agent to judge alone
+		w.slower = 4
+	}
 	target := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
 		if w.broken.Load() {
 			out.WriteHeader(http.StatusServiceUnavailable)
@@ -461,8 +497,8 @@ tenant: { id: %s }
 vantage: VANTAGE
 store: { url: %q, alone_after: 5s }
 witnesses: [{ name: other, kind: http, url: "http://127.0.0.1:%d/" }]
-defaults: { interval: 500ms, timeout: 400ms }
-detection: { rechecks: 2, recheck_within: 300ms, recover: 2 }
+defaults: { interval: 1s, timeout: 900ms }
+detection: { rechecks: 2, recheck_within: 500ms, recover: 2 }
 policy: { settle: 2s, momentary: 1s, momentary_count: 100, momentary_window: 1m }
 components:
   - { name: web-client, probes: [{ kind: http, url: "http://127.0.0.1:%d/" }] }

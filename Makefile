@@ -2,6 +2,7 @@
 # make lint   formatting, linters, known vulnerabilities
 # make soak   agents that are killed against desks that fail, with the whole load; FIRSTCALL_SEED=N repeats a run's faults
 # make e2e-k8s   chart and image on a real Kubernetes, as root on Debian; the first call builds that, in twenty minutes (CONTRIBUTING.md)
+# make chaos  500 runs of three agents that are killed, frozen and cut off (6 at a time, 1.5 h); FIRSTCALL_CHAOS=N runs, FIRSTCALL_SEED=N is the first
 # make man    man pages and completions, below dist/
 # make release-dry   everything of a release below dist/, without a network, unsigned; nothing is published (docs/releases.md)
 # make image             the container image of this machine's architecture, with buildah, and what it is made of in dist/*.cdx.json
@@ -17,7 +18,7 @@ IMAGE   ?= localhost/firstcall
 RELEASE  = $(GO) tool -modfile=.ci/release.mod
 EPOCH    = $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 
-.PHONY: build test soak e2e-k8s bench lint generate chart tidy cross man package-files release-dry demo image image-multiarch image-chromium
+.PHONY: build test soak chaos e2e-k8s bench lint generate chart tidy cross man package-files release-dry demo image image-multiarch image-chromium
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o firstcall .
@@ -34,6 +35,9 @@ e2e-k8s:
 	.ci/k8s build
 	export DIR=$$(mktemp -d -u /tmp/firstcall-k8s.XXXXXX); trap .ci/k8s\ down EXIT; \
 		$(GO) test -tags servers,e2ek8s -run TestCluster -count 1 -timeout 40m -v ./charts
+
+chaos:
+	FIRSTCALL_CHAOS=$${FIRSTCALL_CHAOS:-500} $(GO) test -tags servers -run TestThreeAgents -count 1 -parallel 6 -timeout 6h ./agent/chaos -v
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -46,8 +46,9 @@ type Options struct {
 
 // Times of a clean stop.
 const (
-	stopRuns  = 2 * time.Second // for runs of probes that were cancelled
-	stopDesks = 5 * time.Second // for cases and notices that are on their way
+	stopRuns   = 2 * time.Second // for runs of probes that were cancelled
+	stopWrites = 5 * time.Second // for writes to a store that answers slowly
+	stopDesks  = 5 * time.Second // for cases and notices that are on their way
 )
 
 // Agent watches one tenant. Its methods are safe for concurrent use; Run is called once.
@@ -356,12 +357,17 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.reloads.Lock()
 	a.stopped.Store(true) // no reload from here on
 	a.reloads.Unlock()
+	if a.member != nil {
+		a.member.end()
+	}
 	a.schedule.stop(stopRuns)
 	probes.CloseBrowsers()
 	a.seeds.wait()
 	endJudge()
 	judging.Wait()
 	endWrite()
+	hurry := time.AfterFunc(stopWrites, a.store.hurry)
+	defer hurry.Stop()
 	if a.member == nil || a.member.away() {
 		a.store.hurry()
 	}

@@ -22,10 +22,13 @@ type clock struct {
 	seen  time.Time     // wall clock at `at`
 }
 
+// skew is by how much the machine's clock is taken to be wrong: 0 but in tests of that.
+var skew time.Duration
+
 // newClock returns a clock on the machine's own.
 func newClock() *clock {
 	start := time.Now()
-	return newClockOn(func() time.Time { return time.Now().Round(0) }, func() time.Duration { return time.Since(start) })
+	return newClockOn(func() time.Time { return time.Now().Round(0).Add(skew) }, func() time.Duration { return time.Since(start) })
 }
 
 func newClockOn(wall func() time.Time, mono func() time.Duration) *clock {

@@ -55,6 +55,7 @@ type standing struct {
 	last   instant  // newest input
 	term   int      // counts the changes of role
 	since  instant  // of the role
+	ending bool     // the agent stops: it takes no role any more
 	owes   bool     // what was done alone is not handed over yet
 	owed   instant  // since when the store answers and that could be done
 }
@@ -80,8 +81,9 @@ func (s *standing) sure(now instant) bool {
 	return now.mono < s.until.mono && now.wall.Before(s.until.wall)
 }
 
+// become changes the role. An agent that stops gets none but that of a follower.
 func (s *standing) become(r role, now instant) {
-	if s.role != r {
+	if s.role != r && (r == follower || !s.ending) {
 		s.role, s.since = r, now
 		s.term++
 	}
@@ -161,8 +163,11 @@ func (s *standing) lost(now instant) {
 // handed says that what was done alone is with the shared store.
 func (s *standing) handed() { s.owes = false }
 
+// end says that the agent stops: it keeps the role that it has, or loses it.
+func (s *standing) end() { s.ending = true }
+
 // wants reports whether the agent asks for the lead. One that was alone hands over first, so that whoever leads takes its cases up
 // before it opens any; but not for ever.
 func (s *standing) wants(now instant) bool {
-	return s.role != alone && (!s.owes || now.mono-s.owed.mono >= oweFor)
+	return s.role != alone && (s.role == leader || !s.ending) && (!s.owes || now.mono-s.owed.mono >= oweFor)
 }

@@ -190,3 +190,23 @@ func TestAThawedAgentDoesNotJudgeAloneByOldNews(t *testing.T) {
 	v.miss(10 * time.Second)
 	v.is(t, follower, "stopped in the middle of an outage of the store")
 }
+
+// An agent that stops keeps the lead until it has written all, and takes no role any more, whatever becomes of the store.
+func TestOneThatStopsTakesNoRole(t *testing.T) {
+	v := newVoice(false)
+	v.hear("dk", "weu")
+	v.end()
+	v.let(time.Second)
+	v.hear("dk", "weu")
+	v.is(t, leader, "the lead is renewed")
+	if !v.wants(v.now) {
+		t.Error("it gives the lead up before it has resigned")
+	}
+	v.miss(10 * time.Minute)
+	v.is(t, follower, "without the store")
+	if v.wants(v.now) {
+		t.Error("it asks for the lead while it stops")
+	}
+	v.hear("dk")
+	v.is(t, follower, "a beat of before brings the lead")
+}

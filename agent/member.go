@@ -110,6 +110,13 @@ func (m *member) run(ctx context.Context) {
 	}
 }
 
+// end says that the agent stops: no role is taken any more.
+func (m *member) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.s.end()
+}
+
 // lost is called when the store refused a write since another agent leads.
 func (m *member) lost() {
 	m.mu.Lock()
@@ -229,7 +236,7 @@ func (m *member) reach(ctx context.Context) {
 	}
 	m.tried = 1<<63 - 1 // one at a time
 	go func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
 		s, err := m.a.openShared(ctx)
 		m.opened <- opening{s, err}
@@ -278,13 +285,16 @@ func (m *member) act(ctx context.Context) {
 	m.mu.Lock()
 	m.s.pass(m.now())
 	role, term, epoch, answers := m.s.role, m.s.term, m.s.epoch, m.s.failed == 0
-	owes := m.s.owes
+	owes, ending := m.s.owes && !m.s.ending, m.s.ending
 	m.mu.Unlock()
 	if term == m.entered && role != follower && m.a.desksEnded() { // its time was over for a moment
 		m.entered = -1
 	}
 	if term != m.entered {
 		m.leave()
+		if ending && role != follower {
+			return
+		}
 		ctx, cancel := context.WithTimeout(ctx, enterFor)
 		defer cancel()
 		var err error

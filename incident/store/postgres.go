@@ -32,6 +32,8 @@ const (
 	doubtFirst, doubtMost = 100 * time.Millisecond, 5 * time.Second
 	postgresReaders       = 4
 	connectTimeout        = "10" // seconds
+	// hurryWithin is how long a write may still take after Hurry.
+	hurryWithin = 2 * time.Second
 )
 
 // postgres is what a store in PostgreSQL has beside its connections. Several agents of a tenant may have it open: each has a place, whose
@@ -318,6 +320,8 @@ func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promi
 // undone; a commit whose answer was lost is looked up, however long the server is away, so that the caller knows. An agent whose place was taken
 // takes another and tries again.
 func (s *Store) transactPostgres(ctx context.Context, wants promise, fn func(*sql.Tx) error) error {
+	ctx, cancel := s.pg.hasty(ctx)
+	defer cancel()
 	for attempt := 1; ; attempt++ {
 		pl := s.pg.place.Load()
 		switch {
@@ -336,6 +340,24 @@ func (s *Store) transactPostgres(ctx context.Context, wants promise, fn func(*sq
 			return err
 		}
 	}
+}
+
+// hasty returns a context that ends soon after Hurry was called, or will be.
+func (p *postgres) hasty(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.hurry:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(hurryWithin):
+			cancel()
+		}
+	}()
+	return ctx, cancel
 }
 
 func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, fn func(*sql.Tx) error) error {

@@ -234,6 +234,10 @@ func (s *Store) resignPostgres(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, resignWithin)
 	defer cancel()
 	released := s.release(bounded, "UPDATE leases SET until = '-infinity' WHERE token = ?", pl.token)
+	if errors.Is(released, ErrAway) { // it notices by itself that this agent has gone
+		p.place.Store(nil)
+		return nil
+	}
 	folded := s.write(ctx, relaxed, "fold results", s.fold, func() { s.logged = 0 })
 	end, err := p.begun(bounded)
 	if err != nil {
@@ -245,15 +249,21 @@ func (s *Store) resignPostgres(ctx context.Context) error {
 	last, cancelLast := context.WithTimeout(ctx, resignWithin)
 	defer cancelLast()
 	err = s.release(last, "UPDATE voters SET beat = '-infinity', session = '' WHERE name = ? AND token = ?", pl.name, pl.token)
-	return errors.Join(released, folded, err, s.release(last, "SELECT pg_advisory_unlock_all()"))
+	if err == nil {
+		err = s.release(last, "SELECT pg_advisory_unlock_all()")
+	}
+	if errors.Is(err, ErrAway) {
+		err = nil
+	}
+	return errors.Join(released, folded, err)
 }
 
-// release gives something up. A server that is away notices by itself that this agent has gone: that is no error.
+// release gives something up; a server that does not answer in time is away.
 func (s *Store) release(ctx context.Context, statement string, args ...any) error {
 	_, err := s.pg.beater.ExecContext(ctx, statement, args...)
 	err = s.fault("resign", err)
-	if errors.Is(err, ErrAway) || errors.Is(err, ErrStandby) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
+	if errors.Is(err, ErrStandby) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%w)", ErrAway, err)
 	}
 	return err
 }

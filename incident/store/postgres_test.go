@@ -116,6 +116,7 @@ func TestPostgresServer(t *testing.T) {
 		"read-only opening":        readOnlyOpening,
 		"answer lost":              answerLost,
 		"answer never comes":       answerNeverComes,
+		"silent when it stops":     silentStop,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server, database) })
 	}

@@ -22,6 +22,9 @@ var ErrDoubt = errors.New("the connection was lost before the server said whethe
 // readOnly is the SQLSTATE of a write at a standby, or at a server that was made read-only.
 const readOnly = "25006"
 
+// closeWithin bounds the wait for the server to end a session: one that is away never does.
+const closeWithin = 500 * time.Millisecond
+
 // cached is how many statements a connection keeps prepared; those beyond are prepared each time.
 const cached = 200
 
@@ -115,7 +118,7 @@ type conn struct {
 
 // Close implements driver.Conn.
 func (c *conn) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	_ = c.pg.Close(ctx) // a session that is gone is closed, too
 	return nil
@@ -154,7 +157,7 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 		}
 		return nil, err
 	}
-	return tx{c}, nil
+	return tx{ctx, c}, nil
 }
 
 // simple runs a statement without arguments and results.
@@ -177,14 +180,18 @@ func (c *conn) checked(err error) error {
 	return err
 }
 
-type tx struct{ c *conn }
+// tx is a transaction; ctx is that of its BEGIN, and bounds its COMMIT as well.
+type tx struct {
+	ctx context.Context
+	c   *conn
+}
 
 // Commit implements driver.Tx. That pgconn calls an error safe to retry says nothing here: of an answer that was lost it may, too.
 func (t tx) Commit() error {
 	if t.c.pg.IsClosed() {
 		return errors.New("the connection was lost before the end of the transaction, which was undone")
 	}
-	err := t.c.simple(context.Background(), "COMMIT")
+	err := t.c.simple(t.ctx, "COMMIT")
 	if err != nil && t.c.pg.IsClosed() {
 		return fmt.Errorf("%w (%w)", ErrDoubt, err)
 	}

@@ -1,0 +1,2 @@
+// Package chaos has only tests: three agents of one tenant, as processes, under whatever may happen to them.
+package chaos

@@ -1,0 +1,94 @@
+//go:build servers && linux
+
+package store
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
+)
+
+// mute is a way to a server through which, once it is silent, nothing comes any more, as through a cable that was pulled.
+type mute struct {
+	address string
+	silent  atomic.Bool
+	held    chan struct{} // a token for what did not come through, where there is room
+}
+
+func startMute(t *testing.T, target string) *mute {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mute{address: l.Addr().String(), held: make(chan struct{}, 1)}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go m.pass(server, client)
+			go m.pass(client, server)
+		}
+	}()
+	return m
+}
+
+func (m *mute) pass(to io.WriteCloser, from io.Reader) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		switch {
+		case m.silent.Load() && n > 0:
+			select {
+			case m.held <- struct{}{}:
+			default:
+			}
+		case n > 0:
+			_, _ = to.Write(buffer[:n])
+		}
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+// silentStop states that an agent that stops while its server says nothing waits for it for seconds and no longer.
+func silentStop(t *testing.T, server *servers.Postgres, database string) {
+	m := startMute(t, server.Address)
+	s := openURL(t, strings.Replace(aTenant(database), server.Address, m.address, 1))
+	if err := s.Commit(t.Context(), step(1)); err != nil {
+		t.Fatal(err)
+	}
+	m.silent.Store(true)
+	result := make(chan error, 1)
+	go func() { result <- s.Commit(context.Background(), step(2)) }()
+	<-m.held
+	began := time.Now()
+	s.Hurry()
+	if err := <-result; err == nil {
+		t.Error("a write that nobody heard of is stored")
+	}
+	if took := time.Since(began); took > hurryWithin+2*time.Second {
+		t.Errorf("the write under way took %s", took)
+	}
+	began = time.Now()
+	_ = s.Close() // it says what could not be written
+	if took := time.Since(began); took > 2*resignWithin+3*time.Second {
+		t.Errorf("closing took %s", took)
+	}
+}

@@ -59,6 +59,9 @@ type judge struct {
 	any     atomic.Bool  // something was judged
 	moves   *moves       // guarded by mu; nil: the machine stays where it is
 
+	packing sync.Mutex
+	packer  engine.Packer // guarded by packing
+
 	mu     sync.Mutex
 	engine Engine
 	wake   time.Time // when the engine wants a Tick at the latest
@@ -285,7 +288,9 @@ func (j *judge) vote() ([]byte, error) {
 	j.mu.Lock()
 	v := j.engine.Vote()
 	j.mu.Unlock()
-	return v.Encode()
+	j.packing.Lock()
+	defer j.packing.Unlock()
+	return j.packer.Encode(v)
 }
 
 // hear takes what the peers that live believe.

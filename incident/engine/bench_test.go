@@ -66,13 +66,14 @@ func votesOf(e *Engine, peers int) (all []Vote) {
 
 // BenchmarkBeat is what every beat costs a leader with two peers, and the second after it.
 func BenchmarkBeat(b *testing.B) {
+	var p Packer
 	for _, n := range []int{1000} {
 		e, ids, now := crowd(b, n)
 		beat := func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(time.Second)
-				if _, err := e.Vote().Encode(); err != nil {
+				if _, err := p.Encode(e.Vote()); err != nil {
 					b.Fatal(err)
 				}
 				e.Hear(now, votesOf(e, 2))

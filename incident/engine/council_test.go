@@ -15,6 +15,7 @@ import (
 
 // council is several vantages that exchange votes every two seconds, and the store that they share.
 type council struct {
+	packer    Packer
 	t         tester
 	members   []*member
 	leader    *member // nil: nobody leads
@@ -120,7 +121,7 @@ func (c *council) beat() {
 		}
 		v := m.engine.Vote()
 		if c.beats++; (c.beats+n)%10 == 0 { // the rest of the time it is spared
-			data, err := v.Encode()
+			data, err := c.packer.Encode(v)
 			if err != nil {
 				c.t.Fatal(err)
 			}

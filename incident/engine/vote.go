@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -89,17 +88,20 @@ func (e *Engine) ownVote(p *probe) ProbeVote {
 	return v
 }
 
+// Packer packs votes; it keeps what that needs, which is large. The zero value is ready. It is not safe for concurrent use.
+type Packer struct{ to *flate.Writer }
+
 // Encode returns the vote, packed, in at most MaxVote bytes. Where there is too much to say, explanations and parts of a second are left
 // out first, then probes that answer, and then others: of those the vantage then says nothing.
-func (v Vote) Encode() ([]byte, error) {
-	data, err := v.pack()
+func (p *Packer) Encode(v Vote) ([]byte, error) {
+	data, err := p.pack(v)
 	if err == nil && len(data) > MaxVote {
 		v = v.terse()
-		data, err = v.pack()
+		data, err = p.pack(v)
 	}
 	for keep := len(v.Probes) * 3 / 4; err == nil && len(data) > MaxVote && len(v.Probes) > 0; keep = keep * 3 / 4 {
 		v = v.cut(keep)
-		data, err = v.pack()
+		data, err = p.pack(v)
 	}
 	if err == nil && len(data) > MaxVote {
 		err = fmt.Errorf("it does not fit into %d bytes: the vantage's name is too long", MaxVote)
@@ -110,32 +112,26 @@ func (v Vote) Encode() ([]byte, error) {
 	return data, nil
 }
 
-func (v Vote) pack() ([]byte, error) {
+func (p *Packer) pack(v Vote) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
-	w := packers.Get().(*flate.Writer) //nolint:forcetypeassert // it holds nothing else
-	defer packers.Put(w)
-	w.Reset(&b)
-	if _, err := w.Write(data); err != nil {
+	if p.to == nil {
+		if p.to, err = flate.NewWriter(io.Discard, flate.BestSpeed); err != nil {
+			return nil, err
+		}
+	}
+	p.to.Reset(&b)
+	if _, err := p.to.Write(data); err != nil {
 		return nil, err
 	}
-	if err := w.Close(); err != nil {
+	if err := p.to.Close(); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
 }
-
-// packers holds writers, which are large.
-var packers = sync.Pool{New: func() any {
-	w, err := flate.NewWriter(io.Discard, flate.BestSpeed)
-	if err != nil {
-		panic(err) // there is no such level
-	}
-	return w
-}}
 
 // terse returns the vote without explanations, to the second.
 func (v Vote) terse() Vote {

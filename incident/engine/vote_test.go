@@ -39,7 +39,7 @@ func TestVoteFits(t *testing.T) {
 		{0, 0, 200, 0}, {10, 3, 1000, 10}, {1000, 0, 32 << 10, 1000}, {2000, 0, MaxVote, 2000}, {2000, 2000, MaxVote, 2000}, {4000, 0, MaxVote, 4000}, {20000, 300, MaxVote, 300},
 	} {
 		v := bigVote(tt.all, tt.down)
-		data, err := v.Encode()
+		data, err := new(Packer).Encode(v)
 		if err != nil || len(data) > tt.most {
 			t.Fatalf("%d probes, %d down: %d bytes, %v", tt.all, tt.down, len(data), err)
 		}

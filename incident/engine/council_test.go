@@ -23,7 +23,8 @@ type council struct {
 	now       time.Duration // since t0, by the true clock
 	pace      time.Duration // between two beats
 	beats     int
-	strict    bool // a raise above P4 is checked against what the vantages see
+	ghost     *Vote // of a vantage that is gone: the store still shows it
+	strict    bool  // a raise above P4 is checked against what the vantages see
 }
 
 // member is one vantage.
@@ -132,6 +133,9 @@ func (c *council) beat() {
 			if v, ok := said[o]; ok && o != m && !m.cut {
 				votes = append(votes, v)
 			}
+		}
+		if c.ghost != nil { // the clocks are compared anew each time
+			votes = append(votes, c.ghost.Moved(time.Duration(c.beats)*time.Microsecond))
 		}
 		m.take(m.engine.Hear(m.now, votes))
 	}

@@ -163,6 +163,7 @@ func (m *member) vote(ctx context.Context) {
 		m.a.prolong(m.s.until.mono - now.mono)
 	}
 	m.mu.Unlock()
+	m.refuge.keepClock(m.shift("", r.Offset))
 	if was != "" {
 		m.log.Info("the database answers again")
 	}
@@ -214,7 +215,7 @@ func (m *member) hear(r store.Round) {
 	m.a.judge.hear(votes)
 }
 
-// shift returns by how much a peer's clock is moved to this one's: what was measured first, for as long as that is about right, so that what
+// shift returns by how much a peer's clock is moved to this one's, or for "" this one's to the shared store's: what was measured first, for as long as that is about right, so that what
 // the peer dates does not wander. The goroutine of run calls it.
 func (m *member) shift(voter string, measured time.Duration) time.Duration {
 	if kept, ok := m.shifts[voter]; ok && (measured-kept).Abs() < time.Second {
@@ -284,6 +285,7 @@ func (m *member) greet(ctx context.Context, s *store.Store) (self string, err er
 	if err != nil {
 		return "", err
 	}
+	m.refuge.keepClock(m.shift("", r.Offset))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.s.heard(sent, m.now(), r)

@@ -66,7 +66,9 @@ func (j *job) siblings(ctx context.Context) (all []sibling, free string, err err
 	if err != nil {
 		return nil, "", err
 	}
-	for at, i := range incident.Siblings(j.i) {
+	dated := j.i
+	dated.Started = dated.Started.Add(j.r.o.Offset())
+	for at, i := range incident.Siblings(dated) {
 		if at > 0 && !j.can.Find {
 			break
 		}

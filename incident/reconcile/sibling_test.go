@@ -51,6 +51,7 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 		first, second string
 		apart         time.Duration // of the starts
 		after         time.Duration // the second looks so much later
+		ahead         time.Duration // the second one's clock is, and it knows
 	}{
 		"seconds apart":                       {first: "backend", second: "backend", apart: 3 * time.Second, after: 20 * time.Second},
 		"on two sides of ten minutes":         {first: "backend", second: "backend", apart: 2 * time.Minute, after: 20 * time.Second},
@@ -58,6 +59,7 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 		"one sees the whole solution":         {first: "backend", second: incident.Solution, apart: time.Second, after: 20 * time.Second},
 		"the other sees only a part":          {first: incident.Solution, second: "backend", apart: time.Second, after: 20 * time.Second},
 		"a desk that shows it late":           {lag: 10 * time.Second, first: "backend", second: "backend", apart: time.Second, after: 35 * time.Second},
+		"clocks that differ by an hour":       {first: "backend", second: "backend", apart: time.Second, after: 20 * time.Second, ahead: time.Hour},
 		"both at once: a double is withdrawn": {first: "backend", second: "backend", apart: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +71,9 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 				for n, root := range []string{c.first, c.second} {
 					all.Go(func() {
 						w := peer(t, soc)
-						started := base.Add(time.Duration(n) * c.apart)
+						ahead := time.Duration(n) * c.ahead
+						started := base.Add(time.Duration(n)*c.apart + ahead)
+						w.o.Offset = func() time.Duration { return -ahead }
 						<-time.After(time.Duration(n) * c.after)
 						i := w.outageAt(root, started)
 						w.run()

@@ -27,7 +27,6 @@ func (j *job) first(ctx context.Context) error {
 	fits := slices.DeleteFunc(others, func(s sibling) bool { return j.i.Open() && !s.State.Live() })
 	if len(fits) > 0 {
 		slices.SortStableFunc(fits, func(a, b sibling) int { return older(a.Case, b.Case) })
-		j.c.As = fits[0].key
 		var found []desk.Case
 		for _, s := range fits {
 			found = append(found, s.Case)
@@ -84,6 +83,10 @@ func (j *job) siblings(ctx context.Context) (all []sibling, free string, err err
 				}
 			}
 			for _, c := range found {
+				if j.under == nil {
+					j.under = map[string]string{}
+				}
+				j.under[c.Ref] = key
 				if !used.refs[c.Ref] && !slices.ContainsFunc(all, func(s sibling) bool { return s.Ref == c.Ref }) {
 					all = append(all, sibling{c, key})
 				}

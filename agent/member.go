@@ -45,10 +45,10 @@ type member struct {
 	open    []incident.Incident // of the snapshot: what a follower shows
 
 	// Of the goroutine of run only.
-	entered int                      // the term whose role the agent has taken
-	last    role                     // of it
-	shifts  map[string]time.Duration // see shift
-	tried   time.Duration            // monotonic time of the newest attempt to open the shared store; -1: none is under way
+	entered int           // the term whose role the agent has taken
+	last    role          // of it
+	shifts  shifts        // of the peers' clocks to this one's; under "" of this one's to the shared store's
+	tried   time.Duration // monotonic time of the newest attempt to open the shared store; -1: none is under way
 
 	pouring atomic.Bool
 }
@@ -61,7 +61,7 @@ type opening struct {
 
 func (a *Agent) newMember(ctx context.Context) (*member, error) {
 	c := a.o.Config
-	m := &member{a: a, log: a.log, poke: make(chan struct{}, 1), opened: make(chan opening, 1), entered: -1, tried: -1, shifts: map[string]time.Duration{}}
+	m := &member{a: a, log: a.log, poke: make(chan struct{}, 1), opened: make(chan opening, 1), entered: -1, tried: -1, shifts: shifts{}}
 	var err error
 	if m.refuge, err = newRefuge(ctx, c.StateDirs(), fileName(c.Tenant.ID+"-"+c.Vantage), a.log); err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (m *member) vote(ctx context.Context) {
 		m.a.prolong(m.s.until.mono - now.mono)
 	}
 	m.mu.Unlock()
-	m.refuge.keepClock(m.shift("", r.Offset))
+	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
 	if was != "" {
 		m.log.Info("the database answers again")
 	}
@@ -210,19 +210,9 @@ func (m *member) hear(r store.Round) {
 			continue
 		}
 		v.Vantage = p.Voter
-		votes = append(votes, v.Moved(m.shift(p.Voter, p.Offset-r.Offset)))
+		votes = append(votes, v.Moved(m.shifts.of(p.Voter, p.Offset-r.Offset, v.At)))
 	}
 	m.a.judge.hear(votes)
-}
-
-// shift returns by how much a peer's clock is moved to this one's, or for "" this one's to the shared store's: what was measured first, for as long as that is about right, so that what
-// the peer dates does not wander. The goroutine of run calls it.
-func (m *member) shift(voter string, measured time.Duration) time.Duration {
-	if kept, ok := m.shifts[voter]; ok && (measured-kept).Abs() < time.Second {
-		return kept
-	}
-	m.shifts[voter] = measured
-	return measured
 }
 
 // reach tries to open the shared store, which did not answer when the agent started.
@@ -281,11 +271,12 @@ func (m *member) greet(ctx context.Context, s *store.Store) (self string, err er
 	m.mu.Lock()
 	wants := m.s.wants(sent)
 	m.mu.Unlock()
-	r, err := s.Beat(ctx, store.Beat{Now: m.a.clock.Now(), Wants: wants})
+	b := store.Beat{Now: m.a.clock.Now(), Wants: wants}
+	r, err := s.Beat(ctx, b)
 	if err != nil {
 		return "", err
 	}
-	m.refuge.keepClock(m.shift("", r.Offset))
+	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.s.heard(sent, m.now(), r)

@@ -23,6 +23,7 @@ const (
 	tendEvery   = 2 * time.Second // how often a snapshot is taken, and what others hand over is looked for
 	tendTimeout = 10 * time.Second
 	ordersEvery = 10 * time.Second
+	recently    = time.Hour // of incidents that may be the same as one that was judged alone
 	openTimeout = 15 * time.Second
 	tryEvery    = 5 * time.Second // between two attempts to open the shared store
 )
@@ -522,18 +523,25 @@ func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handove
 	if err != nil {
 		return store.Taken{}, err
 	}
-	var open []present
+	if !h.Incident.Open() {
+		recent, err := shared.Incidents(ctx, store.IncidentFilter{Closed: true, Class: h.Incident.Class, From: h.Incident.Opened.Add(-recently)})
+		if err != nil {
+			return store.Taken{}, err
+		}
+		rows = append(rows, recent...)
+	}
+	var others []present
 	for _, i := range rows {
-		if !sameFault(i, h.Incident) {
+		if !sameFault(i, h.Incident) || i.Resolution == incident.Absorbed {
 			continue
 		}
 		p, err := with(i)
 		if err != nil {
 			return store.Taken{}, err
 		}
-		open = append(open, p)
+		others = append(others, p)
 	}
-	return taken(h.Handed, same, open, judged, m.a.clock.Now()), nil
+	return taken(h.Handed, same, others, judged, m.a.clock.Now()), nil
 }
 
 // tend does, beside the beat, what may take its time: it keeps a snapshot of the shared store, takes what others hand over, reads what

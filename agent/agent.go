@@ -396,7 +396,7 @@ func (a *Agent) maintain(ctx context.Context) {
 			if s == nil {
 				continue
 			}
-			if err := s.Maintain(ctx, a.clock.Now()); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrAway) {
+			if err := s.Maintain(ctx, a.clock.Now()); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrAway) && !errors.Is(err, store.ErrClosed) {
 				a.log.Error("the store could not be tidied; it grows until it can", "err", err)
 			}
 		}

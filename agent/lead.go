@@ -171,3 +171,28 @@ func (s *standing) end() { s.ending = true }
 func (s *standing) wants(now instant) bool {
 	return s.role != alone && (s.role == leader || !s.ending) && (!s.owes || now.mono-s.owed.mono >= oweFor)
 }
+
+// shifts are by how much clocks are moved to another one. They are not safe for concurrent use.
+type shifts map[string]shift
+
+type shift struct {
+	by    time.Duration
+	doubt time.Time // what was said by that clock when it seemed to be further behind
+}
+
+// of returns by how much to move what somebody dates, who said something at an instant of its own clock and whose clock was measured then. What was
+// measured first holds for as long as it is about right, so that what is dated does not wander. A clock that is further behind than was known
+// may be a message that came late: the next one tells.
+func (s shifts) of(name string, measured time.Duration, said time.Time) time.Duration {
+	kept, known := s[name]
+	switch off := measured - kept.by; {
+	case known && off.Abs() < time.Second:
+		kept.doubt = time.Time{}
+	case known && off > 0 && (kept.doubt.IsZero() || kept.doubt.Equal(said)):
+		kept.doubt = said
+	default:
+		kept = shift{by: measured}
+	}
+	s[name] = kept
+	return kept.by
+}

@@ -210,3 +210,26 @@ func TestOneThatStopsTakesNoRole(t *testing.T) {
 	v.hear("dk")
 	v.is(t, follower, "a beat of before brings the lead")
 }
+
+func TestClocksAreMovedByWhatIsSureOfThem(t *testing.T) {
+	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	s := shifts{}
+	for n, c := range []struct {
+		measured, want time.Duration
+		said           int // seconds
+	}{
+		{40 * time.Second, 40 * time.Second, 0},
+		{40*time.Second + 20*time.Millisecond, 40 * time.Second, 1},         // it does not wander
+		{52 * time.Second, 40 * time.Second, 2},                             // one beat came late
+		{52 * time.Second, 40 * time.Second, 2},                             // and nothing after it
+		{40 * time.Second, 40 * time.Second, 3},                             // it lives
+		{10 * time.Minute, 40 * time.Second, -500},                          // its clock was set back
+		{10 * time.Minute, 10 * time.Minute, -499},                          // indeed
+		{5 * time.Minute, 5 * time.Minute, -100},                            // set forward: no message comes early
+		{5*time.Minute - 2*time.Second, 5*time.Minute - 2*time.Second, -99}, // the first measured late
+	} {
+		if got := s.of("weu", c.measured, at.Add(time.Duration(c.said)*time.Second)); got != c.want {
+			t.Errorf("%d: moved by %s, want %s", n, got, c.want)
+		}
+	}
+}

@@ -23,6 +23,7 @@ const (
 	tendEvery   = 2 * time.Second // how often a snapshot is taken, and what others hand over is looked for
 	tendTimeout = 10 * time.Second
 	ordersEvery = 10 * time.Second
+	recently    = time.Hour // of incidents that may be the same as one that was judged alone
 	openTimeout = 15 * time.Second
 	tryEvery    = 5 * time.Second // between two attempts to open the shared store
 )
@@ -47,6 +48,7 @@ type member struct {
 	// Of the goroutine of run only.
 	entered int           // the term whose role the agent has taken
 	last    role          // of it
+	shifts  shifts        // of the peers' clocks to this one's; under "" of this one's to the shared store's
 	tried   time.Duration // monotonic time of the newest attempt to open the shared store; -1: none is under way
 
 	pouring atomic.Bool
@@ -60,7 +62,7 @@ type opening struct {
 
 func (a *Agent) newMember(ctx context.Context) (*member, error) {
 	c := a.o.Config
-	m := &member{a: a, log: a.log, poke: make(chan struct{}, 1), opened: make(chan opening, 1), entered: -1, tried: -1}
+	m := &member{a: a, log: a.log, poke: make(chan struct{}, 1), opened: make(chan opening, 1), entered: -1, tried: -1, shifts: shifts{}}
 	var err error
 	if m.refuge, err = newRefuge(ctx, c.StateDirs(), fileName(c.Tenant.ID+"-"+c.Vantage), a.log); err != nil {
 		return nil, err
@@ -162,6 +164,7 @@ func (m *member) vote(ctx context.Context) {
 		m.a.prolong(m.s.until.mono - now.mono)
 	}
 	m.mu.Unlock()
+	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
 	if was != "" {
 		m.log.Info("the database answers again")
 	}
@@ -208,7 +211,7 @@ func (m *member) hear(r store.Round) {
 			continue
 		}
 		v.Vantage = p.Voter
-		votes = append(votes, v.Moved(p.Offset-r.Offset))
+		votes = append(votes, v.Moved(m.shifts.of(p.Voter, p.Offset-r.Offset, v.At)))
 	}
 	m.a.judge.hear(votes)
 }
@@ -269,10 +272,12 @@ func (m *member) greet(ctx context.Context, s *store.Store) (self string, err er
 	m.mu.Lock()
 	wants := m.s.wants(sent)
 	m.mu.Unlock()
-	r, err := s.Beat(ctx, store.Beat{Now: m.a.clock.Now(), Wants: wants})
+	b := store.Beat{Now: m.a.clock.Now(), Wants: wants}
+	r, err := s.Beat(ctx, b)
 	if err != nil {
 		return "", err
 	}
+	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.s.heard(sent, m.now(), r)
@@ -518,18 +523,25 @@ func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handove
 	if err != nil {
 		return store.Taken{}, err
 	}
-	var open []present
+	if !h.Incident.Open() {
+		recent, err := shared.Incidents(ctx, store.IncidentFilter{Closed: true, Class: h.Incident.Class, From: h.Incident.Opened.Add(-recently)})
+		if err != nil {
+			return store.Taken{}, err
+		}
+		rows = append(rows, recent...)
+	}
+	var others []present
 	for _, i := range rows {
-		if !sameFault(i, h.Incident) {
+		if !sameFault(i, h.Incident) || i.Resolution == incident.Absorbed {
 			continue
 		}
 		p, err := with(i)
 		if err != nil {
 			return store.Taken{}, err
 		}
-		open = append(open, p)
+		others = append(others, p)
 	}
-	return taken(h.Handed, same, open, judged, m.a.clock.Now()), nil
+	return taken(h.Handed, same, others, judged, m.a.clock.Now()), nil
 }
 
 // tend does, beside the beat, what may take its time: it keeps a snapshot of the shared store, takes what others hand over, reads what

@@ -16,10 +16,10 @@ type present struct {
 }
 
 // taken decides what becomes of what an agent did alone about one incident. same is the shared store's row of that incident, nil where
-// it has none; open are the shared store's open incidents; judged says that this leader's engine has judged them already, so that
+// it has none; others are the shared store's incidents that may be the same fault; judged says that this leader's engine has judged them already, so that
 // their rows are its own. One root cause keeps one case: where the shared store knows the fault as another incident, that goes on with
 // the case, or the case is ended with a note that says where it goes on.
-func taken(h store.Handed, same *present, open []present, judged bool, now time.Time) store.Taken {
+func taken(h store.Handed, same *present, others []present, judged bool, now time.Time) store.Taken {
 	t := store.Taken{Events: h.Events}
 	if same != nil {
 		if !judged && same.Open() && h.Incident.Updated.After(same.Updated) {
@@ -29,14 +29,29 @@ func taken(h store.Handed, same *present, open []present, judged bool, now time.
 		return t
 	}
 	t.Incidents, t.Cases, t.Notices = []incident.Incident{h.Incident}, h.Cases, h.Notices
-	if !h.Incident.Open() {
-		return t
-	}
-	at := slices.IndexFunc(open, func(o present) bool { return sameFault(o.Incident, h.Incident) })
+	opened := slices.ContainsFunc(h.Cases, func(c incident.Case) bool { return c.Ref != "" || !c.Attempted.IsZero() })
+	at := slices.IndexFunc(others, func(o present) bool {
+		switch {
+		case !sameFault(o.Incident, h.Incident):
+			return false
+		case h.Incident.Open():
+			return o.Open()
+		}
+		return !opened && overlap(o.Incident, h.Incident) // its case would be a second one
+	})
 	if at < 0 {
 		return t
 	}
-	return absorbed(h, open[at], now)
+	return absorbed(h, others[at], now)
+}
+
+// overlapSlack is how far apart two agents may be about the times of one fault.
+const overlapSlack = 10 * time.Second
+
+// overlap reports whether two incidents lasted at the same time.
+func overlap(a, b incident.Incident) bool {
+	before := func(a, b incident.Incident) bool { return !a.Open() && a.Ended.Add(overlapSlack).Before(b.Started) }
+	return !before(a, b) && !before(b, a)
 }
 
 // sameFault reports whether two agents judged one fault: they differ in when it began and in how much of the solution they saw fail.
@@ -63,7 +78,10 @@ func newer(handed, shared []incident.Case, judged bool) []incident.Case {
 func absorbed(h store.Handed, into present, now time.Time) store.Taken {
 	t := store.Taken{Events: h.Events}
 	i := h.Incident
-	i.Resolution, i.AbsorbedBy, i.Ended, i.Closed, i.Updated = incident.Absorbed, into.ID, now, now, now
+	if i.Open() {
+		i.Ended, i.Closed = now, now
+	}
+	i.Resolution, i.AbsorbedBy, i.Updated = incident.Absorbed, into.ID, now
 	t.Incidents = []incident.Incident{i}
 	for _, c := range h.Cases {
 		at := slices.IndexFunc(into.cases, func(s incident.Case) bool { return s.Desk == c.Desk })

@@ -17,6 +17,11 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 	slow.ID, slow.Class = "slow", incident.Performance
 	over := one
 	over.Closed, over.Updated = now, now.Add(time.Minute)
+	brief := over // on its own clock
+	brief.Started, brief.Ended, brief.Closed = now.Add(-12*time.Second), now.Add(-2*time.Second), now
+	ended, next := other, other
+	ended.Started, ended.Ended, ended.Closed = now.Add(-13*time.Second), now.Add(-time.Second), now.Add(time.Second)
+	next.Started = now.Add(time.Minute)
 	later := one
 	later.Updated, later.Priority = now.Add(time.Minute), incident.P1
 	at := func(i, ref string, more ...func(*incident.Case)) incident.Case {
@@ -47,7 +52,11 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 		"the leader has it as another, and no case":            {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: other}}, stored: "one", absorbed: true, into: "other"},
 		"the leader has it as another, with that case":         {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{other, []incident.Case{at("other", "7")}}}, stored: "one", absorbed: true},
 		"the leader has it as another, and both opened a case": {handed: one, cases: []incident.Case{at("one", "7", settled)}, open: []present{{other, []incident.Case{at("other", "8")}}}, stored: "one", absorbed: true, into: "one"},
-		"another class is another incident":                    {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: slow}}, stored: "one", into: "one"},
+		"it was over before a case was opened, and the leader has it": {
+			handed: brief, open: []present{{ended, []incident.Case{at("other", "8", settled)}}}, stored: "one", absorbed: true,
+		},
+		"it was over before a case was opened, and long before the leader's": {handed: brief, open: []present{{Incident: next}}, stored: "one"},
+		"another class is another incident":                                  {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: slow}}, stored: "one", into: "one"},
 	} {
 		got := taken(store.Handed{Incident: c.handed, Cases: c.cases, Notices: []incident.Notice{{ID: "n"}}}, c.same, c.open, c.judged, now.Add(time.Hour))
 		stored := ""

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -27,6 +28,7 @@ const (
 	spoolFor    = 7 * 24 * time.Hour
 	mostHanded  = 50 // incidents in one call
 	pouredTail  = "-results.poured"
+	clockTail   = ".clock"
 )
 
 // refuge is what an agent keeps on its own machine for the time in which the shared store does not answer: the last snapshot of it,
@@ -39,8 +41,9 @@ type refuge struct {
 
 	mu   sync.Mutex
 	snap store.Snapshot
-	disk []byte // the snapshot as it is in its file
-	done int    // results of the spool that are in the shared store already
+	disk []byte       // the snapshot as it is in its file
+	off  atomic.Int64 // of the shared store's clock from this machine's, in nanoseconds
+	done int          // results of the spool that are in the shared store already
 }
 
 // newRefuge opens what there is in the directories, the first that can be written. name tells tenants and vantages apart.
@@ -97,6 +100,11 @@ func (r *refuge) read() {
 	if text, err := os.ReadFile(r.base + pouredTail); err == nil {
 		r.done, _ = strconv.Atoi(string(text))
 	}
+	if text, err := os.ReadFile(r.base + clockTail); err == nil {
+		if off, err := time.ParseDuration(string(text)); err == nil {
+			r.off.Store(int64(off))
+		}
+	}
 	data, err := os.ReadFile(r.base + ".snapshot")
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -135,6 +143,20 @@ func (r *refuge) keep(s store.Snapshot) {
 		data = nil
 	}
 	r.disk = data
+}
+
+// clock returns what is to be added to this machine's clock for that of the shared store, as it was when that last answered. It is safe for
+// concurrent use.
+func (r *refuge) clock() time.Duration { return time.Duration(r.off.Load()) }
+
+// keepClock takes what clock returns from now on.
+func (r *refuge) keepClock(off time.Duration) {
+	if r.off.Swap(int64(off)) == int64(off) || r.base == "" {
+		return
+	}
+	if err := os.WriteFile(r.base+clockTail, []byte(off.String()), 0o600); err != nil {
+		r.log.Warn("by how much this machine's clock differs from the database's is in memory only", "err", err)
+	}
 }
 
 // snapshot returns the newest one.

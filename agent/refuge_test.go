@@ -144,3 +144,19 @@ func TestResultsOfATimeAloneAreBroughtOnce(t *testing.T) {
 		t.Error("the spool is there still")
 	}
 }
+
+// What the shared store's clock shows is known without it, and after a restart.
+func TestTheSharedClockIsRemembered(t *testing.T) {
+	dir := t.TempDir()
+	r := openRefuge(t, dir)
+	r.keepClock(-10 * time.Minute)
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	if r = openRefuge(t, dir); r.clock() != -10*time.Minute {
+		t.Errorf("after a restart it is off by %s", r.clock())
+	}
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -224,8 +224,12 @@ func recipients(list []config.Recipient) []reconcile.Recipient {
 // reconciler returns a reconciler for the set on a store; it is not running.
 func (a *Agent) reconciler(s *set, from reconcile.Store, may func() error) *reconcile.Reconciler {
 	c := s.config
+	var offset func() time.Duration
+	if a.member != nil {
+		offset = a.member.refuge.clock
+	}
 	return reconcile.New(reconcile.Options{
-		Store: from, May: may, Peers: a.member != nil, Desks: s.desks, Notifiers: s.notifiers,
+		Store: from, May: may, Peers: a.member != nil, Offset: offset, Desks: s.desks, Notifiers: s.notifiers,
 		Tenant: reconcile.Tenant{
 			ID: c.Tenant.ID, Name: c.Tenant.Name, Zone: c.Tenant.Zone, Language: c.Tenant.Language,
 			Customer: c.Tenant.Contacts.Customer, Functional: c.Tenant.Contacts.Functional, OnCall: c.Tenant.Contacts.OnCall,

@@ -173,9 +173,9 @@ func (w *world) only(one bool) {
 func (w *world) chaos() (faults int) {
 	var later []undo
 	begin := time.Now()
-	breaks := begin.Add(w.between(0, 8*time.Second) * w.slower)
-	mends := breaks.Add(w.between(3*time.Second, 20*time.Second) * w.slower)
-	calm := begin.Add(w.between(12*time.Second, 22*time.Second) * w.slower)
+	breaks := begin.Add(w.slowly(0, 8*time.Second))
+	mends := breaks.Add(w.slowly(3*time.Second, 20*time.Second))
+	calm := begin.Add(w.slowly(12*time.Second, 22*time.Second))
 	for now := time.Now(); now.Before(calm); now = time.Now() {
 		if now.After(breaks) && now.Before(mends) != w.broken.Load() {
 			w.fail(now.Before(mends))
@@ -190,7 +190,7 @@ func (w *world) chaos() (faults int) {
 			u.do()
 		}
 		later = kept
-		if w.rand.IntN(6*int(w.slower)) == 0 && len(later) < 4 {
+		if w.rand.IntN(6*w.slower) == 0 && len(later) < 4 {
 			faults++
 			later = append(later, w.fault(now))
 		}
@@ -250,6 +250,11 @@ func (w *world) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(w.rand.Int64N(int64(most-least)))
 }
 
+// slowly is between, for so much longer in a run of slow faults.
+func (w *world) slowly(least, most time.Duration) time.Duration {
+	return w.between(time.Duration(w.slower)*least, time.Duration(w.slower)*most)
+}
+
 func (w *world) wait(d time.Duration) { <-time.After(d) }
 
 // fault does something to an agent, to all of them, or to the desk, and returns how to undo it.
@@ -261,7 +266,7 @@ func (w *world) fault(now time.Time) undo {
 		}
 		a = w.agents[(slices.Index(w.agents, a)+1)%len(w.agents)]
 	}
-	u := undo{at: now.Add(w.between(300*time.Millisecond, 12*time.Second) * w.slower)}
+	u := undo{at: now.Add(w.slowly(300*time.Millisecond, 12*time.Second))}
 	cut := func(what string, ports ...int) {
 		u.what = a.name + " does not reach " + what
 		a.drop(true, ports...)

@@ -255,8 +255,8 @@ type world struct {
 	agents []*agent
 	broken atomic.Bool
 	desk   *servers.Webhook
-	store  string        // its address
-	slower time.Duration // a factor: faults last so much longer than in an ordinary run
+	store  string // its address
+	slower int    // a factor: faults last so much longer than in an ordinary run
 
 	mu       sync.Mutex
 	story    []string
@@ -297,8 +297,8 @@ func (w *world) troubled() {
 
 // of returns the number of the outage that a case was opened for: the newest that had begun; -1: there was none. The caller holds mu.
 func (w *world) of(c servers.WebhookCase) int {
-	for n := len(w.outages) - 1; n >= 0; n-- {
-		if w.outages[n].from.Before(c.Created) {
+	for n, o := range slices.Backward(w.outages) {
+		if o.from.Before(c.Created) {
 			return n
 		}
 	}

@@ -27,6 +27,7 @@ type council struct {
 	beats     int
 	said      map[*member]Vote // with the newest beat, by those that were heard
 	calm      time.Duration    // since when nothing happened to a vantage
+	ghost     *Vote            // of a vantage that is gone: the store still shows it
 }
 
 // member is one vantage.
@@ -140,6 +141,9 @@ func (c *council) beat() {
 			if v, ok := said[o]; ok && o != m && !m.cut {
 				votes = append(votes, v)
 			}
+		}
+		if c.ghost != nil { // the clocks are compared anew each time
+			votes = append(votes, c.ghost.Moved(time.Duration(c.beats)*time.Microsecond))
 		}
 		m.take(m.engine.Hear(m.now, votes))
 	}

@@ -23,7 +23,7 @@ type Quorum = policy.Quorum
 // peer is another vantage, as far as its votes say.
 type peer struct {
 	vote    Vote      // on this engine's clock
-	said    time.Time // Vote.At as it was sent
+	said    time.Time // Vote.At as it was sent, by its own clock
 	renewed time.Time // when that changed
 	moved   time.Duration
 	here    bool      // Hear was given its vote
@@ -200,10 +200,16 @@ func (e *Engine) hearPeer(v Vote) {
 		e.peers = slices.Insert(e.peers, at, &peer{})
 	}
 	p := e.peers[at]
-	if !v.At.Equal(p.said) || p.renewed.IsZero() {
-		p.said, p.renewed = v.At, e.now
+	said := v.Said
+	if said.IsZero() {
+		said = v.At
 	}
-	if off := e.now.Sub(v.At.Add(p.moved)).Abs(); off > clockSlack && p.renewed.Equal(e.now) {
+	if !said.Equal(p.said) || p.renewed.IsZero() {
+		p.said, p.renewed = said, e.now
+	}
+	if !v.Said.IsZero() { // whoever moved it knows that clock: what is old was said long ago
+		p.moved = 0
+	} else if off := e.now.Sub(v.At.Add(p.moved)).Abs(); off > clockSlack && p.renewed.Equal(e.now) {
 		p.moved = e.now.Sub(v.At)
 	}
 	before := p.vote

@@ -609,6 +609,22 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
+// TestALastWordIsNotSaidAgain states that what a vantage said last is no newer for being read, and its clock compared, with each beat: an end
+// that others saw since holds.
+func TestALastWordIsNotSaidAgain(t *testing.T) {
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 4*minute+10*time.Second, refused, "rdp"))
+	c.run(4 * minute)
+	vote := c.of("weu").engine.Vote()
+	c.kill("weu")
+	c.ghost = &vote
+	c.run(5*minute + 30*time.Second)
+	c.ghost = nil
+	c.run(7 * minute)
+	if !c.equal("opened P2 rdp", "resolved P2 rdp") {
+		t.Error(c.dump())
+	}
+}
+
 // TestAnOldVoteDoesNotCount states that the vote of a vantage whose engine stands still counts no more.
 func TestAnOldVoteDoesNotCount(t *testing.T) {
 	c := newCouncil(t, "dk weu", three()...)

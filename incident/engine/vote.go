@@ -19,6 +19,7 @@ import (
 type Vote struct {
 	Vantage    string               `json:"vantage"`
 	At         time.Time            `json:"at"` // of the newest input of its engine, by its own clock
+	Said       time.Time            `json:"-"`  // At as it was before Moved; zero: it was not
 	Blind      bool                 `json:"blind,omitempty"`
 	BlindSince time.Time            `json:"blind_since,omitzero"`
 	BlindWhy   string               `json:"blind_why,omitempty"`
@@ -185,6 +186,9 @@ func DecodeVote(data []byte) (Vote, error) {
 
 // Moved returns the vote with every instant moved by d: from the clock of its vantage to that of another.
 func (v Vote) Moved(d time.Duration) Vote {
+	if v.Said.IsZero() {
+		v.Said = v.At
+	}
 	return v.onClock(func(t time.Time) time.Time { return t.Add(d) })
 }
 

@@ -156,7 +156,12 @@ func TestVoteMoves(t *testing.T) {
 	if !moved.At.Equal(t0.Add(time.Hour)) || !moved.BlindSince.IsZero() {
 		t.Errorf("moved to %s, blind since %s", moved.At, moved.BlindSince)
 	}
-	if diff := cmp.Diff(v, moved.Moved(-time.Hour)); diff != "" {
+	back := moved.Moved(-time.Hour)
+	if !moved.Said.Equal(v.At) || !back.Said.Equal(v.At) {
+		t.Errorf("said at %s and %s, want %s", moved.Said, back.Said, v.At)
+	}
+	back.Said = time.Time{}
+	if diff := cmp.Diff(v, back); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -182,6 +182,9 @@ func (j *job) change(ctx context.Context, keep desk.Case) error {
 	}
 	adopted := j.c.Attempted.IsZero() || j.c.Ref != ""
 	j.keep(keep)
+	if key := j.under[keep.Ref]; key != "" {
+		j.c.As = key // a desk takes a case by both
+	}
 	if adopted { // somebody else's words: all but that it was opened is told again
 		events, err := j.r.o.Store.Timeline(ctx, j.i.ID, 0)
 		if err != nil {

@@ -53,12 +53,13 @@ type job struct {
 	*deskLoop
 	can      desk.Capabilities
 	i        incident.Incident
-	c        incident.Case   // as durable, but for what the step changed since
-	cases    []incident.Case // of the incident, at every desk, when the step began
-	back     bool            // the same fault is measured again, as another incident
-	durable  incident.Case   // as durable
-	found    []desk.Case     // of the search in this step
-	searched bool            // this step searched
+	c        incident.Case     // as durable, but for what the step changed since
+	cases    []incident.Case   // of the incident, at every desk, when the step began
+	back     bool              // the same fault is measured again, as another incident
+	durable  incident.Case     // as durable
+	found    []desk.Case       // of the search in this step
+	searched bool              // this step searched
+	under    map[string]string // by reference: the key under which the case of another agent was found
 }
 
 // round takes one step with every case that is due, the most urgent first.

@@ -38,6 +38,7 @@ type fakeDesk struct {
 	opens   []time.Time
 	mostly  int // most live cases of one key at any instant
 	updates int
+	strange int  // calls for a case under a key that is not its own
 	wrong   bool // a rule of the desk that keeps the priority at 4
 	// a rule of the desk that keeps cases open
 	stubborn bool
@@ -138,6 +139,20 @@ func (d *fakeDesk) Open(ctx context.Context, f desk.Fields) (got desk.Case, err 
 	return got, err
 }
 
+// under runs do on one case, which is asked for by the key that it was opened with.
+func (d *fakeDesk) under(ctx context.Context, action, ref, key string, do func(*fakeCase)) error {
+	var wrong error
+	err := d.with(ctx, action, ref, func(c *fakeCase) {
+		if c.Key != key {
+			d.strange++
+			wrong = fmt.Errorf("%s is no reference to the case %q", ref, key)
+			return
+		}
+		do(c)
+	})
+	return cmp.Or(err, wrong)
+}
+
 // with runs do on one case.
 func (d *fakeDesk) with(ctx context.Context, action, ref string, do func(*fakeCase)) error {
 	return d.act(ctx, action, func() error {
@@ -157,7 +172,7 @@ func (d *fakeDesk) Get(ctx context.Context, ref string) (got desk.Case, err erro
 }
 
 func (d *fakeDesk) Update(ctx context.Context, ref string, f desk.Fields, notes []desk.Note) error {
-	return d.with(ctx, "update", ref, func(c *fakeCase) {
+	return d.under(ctx, "update", ref, f.Key, func(c *fakeCase) {
 		d.updates++
 		c.title = f.Title
 		if !d.wrong {
@@ -167,8 +182,8 @@ func (d *fakeDesk) Update(ctx context.Context, ref string, f desk.Fields, notes 
 	})
 }
 
-func (d *fakeDesk) Resolve(ctx context.Context, ref string, _ desk.Fields, note string) error {
-	return d.with(ctx, "resolve", ref, func(c *fakeCase) {
+func (d *fakeDesk) Resolve(ctx context.Context, ref string, f desk.Fields, note string) error {
+	return d.under(ctx, "resolve", ref, f.Key, func(c *fakeCase) {
 		if c.State.Live() && !d.stubborn {
 			c.State, c.closing = incident.CaseResolved, note
 		}

@@ -165,6 +165,9 @@ type Options struct {
 	// Peers says that there are other agents of the tenant: of what one of them did before, the time is not known by this one's
 	// clock, and each of them may have opened a case for the same fault.
 	Peers bool
+	// Offset returns what is to be added to Now for the clock of the store that the agents share, so that they arrive at the same keys though their own
+	// clocks differ. nil: nothing.
+	Offset func() time.Duration
 
 	View    func() engine.View // what is measured now; nil: nothing is known
 	Now     func() time.Time   // nil: time.Now
@@ -230,6 +233,9 @@ func New(o Options) *Reconciler {
 	}
 	if o.May == nil {
 		o.May = func() error { return nil }
+	}
+	if o.Offset == nil {
+		o.Offset = func() time.Duration { return 0 }
 	}
 	if o.View == nil {
 		o.View = func() engine.View { return engine.View{} }

@@ -27,7 +27,6 @@ func (j *job) first(ctx context.Context) error {
 	fits := slices.DeleteFunc(others, func(s sibling) bool { return j.i.Open() && !s.State.Live() })
 	if len(fits) > 0 {
 		slices.SortStableFunc(fits, func(a, b sibling) int { return older(a.Case, b.Case) })
-		j.c.As = fits[0].key
 		var found []desk.Case
 		for _, s := range fits {
 			found = append(found, s.Case)
@@ -66,7 +65,9 @@ func (j *job) siblings(ctx context.Context) (all []sibling, free string, err err
 	if err != nil {
 		return nil, "", err
 	}
-	for at, i := range incident.Siblings(j.i) {
+	dated := j.i
+	dated.Started = dated.Started.Add(j.r.o.Offset())
+	for at, i := range incident.Siblings(dated) {
 		if at > 0 && !j.can.Find {
 			break
 		}
@@ -82,6 +83,10 @@ func (j *job) siblings(ctx context.Context) (all []sibling, free string, err err
 				}
 			}
 			for _, c := range found {
+				if j.under == nil {
+					j.under = map[string]string{}
+				}
+				j.under[c.Ref] = key
 				if !used.refs[c.Ref] && !slices.ContainsFunc(all, func(s sibling) bool { return s.Ref == c.Ref }) {
 					all = append(all, sibling{c, key})
 				}

@@ -51,6 +51,7 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 		first, second string
 		apart         time.Duration // of the starts
 		after         time.Duration // the second looks so much later
+		ahead         time.Duration // the second one's clock is, and it knows
 	}{
 		"seconds apart":                       {first: "backend", second: "backend", apart: 3 * time.Second, after: 20 * time.Second},
 		"on two sides of ten minutes":         {first: "backend", second: "backend", apart: 2 * time.Minute, after: 20 * time.Second},
@@ -58,6 +59,8 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 		"one sees the whole solution":         {first: "backend", second: incident.Solution, apart: time.Second, after: 20 * time.Second},
 		"the other sees only a part":          {first: incident.Solution, second: "backend", apart: time.Second, after: 20 * time.Second},
 		"a desk that shows it late":           {lag: 10 * time.Second, first: "backend", second: "backend", apart: time.Second, after: 35 * time.Second},
+		"clocks that differ by an hour":       {first: "backend", second: "backend", apart: time.Second, after: 20 * time.Second, ahead: time.Hour},
+		"at once on two sides":                {first: "backend", second: "backend", apart: 2 * time.Minute},
 		"both at once: a double is withdrawn": {first: "backend", second: "backend", apart: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,11 +72,15 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 				for n, root := range []string{c.first, c.second} {
 					all.Go(func() {
 						w := peer(t, soc)
-						started := base.Add(time.Duration(n) * c.apart)
+						ahead := time.Duration(n) * c.ahead
+						started := base.Add(time.Duration(n)*c.apart + ahead)
+						w.o.Offset = func() time.Duration { return -ahead }
 						<-time.After(time.Duration(n) * c.after)
 						i := w.outageAt(root, started)
 						w.run()
-						<-time.After(4 * time.Minute)
+						<-time.After(time.Minute)
+						w.commit(i, incident.EventRaised, "it is worse")
+						<-time.After(3 * time.Minute)
 						w.recover(i)
 						<-time.After(5 * time.Minute)
 						w.stop()
@@ -87,6 +94,9 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 				all.Wait()
 				if n := soc.alive(); n != 0 {
 					t.Errorf("%d live cases in the end", n)
+				}
+				if soc.strange > 0 {
+					t.Errorf("%d calls named a case and another one's key", soc.strange)
 				}
 				if want := 1; c.after > 0 && len(soc.cases) != want {
 					t.Errorf("%d cases were opened, want %d", len(soc.cases), want)

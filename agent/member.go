@@ -446,6 +446,9 @@ func (m *member) handBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
 	defer cancel()
 	list, err := m.refuge.handed(ctx)
+	for i := range list {
+		list[i].Offset = m.refuge.clock()
+	}
 	for part := range slices.Chunk(list, mostHanded) {
 		if err == nil {
 			err = shared.Handover(ctx, m.self(), part)
@@ -523,8 +526,9 @@ func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handove
 	if err != nil {
 		return store.Taken{}, err
 	}
+	ahead := h.Offset - m.refuge.clock()
 	if !h.Incident.Open() {
-		recent, err := shared.Incidents(ctx, store.IncidentFilter{Closed: true, Class: h.Incident.Class, From: h.Incident.Opened.Add(-recently)})
+		recent, err := shared.Incidents(ctx, store.IncidentFilter{Closed: true, Class: h.Incident.Class, From: h.Incident.Opened.Add(ahead - recently)})
 		if err != nil {
 			return store.Taken{}, err
 		}
@@ -541,7 +545,7 @@ func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handove
 		}
 		others = append(others, p)
 	}
-	return taken(h.Handed, same, others, judged, m.a.clock.Now()), nil
+	return taken(h.Handed, same, others, judged, ahead, m.a.clock.Now()), nil
 }
 
 // tend does, beside the beat, what may take its time: it keeps a snapshot of the shared store, takes what others hand over, reads what

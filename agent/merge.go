@@ -17,9 +17,9 @@ type present struct {
 
 // taken decides what becomes of what an agent did alone about one incident. same is the shared store's row of that incident, nil where
 // it has none; others are the shared store's incidents that may be the same fault; judged says that this leader's engine has judged them already, so that
-// their rows are its own. One root cause keeps one case: where the shared store knows the fault as another incident, that goes on with
+// their rows are its own; ahead is by how much the leader's clock is ahead of that agent's. One root cause keeps one case: where the shared store knows the fault as another incident, that goes on with
 // the case, or the case is ended with a note that says where it goes on.
-func taken(h store.Handed, same *present, others []present, judged bool, now time.Time) store.Taken {
+func taken(h store.Handed, same *present, others []present, judged bool, ahead time.Duration, now time.Time) store.Taken {
 	t := store.Taken{Events: h.Events}
 	if same != nil {
 		if !judged && same.Open() && h.Incident.Updated.After(same.Updated) {
@@ -37,7 +37,9 @@ func taken(h store.Handed, same *present, others []present, judged bool, now tim
 		case h.Incident.Open():
 			return o.Open()
 		}
-		return !opened && overlap(o.Incident, h.Incident) // its case would be a second one
+		dated := h.Incident
+		dated.Started, dated.Ended = dated.Started.Add(ahead), dated.Ended.Add(ahead)
+		return !opened && overlap(o.Incident, dated) // its case would be a second one
 	})
 	if at < 0 {
 		return t

@@ -22,6 +22,8 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 	ended, next := other, other
 	ended.Started, ended.Ended, ended.Closed = now.Add(-13*time.Second), now.Add(-time.Second), now.Add(time.Second)
 	next.Started = now.Add(time.Minute)
+	moved := ended
+	moved.Started, moved.Ended, moved.Closed = ended.Started.Add(10*time.Minute), ended.Ended.Add(10*time.Minute), ended.Closed.Add(10*time.Minute)
 	later := one
 	later.Updated, later.Priority = now.Add(time.Minute), incident.P1
 	at := func(i, ref string, more ...func(*incident.Case)) incident.Case {
@@ -38,6 +40,7 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 		same   *present
 		open   []present
 		judged bool
+		ahead  time.Duration
 
 		stored   string // incident, "": none
 		absorbed bool
@@ -55,10 +58,13 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 		"it was over before a case was opened, and the leader has it": {
 			handed: brief, open: []present{{ended, []incident.Case{at("other", "8", settled)}}}, stored: "one", absorbed: true,
 		},
+		"the same by a clock that is ten minutes behind": {
+			handed: brief, open: []present{{moved, []incident.Case{at("other", "8", settled)}}}, ahead: 10 * time.Minute, stored: "one", absorbed: true,
+		},
 		"it was over before a case was opened, and long before the leader's": {handed: brief, open: []present{{Incident: next}}, stored: "one"},
 		"another class is another incident":                                  {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: slow}}, stored: "one", into: "one"},
 	} {
-		got := taken(store.Handed{Incident: c.handed, Cases: c.cases, Notices: []incident.Notice{{ID: "n"}}}, c.same, c.open, c.judged, now.Add(time.Hour))
+		got := taken(store.Handed{Incident: c.handed, Cases: c.cases, Notices: []incident.Notice{{ID: "n"}}}, c.same, c.open, c.judged, c.ahead, now.Add(time.Hour))
 		stored := ""
 		for _, i := range got.Incidents {
 			stored = i.ID

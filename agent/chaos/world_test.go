@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
@@ -260,12 +261,12 @@ type world struct {
 
 	mu       sync.Mutex
 	story    []string
-	outages  []outage      // all there were, oldest first
-	doubles  []string      // what was seen of two live cases of one outage
-	late     time.Duration // how long a case of an outage that was over was live beside another's
-	lone     []string      // what was told too gravely on one vantage's word
-	one      bool          // one vantage alone is cut off from what it watches, and nothing else is wrong
-	covering time.Duration // from the first failing probe of the last outage to its case
+	outages  []outage          // all there were, oldest first
+	doubles  map[[2]string]int // numbers of two cases that seem to be of one outage and were live at once, and in how many looks
+	late     time.Duration     // how long a case of an outage that was over was live beside another's
+	lone     []string          // what was told too gravely on one vantage's word
+	one      bool              // one vantage alone is cut off from what it watches, and nothing else is wrong
+	covering time.Duration     // from the first failing probe of the last outage to its case
 }
 
 // outage is a time in which the solution did not answer all vantages.
@@ -344,7 +345,7 @@ func (w *world) look(live []servers.WebhookCase, every time.Duration) {
 	for _, c := range live {
 		n := w.of(c)
 		if other, double := seen[n]; double {
-			w.doubles = append(w.doubles, keys([]servers.WebhookCase{other, c}))
+			w.doubles[[2]string{other.Number, c.Number}]++
 		}
 		seen[n] = c
 		if w.one && c.Priority != "p4" {
@@ -369,6 +370,37 @@ func (w *world) covered(priority string) bool {
 		last := len(w.outages) - 1
 		return (w.of(c) == last || time.Since(w.outages[last].from) > stale) && (priority == "" || c.Priority == priority)
 	})
+}
+
+// belated reports whether two cases are of two incidents of which one was over before the other began, as the store has them in order: the desk
+// could not be told of the first any sooner.
+func (w *world) belated(numbers [2]string) bool {
+	s, err := store.OpenReadOnly(w.t.Context(), w.store)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = s.Close() }()
+	var opened, closed [2]int64
+	for n, number := range numbers {
+		c, err := s.CaseByNumber(w.t.Context(), number)
+		if err != nil {
+			return false
+		}
+		events, err := s.Timeline(w.t.Context(), c.Incident, 0)
+		if err != nil {
+			return false
+		}
+		for _, e := range events {
+			switch e.Kind {
+			case incident.EventOpened:
+				opened[n] = e.Seq
+			case incident.EventResolved:
+				closed[n] = e.Seq
+			default:
+			}
+		}
+	}
+	return len(w.outages) > 1 && (closed[0] > 0 && closed[0] < opened[1] || closed[1] > 0 && closed[1] < opened[0])
 }
 
 // stored tells every incident with its timeline and cases.
@@ -450,7 +482,7 @@ func poll(within time.Duration, holds func() bool) bool {
 // newWorld starts the solution, the desk and three agents of a new tenant.
 func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1, doubles: map[[2]string]int{}}
 	if w.rand.IntN(6) == 0 { // long enough for a second and a third agent to judge alone
 		w.slower = 4
 	}

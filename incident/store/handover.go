@@ -34,6 +34,7 @@ type Handed struct {
 	Events   []incident.Event  `json:"events"` // Seq is that of the store of its own
 	Cases    []incident.Case   `json:"cases"`
 	Notices  []incident.Notice `json:"notices"`
+	Offset   time.Duration     `json:"offset,omitempty"` // to be added to what that agent dates, for the database's clock; 0: not known, or none
 }
 
 // version rises with what was done.

@@ -48,7 +48,7 @@ type site struct {
 
 const siteConfig = `
 tenant: { id: acme }
-defaults: { interval: 200ms, timeout: 150ms }
+defaults: { interval: 500ms, timeout: 450ms }
 detection: { rechecks: 2, recheck_within: 100ms, recover: 2 }
 policy: { settle: 100ms }
 store: { url: "sqlite:%s" }
@@ -170,7 +170,7 @@ func TestAnOutageBecomesOneCaseThatIsResolved(t *testing.T) {
 	if n := len(a.Recent("backend/http")); n == 0 || a.Recent("nobody") != nil {
 		t.Errorf("%d recent results of the probe", n)
 	}
-	if info, ok := a.Info("backend/http"); !ok || info.Kind != "http" || info.Interval != 200*time.Millisecond {
+	if info, ok := a.Info("backend/http"); !ok || info.Kind != "http" || info.Interval != 500*time.Millisecond {
 		t.Errorf("info %+v, %v", info, ok)
 	}
 	stop()

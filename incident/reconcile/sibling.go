@@ -67,7 +67,13 @@ func (j *job) siblings(ctx context.Context) (all []sibling, free string, err err
 	}
 	dated := j.i
 	dated.Started = dated.Started.Add(j.r.o.Offset())
-	for at, i := range incident.Siblings(dated) {
+	list := incident.Siblings(dated)
+	for _, i := range incident.Siblings(j.i) { // dated by an agent of before, whose clock may be right
+		if !slices.ContainsFunc(list, func(o incident.Incident) bool { return incident.SharedKey(o, 0) == incident.SharedKey(i, 0) }) {
+			list = append(list, i)
+		}
+	}
+	for at, i := range list {
 		if at > 0 && !j.can.Find {
 			break
 		}

@@ -52,6 +52,7 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 		apart         time.Duration // of the starts
 		after         time.Duration // the second looks so much later
 		ahead         time.Duration // the second one's clock is, and it knows
+		known         bool          // the second goes on with the incident as the first dated it
 	}{
 		"seconds apart":                       {first: "backend", second: "backend", apart: 3 * time.Second, after: 20 * time.Second},
 		"on two sides of ten minutes":         {first: "backend", second: "backend", apart: 2 * time.Minute, after: 20 * time.Second},
@@ -60,6 +61,7 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 		"the other sees only a part":          {first: incident.Solution, second: "backend", apart: time.Second, after: 20 * time.Second},
 		"a desk that shows it late":           {lag: 10 * time.Second, first: "backend", second: "backend", apart: time.Second, after: 35 * time.Second},
 		"clocks that differ by an hour":       {first: "backend", second: "backend", apart: time.Second, after: 20 * time.Second, ahead: time.Hour},
+		"an hour ahead, with its incident":    {first: "backend", second: "backend", after: 20 * time.Second, ahead: time.Hour, known: true},
 		"at once on two sides":                {first: "backend", second: "backend", apart: 2 * time.Minute},
 		"both at once: a double is withdrawn": {first: "backend", second: "backend", apart: time.Second},
 	} {
@@ -75,6 +77,9 @@ func TestAgentsThatAreCutOffShareACase(t *testing.T) {
 						ahead := time.Duration(n) * c.ahead
 						started := base.Add(time.Duration(n)*c.apart + ahead)
 						w.o.Offset = func() time.Duration { return -ahead }
+						if c.known {
+							started = base
+						}
 						<-time.After(time.Duration(n) * c.after)
 						i := w.outageAt(root, started)
 						w.run()

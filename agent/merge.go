@@ -25,7 +25,7 @@ func taken(h store.Handed, same *present, others []present, judged bool, ahead t
 		if !judged && same.Open() && h.Incident.Updated.After(same.Updated) {
 			t.Incidents = []incident.Incident{h.Incident}
 		}
-		t.Cases, t.Notices = newer(h.Cases, same.cases, judged), h.Notices
+		t.Cases, t.Notices = newer(h.Cases, same, judged), h.Notices
 		return t
 	}
 	t.Incidents, t.Cases, t.Notices = []incident.Incident{h.Incident}, h.Cases, h.Notices
@@ -61,9 +61,11 @@ func sameFault(a, b incident.Incident) bool {
 	return a.ID != b.ID && a.Class == b.Class && (a.Root == b.Root || slices.ContainsFunc(a.Components, func(c string) bool { return slices.Contains(b.Components, c) }))
 }
 
-// newer returns those of the handed cases that say more than the shared store's.
-func newer(handed, shared []incident.Case, judged bool) []incident.Case {
+// newer returns those of the handed cases that say more than the shared store's. Where the agent that was alone resolved the case of a fault
+// that is measured on, the store's says so: it is opened again at once, as it is not where people resolved it.
+func newer(handed []incident.Case, same *present, judged bool) []incident.Case {
 	var list []incident.Case
+	shared := same.cases
 	for _, c := range handed {
 		at := slices.IndexFunc(shared, func(s incident.Case) bool { return s.Desk == c.Desk })
 		switch {
@@ -71,6 +73,10 @@ func newer(handed, shared []incident.Case, judged bool) []incident.Case {
 			shared[at].Ref == "" && (c.Ref != "" || !c.Attempted.IsZero()),
 			!judged && shared[at].Ref == c.Ref && c.Noted >= shared[at].Noted:
 			list = append(list, c)
+		case same.Open() && shared[at].Ref == c.Ref && c.State == incident.CaseResolved && c.ResolvedBy == incident.ActorAgent && shared[at].Reopened == 0:
+			s := shared[at]
+			s.State, s.Resolved, s.ResolvedBy, s.Settled = c.State, c.Resolved, c.ResolvedBy, false
+			list = append(list, s)
 		}
 	}
 	return list

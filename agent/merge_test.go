@@ -34,6 +34,9 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 		return c
 	}
 	settled := func(c *incident.Case) { c.Settled = true }
+	resolved := func(c *incident.Case) {
+		c.State, c.Resolved, c.ResolvedBy = incident.CaseResolved, now, incident.ActorAgent
+	}
 	for name, c := range map[string]struct {
 		handed incident.Incident
 		cases  []incident.Case
@@ -46,11 +49,17 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 		absorbed bool
 		into     string // incident of the case that is stored, "": none is
 	}{
-		"nobody knows it":                                      {handed: one, cases: []incident.Case{at("one", "7")}, stored: "one", into: "one"},
-		"it is over, and nobody knew it":                       {handed: over, cases: []incident.Case{at("one", "7", settled)}, open: []present{{Incident: other}}, stored: "one", into: "one"},
-		"known before, and raised":                             {handed: later, cases: []incident.Case{at("one", "7")}, same: &present{Incident: one}, stored: "one", into: "one"},
-		"known before, and over now":                           {handed: over, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "7")}}, stored: "one", into: "one"},
-		"known, and the leader judged it since":                {handed: over, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "7")}}, judged: true},
+		"nobody knows it":                       {handed: one, cases: []incident.Case{at("one", "7")}, stored: "one", into: "one"},
+		"it is over, and nobody knew it":        {handed: over, cases: []incident.Case{at("one", "7", settled)}, open: []present{{Incident: other}}, stored: "one", into: "one"},
+		"known before, and raised":              {handed: later, cases: []incident.Case{at("one", "7")}, same: &present{Incident: one}, stored: "one", into: "one"},
+		"known before, and over now":            {handed: over, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "7")}}, stored: "one", into: "one"},
+		"known, and the leader judged it since": {handed: over, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "7")}}, judged: true},
+		"known, and it resolved the case of a fault that lasts": {
+			handed: over, cases: []incident.Case{at("one", "7", settled, resolved)}, same: &present{one, []incident.Case{at("one", "7")}}, judged: true, into: "one",
+		},
+		"known, and the leader opened the case again": {
+			handed: over, cases: []incident.Case{at("one", "7", settled, resolved)}, same: &present{one, []incident.Case{at("one", "7", func(c *incident.Case) { c.Reopened = 1 })}}, judged: true,
+		},
 		"known, and the leader has no case":                    {handed: later, cases: []incident.Case{at("one", "7")}, same: &present{one, []incident.Case{at("one", "")}}, judged: true, into: "one"},
 		"the leader has it as another, and no case":            {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{Incident: other}}, stored: "one", absorbed: true, into: "other"},
 		"the leader has it as another, with that case":         {handed: one, cases: []incident.Case{at("one", "7")}, open: []present{{other, []incident.Case{at("other", "7")}}}, stored: "one", absorbed: true},

@@ -51,11 +51,14 @@ func (j *job) answered(t incident.Transition, actor string) []incident.Event {
 	return events
 }
 
-// tooEarly reports whether people resolved the case of an open incident, and the grace is over.
+// tooEarly reports whether the case of an open incident was resolved: by people, and the grace is over; or by an agent that judged alone
+// and knew no better, which is nobody's word.
 func (j *job) tooEarly() bool {
-	return j.i.Open() && j.c.State == incident.CaseResolved && j.c.ResolvedBy != incident.ActorAgent &&
-		!soon(j.r.o.Now(), j.c.Resolved.Add(j.Rules.EarlyAfter), j.Rules.EarlyAfter)
+	return j.i.Open() && j.c.State == incident.CaseResolved &&
+		(j.byAgent() || !soon(j.r.o.Now(), j.c.Resolved.Add(j.Rules.EarlyAfter), j.Rules.EarlyAfter))
 }
+
+func (j *job) byAgent() bool { return j.c.ResolvedBy == incident.ActorAgent }
 
 // early does what the desk's rules say about a case that people resolved while its fault is measured.
 func (j *job) early(ctx context.Context) error {
@@ -73,7 +76,7 @@ func (j *job) early(ctx context.Context) error {
 	}
 	again, able := j.Desk.Desk.(desk.Reopener)
 	switch {
-	case j.Rules.Early == EarlyComment:
+	case j.Rules.Early == EarlyComment && !j.byAgent():
 	case j.Rules.Early != EarlyNewCase && able:
 		if j.c.Reopened < maxReopens {
 			err := j.reopen(ctx, again)

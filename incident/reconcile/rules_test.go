@@ -91,6 +91,35 @@ func TestCaseResolvedTooEarlyIsOpenedAgain(t *testing.T) {
 	})
 }
 
+// An agent that judged alone and knew no better resolves the case of a fault that lasts: that is nobody's word, and needs no grace.
+func TestCaseResolvedByAnotherAgentIsOpenedAgainAtOnce(t *testing.T) {
+	for _, rule := range []EarlyRule{EarlyReopen, EarlyComment} {
+		virtual(t, string(rule), func(w *world) {
+			w.o.Desks[0] = Desk{Name: "soc", Desk: reopening{w.soc}, Rules: Rules{Early: rule, EarlyAfter: 15 * time.Minute}}
+			w.run()
+			i := w.outage("web-client", incident.P2)
+			w.wait(time.Minute)
+			w.soc.person("SOC-1", incident.ActorAgent, incident.CaseResolved, "over")
+			row := w.theCase(i.ID, "soc") // as the other agent hands it over
+			row.State, row.Resolved, row.ResolvedBy = incident.CaseResolved, time.Now(), incident.ActorAgent
+			if err := w.o.Store.SaveCase(w.t.Context(), row); err != nil {
+				w.t.Fatal(err)
+			}
+			w.wait(time.Minute)
+			if c := w.soc.only(w.t); !c.State.Live() {
+				w.t.Errorf("a minute later the case is %s", c.State)
+			}
+			if row := w.theCase(i.ID, "soc"); !row.State.Live() || row.Reopened != 1 {
+				w.t.Errorf("row %+v", row)
+			}
+			w.recover(i)
+			w.wait(time.Minute)
+			w.settled(i.ID)
+			w.stop()
+		})
+	}
+}
+
 // At a desk that cannot open a case again, or where it is configured so, another case follows it under a key of its own.
 func TestAnotherCaseFollows(t *testing.T) {
 	virtual(t, "new case", func(w *world) {

@@ -84,7 +84,15 @@ func TestLoad(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			t.Cleanup(func() { _ = s.Close() })
+			beats := make(chan struct{})
+			go func() {
+				defer close(beats)
+				keepLead(t.Context(), s)
+			}()
+			t.Cleanup(func() {
+				<-beats
+				_ = s.Close()
+			})
 			agents[n] = &agent{s, id, n}
 			facts, _ := json.Marshal(wire.Facts{
 				Name: "Customer " + id, Labels: map[string]string{"region": []string{"westeurope", "northeurope", "denmark"}[n%3], "supplier": fmt.Sprint("s", n%40)},
@@ -109,6 +117,20 @@ func TestLoad(t *testing.T) {
 	}
 	if *days > 0 {
 		grow(t, server, agents[:min(10, len(agents))], state)
+	}
+}
+
+// keepLead beats each second, as an agent does, until ctx ends.
+func keepLead(ctx context.Context, s *store.Store) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			_, _ = s.Beat(ctx, store.Beat{Wants: true, Now: time.Now()}) // a lead that is lost shows in what it writes
+		}
 	}
 }
 

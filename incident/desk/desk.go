@@ -6,6 +6,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -52,6 +53,13 @@ type Case struct {
 	State    incident.CaseState
 	Priority incident.Priority // as read back; NoPriority where the desk does not show it
 	Created  time.Time
+}
+
+// Older orders cases so that every agent agrees: by creation, then by number, which rises as cases are made while times may come in whole
+// seconds and identities in any order, then by identity. So a case that an agent saw alone stays the oldest. Numbers are compared as
+// numbers, as far as they differ in length.
+func Older(a, b Case) int {
+	return cmp.Or(a.Created.Compare(b.Created), len(a.Number)-len(b.Number), strings.Compare(a.Number, b.Number), len(a.Ref)-len(b.Ref), strings.Compare(a.Ref, b.Ref))
 }
 
 // Capabilities says what a desk can and cannot do, so that the reconciler need not know its name.

@@ -3,8 +3,10 @@ package desk_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/incident"
@@ -139,5 +141,23 @@ func TestDeskPagesShowValidConfigurations(t *testing.T) {
 		if _, err := config.Parse(kind+".yaml", []byte(file), func(string) (string, bool) { return "s3cret", true }); err != nil || !ok {
 			t.Errorf("%s: %v", kind, err)
 		}
+	}
+}
+
+func TestCasesOfOneSecondAreOrderedAsTheyWereMade(t *testing.T) {
+	at := time.Unix(1_764_000_000, 0)
+	want := []desk.Case{ // identities fall
+		{Ref: "e", Number: "INC0099", Created: at},
+		{Ref: "d", Number: "SOC-99", Created: at.Add(time.Second)},
+		{Ref: "c", Number: "SOC-100", Created: at.Add(time.Second)},
+		{Ref: "b", Number: "SOC-101", Created: at.Add(time.Second)},
+		{Ref: "9", Created: at.Add(2 * time.Second)},
+		{Ref: "10", Created: at.Add(2 * time.Second)},
+	}
+	got := slices.Clone(want)
+	slices.Reverse(got)
+	slices.SortFunc(got, desk.Older)
+	if !slices.Equal(got, want) {
+		t.Errorf("ordered as %v, want %v", got, want)
 	}
 }

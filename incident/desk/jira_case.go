@@ -63,9 +63,7 @@ func (d *jira) Find(ctx context.Context, key string) ([]Case, error) {
 			cases = append(cases, c)
 		}
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int {
-		return cmp.Or(a.Created.Compare(b.Created), len(a.Ref)-len(b.Ref), strings.Compare(a.Ref, b.Ref))
-	})
+	slices.SortStableFunc(cases, Older)
 	return cases, nil
 }
 

@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func (d *servicenow) Find(ctx context.Context, key string) ([]Case, error) {
 			cases = append(cases, c)
 		}
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Ref, b.Ref)) })
+	slices.SortStableFunc(cases, Older)
 	return cases, nil
 }
 

@@ -121,7 +121,7 @@ func (d *topdesk) Find(ctx context.Context, key string) ([]Case, error) {
 			cases = append(cases, c)
 		}
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Number, b.Number)) })
+	slices.SortStableFunc(cases, Older)
 	return cases, nil
 }
 

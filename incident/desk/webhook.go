@@ -321,7 +321,7 @@ func (d *webhook) all(ctx context.Context, key string) ([]Case, error) {
 			cases = append(cases, c)
 		}
 	}
-	slices.SortFunc(cases, func(a, b Case) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Ref, b.Ref)) })
+	slices.SortStableFunc(cases, Older)
 	return cases, nil
 }
 

@@ -93,9 +93,7 @@ func (d *zammad) Find(ctx context.Context, key string) ([]Case, error) {
 			cases = append(cases, c)
 		}
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int {
-		return cmp.Or(a.Created.Compare(b.Created), len(a.Ref)-len(b.Ref), strings.Compare(a.Ref, b.Ref))
-	})
+	slices.SortStableFunc(cases, Older)
 	return cases, nil
 }
 

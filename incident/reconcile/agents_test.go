@@ -35,16 +35,18 @@ func TestTwoAgentsEndWithOneCase(t *testing.T) {
 	for _, lag := range []time.Duration{0, 5 * time.Second} {
 		for _, lasts := range []time.Duration{0, time.Second, 12 * time.Second, time.Minute} {
 			for apart := time.Duration(0); apart <= 800*time.Millisecond; apart += 100 * time.Millisecond {
-				t.Run(fmt.Sprintf("lag %s, lasts %s, %s apart", lag, lasts, apart), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { twoAgents(t, lag, lasts, apart) })
-				})
+				for _, coarse := range []bool{false, true} {
+					t.Run(fmt.Sprintf("lag %s, lasts %s, %s apart, by the second: %t", lag, lasts, apart, coarse), func(t *testing.T) {
+						soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true, Lag: lag}, coarse: coarse}
+						synctest.Test(t, func(t *testing.T) { twoAgents(t, soc, lasts, apart) })
+					})
+				}
 			}
 		}
 	}
 }
 
-func twoAgents(t *testing.T, lag, lasts, apart time.Duration) {
-	soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true, Lag: lag}}
+func twoAgents(t *testing.T, soc *fakeDesk, lasts, apart time.Duration) {
 	started := time.Now()
 	var all sync.WaitGroup
 	for n := range 2 {

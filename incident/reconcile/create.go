@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +149,7 @@ func (j *job) unite(ctx context.Context, found []desk.Case) error {
 	if len(found) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(found, older)
+	slices.SortStableFunc(found, desk.Older)
 	keep := found[0]
 	if n := slices.IndexFunc(found, func(c desk.Case) bool { return c.State.Live() == j.i.Open() }); n > 0 {
 		keep = found[n]
@@ -200,11 +199,6 @@ func (j *job) change(ctx context.Context, keep desk.Case) error {
 	j.c.Attached, j.c.AttachFailures, j.c.AttachNext = nil, 0, time.Time{}
 	delete(j.complete, j.i.ID)
 	return j.save(ctx)
-}
-
-// older orders cases so that every agent agrees: by creation, then by the desk's identity, counting numbers as numbers.
-func older(a, b desk.Case) int {
-	return cmp.Or(a.Created.Compare(b.Created), len(a.Ref)-len(b.Ref), cmp.Compare(a.Ref, b.Ref))
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -39,6 +39,7 @@ type fakeDesk struct {
 	mostly  int // most live cases of one key at any instant
 	updates int
 	strange int  // calls for a case under a key that is not its own
+	coarse  bool // dates cases by the second, by identities that do not rise
 	wrong   bool // a rule of the desk that keeps the priority at 4
 	// a rule of the desk that keeps cases open
 	stubborn bool
@@ -106,6 +107,9 @@ func (d *fakeDesk) create(f desk.Fields) *fakeCase {
 	c := &fakeCase{title: f.Title, body: f.Body, extra: f.Extra, Case: desk.Case{
 		Ref: fmt.Sprint(n), Number: fmt.Sprintf("SOC-%d", n), Key: f.Key, State: incident.CaseNew, Priority: f.Priority, Created: time.Now(),
 	}}
+	if d.coarse {
+		c.Ref, c.Created = fmt.Sprintf("%03d", 999-n), c.Created.Truncate(time.Second)
+	}
 	if d.wrong {
 		c.Priority = incident.P4
 	}
@@ -191,7 +195,11 @@ func (d *fakeDesk) Resolve(ctx context.Context, ref string, f desk.Fields, note 
 }
 
 func (d *fakeDesk) Withdraw(ctx context.Context, ref, winner string) error {
-	return d.with(ctx, "withdraw", ref, func(c *fakeCase) { c.State, c.winner = incident.CaseWithdrawn, winner })
+	return d.with(ctx, "withdraw", ref, func(c *fakeCase) {
+		if c.State.Live() { // an ended case is left as it is
+			c.State, c.winner = incident.CaseWithdrawn, winner
+		}
+	})
 }
 
 func (d *fakeDesk) Transitions(ctx context.Context, ref string, since time.Time) (list []incident.Transition, err error) {

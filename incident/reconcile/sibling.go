@@ -26,7 +26,7 @@ func (j *job) first(ctx context.Context) error {
 	}
 	fits := slices.DeleteFunc(others, func(s sibling) bool { return j.i.Open() && !s.State.Live() })
 	if len(fits) > 0 {
-		slices.SortStableFunc(fits, func(a, b sibling) int { return older(a.Case, b.Case) })
+		slices.SortStableFunc(fits, func(a, b sibling) int { return desk.Older(a.Case, b.Case) })
 		var found []desk.Case
 		for _, s := range fits {
 			found = append(found, s.Case)

@@ -6,7 +6,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +20,6 @@ import (
 	"github.com/firstcall-agent/firstcall/agent/metrics"
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/config"
-	"github.com/firstcall-agent/firstcall/incident"
-	"github.com/firstcall-agent/firstcall/incident/engine"
-	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -82,17 +78,6 @@ type Agent struct {
 	configError string // why the newest configuration is not in force
 }
 
-// desking is a reconciler that runs, or ran.
-type desking struct {
-	*reconcile.Reconciler
-	store  reconcile.Store
-	may    func() error
-	ctx    context.Context
-	cancel context.CancelFunc
-	end    *time.Timer // cancels when the agent's lead is over; nil: it has no end
-	done   chan struct{}
-}
-
 // Run makes an agent and runs it until ctx ends; then it stops cleanly and returns nil. Any error is one of the start.
 func Run(ctx context.Context, o Options) error {
 	a, err := New(ctx, o)
@@ -123,183 +108,6 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 		return nil, errors.Join(err, a.latches.Close(), a.closeStores())
 	}
 	return a, nil
-}
-
-// openStores opens the store, and where it is shared with other agents, what there is for the time in which it does not answer. Such an
-// agent starts without it, too.
-func (a *Agent) openStores(ctx context.Context) error {
-	shared, err := a.openShared(ctx)
-	if err == nil {
-		a.store.shared.Store(shared)
-	}
-	if !a.o.Config.Shares() || err != nil && !errors.Is(err, store.ErrAway) {
-		return err
-	}
-	if err != nil {
-		a.log.Error("the database does not answer: this agent starts without it, probes, and judges alone if that lasts", "after", a.o.Config.Store.AloneAfter, "err", err)
-	}
-	if a.member, err = a.newMember(ctx); err != nil || shared == nil {
-		return err
-	}
-	_, err = a.member.greet(ctx, shared)
-	return err
-}
-
-func (a *Agent) openShared(ctx context.Context) (*store.Store, error) {
-	c := a.o.Config
-	return store.Open(ctx, c.StoreURL(), store.Options{RawFor: c.Store.ResultsFor, Vantage: c.Vantage})
-}
-
-// closeStores closes them; whoever shares one with this agent takes over at once.
-func (a *Agent) closeStores() error {
-	if a.member != nil {
-		return a.member.resign()
-	}
-	if s := a.store.shared.Load(); s != nil {
-		return s.Close()
-	}
-	return nil
-}
-
-// assemble builds the parts, from right to left.
-func (a *Agent) assemble(ctx context.Context) error {
-	c := a.o.Config
-	a.orders = &orders{clock: a.clock, store: a.store}
-	if err := a.orders.load(ctx); err != nil && !errors.Is(err, store.ErrAway) {
-		return err
-	}
-	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)
-	a.lag = newLag(a.clock, a.log, a.jumped)
-	a.evidence = evidence.New(evidence.Options{
-		Source: seen{a}, Store: a.store, Settings: a.gathers, Now: a.clock.Now, Log: a.log, Kept: a.kick,
-	})
-	a.writer = newWriter(a.clock, a.firstPlace(), a.log, a.metrics, func() { a.kick(); a.evidence.Kick() })
-	if a.member != nil {
-		a.writer.refused = a.member.lost
-	}
-	a.judge = newJudge(a.clock, a.writer, func(list []engine.Recheck) { a.schedule.recheck(list) })
-	a.writer.freeze = a.judge.freeze
-	if a.o.Moves != nil {
-		a.judge.moves = newMoves(*a.o.Moves, len(c.Witnesses), c.Tenant.Zone)
-	}
-	a.schedule = newSchedule(a.clock, a.lag, a.log, a.metrics, a.judge.deliver)
-	a.heartbeat = newHeartbeat(a.clock, a.log, a.silent)
-	s, err := a.build(c, nil)
-	if err != nil {
-		return err
-	}
-	a.install(s)
-	if err := a.judgeAnew(ctx, s); err != nil {
-		return err
-	}
-	var seeded map[string]int
-	if shared := a.store.shared.Load(); shared != nil {
-		if seeded, err = shared.Seeds(ctx); err != nil {
-			return err
-		}
-	}
-	a.seeds = newSeeder(a.clock, a.judge, a.log, seeded)
-	if a.o.NoPage {
-		return nil
-	}
-	listen := c.Web.Listen
-	if a.o.ListenOverride != "" {
-		listen = a.o.ListenOverride
-	}
-	a.server, err = web.Bind(listen, c.Web.ConfigFile)
-	return err
-}
-
-// firstPlace is where the writer writes before the agent takes a role.
-func (a *Agent) firstPlace() place {
-	s := a.store.shared.Load()
-	if s == nil {
-		return place{state: away{}, results: away{}}
-	}
-	return place{state: s, results: s, judges: a.member == nil}
-}
-
-// judgeAnew makes the first engine, from what the store holds. One that shares the store begins as a follower, with what its own
-// vantage has learnt.
-func (a *Agent) judgeAnew(ctx context.Context, s *set) error {
-	var state []byte
-	var open []incident.Incident
-	var err error
-	now, setup, shared := a.clock.Now(), s.setup, a.store.shared.Load()
-	setup.Spans, setup.Follows = a.orders.spans(), a.member != nil
-	switch {
-	case shared == nil: // what it knew when it was alone, if it was
-		if state, err = a.member.refuge.own.EngineState(ctx); err == nil {
-			setup.Baselines, err = a.member.refuge.own.Baselines(ctx)
-		}
-	case setup.Follows:
-		state, setup.Baselines, err = shared.VantageState(ctx)
-	default:
-		if state, err = shared.EngineState(ctx); err != nil {
-			return err
-		}
-		if open, err = shared.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents}); err != nil {
-			return err
-		}
-		setup.Baselines, err = shared.Baselines(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	e, step, err := engine.New(setup, state, open, now)
-	if err != nil && state != nil {
-		// Watching matters more than what was remembered: open incidents are in the store, and are closed in the end.
-		a.log.Error("the saved state of the judgement is of no use; judging begins anew with the stored incidents", "err", err)
-		e, step, err = engine.New(setup, nil, open, now)
-	}
-	if err != nil {
-		return err
-	}
-	a.judge.begin(e, step)
-	return nil
-}
-
-// rebase makes the engine one of another voter's name, with what that has learnt.
-func (a *Agent) rebase(voter string, baselines map[string][]byte) error {
-	a.reloads.Lock()
-	defer a.reloads.Unlock()
-	s := a.set.Load()
-	if s.setup.Vantage == voter && len(baselines) == 0 {
-		return nil
-	}
-	fresh := *s
-	fresh.setup.Vantage = voter
-	return a.judge.swap(func(from remembered, now time.Time) (Engine, engine.Step, error) {
-		setup := from.setup(fresh.setup, a.orders.spans())
-		setup.Baselines = together(setup.Baselines, baselines)
-		return engine.New(setup, from.state, from.open, now)
-	}, func() { a.set.Store(&fresh) })
-}
-
-// voter is the name under which this vantage votes.
-func (a *Agent) voter(c *config.Config) string {
-	if a.member == nil {
-		return c.Vantage
-	}
-	return cmp.Or(a.member.self(), c.Vantage)
-}
-
-// allIncidents is more than can ever be open.
-const allIncidents = 100_000
-
-// install puts a set in force, but for its engine and its reconciler.
-func (a *Agent) install(s *set) {
-	for i, j := range s.jobs {
-		j.probe.Store(&s.probes[i])
-	}
-	a.set.Store(s)
-	a.writer.expect(s.perSecond())
-	a.metrics.SetSeries(s.series)
-	a.schedule.replace(s.jobs, runLimit(len(s.jobs)))
-	a.heartbeat.configure(s.config.Heartbeat)
-	if a.member != nil {
-		a.member.follow(s)
-	}
 }
 
 // Close gives up an agent that never ran.
@@ -403,22 +211,6 @@ func (a *Agent) maintain(ctx context.Context) {
 	}
 }
 
-// tellLatches tells the log whether what other agents know of refused accounts can be asked.
-func (a *Agent) tellLatches(err error) {
-	if err == nil {
-		a.log.Info("which accounts were refused to other agents is known again")
-		return
-	}
-	a.log.Warn("which accounts were refused to other agents cannot be asked: an account that was not accepted since this agent began rests, the others are used", "err", err)
-}
-
-// tellMissing tells the log what this host lacks for probes, whose results are unknown until it is there.
-func (a *Agent) tellMissing(c *config.Config) {
-	for id, missing := range c.Missing() {
-		a.log.Warn("a probe cannot run on this host", "probe", id, "reason", missing)
-	}
-}
-
 // serve serves the page until ctx ends. Probing goes on without a page.
 func (a *Agent) serve(ctx context.Context) {
 	if err := a.server.Run(ctx, a.Handler(), a.log); err != nil {
@@ -431,107 +223,23 @@ func (a *Agent) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.set.Load().handler.ServeHTTP(w, r) })
 }
 
-// startDesks starts the reconciler of a set on a store, for as long as may allows (nil: always), and for so long where lasts is not 0:
-// see prolong.
-func (a *Agent) startDesks(s *set, from reconcile.Store, may func() error, lasts time.Duration) {
-	ctx, cancel := context.WithCancel(context.Background())
-	d := &desking{Reconciler: a.reconciler(s, from, may), store: from, may: may, ctx: ctx, cancel: cancel, done: make(chan struct{})}
-	if lasts != 0 {
-		d.end = time.AfterFunc(max(lasts, 0), cancel)
+// URL returns the page's address, with a host that this machine can open; "" where no page is served.
+func (a *Agent) URL() string {
+	if a.server == nil {
+		return ""
 	}
-	go func() {
-		defer close(d.done)
-		d.Run(ctx)
-	}()
-	a.desks.Store(d)
-	d.Kick()
-}
-
-// prolong lets the reconciler go on for so long from now.
-func (a *Agent) prolong(lasts time.Duration) {
-	if d := a.desks.Load(); d != nil && d.end != nil && d.ctx.Err() == nil {
-		d.end.Reset(max(lasts, 0))
+	host, port, err := net.SplitHostPort(a.server.Addr().String())
+	if err != nil {
+		return "http://" + a.server.Addr().String() + "/"
 	}
-}
-
-// endDesks ends the reconciler at once, and waits for nobody: what it writes from now on no store takes, and it tells nobody anything.
-func (a *Agent) endDesks() {
-	if d := a.desks.Load(); d != nil {
-		d.cancel()
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
 	}
-}
-
-// desksEnded reports whether the reconciler was ended.
-func (a *Agent) desksEnded() bool {
-	d := a.desks.Load()
-	return d == nil || d.ctx.Err() != nil
-}
-
-// desksGone reports whether no call of a reconciler is under way.
-func (a *Agent) desksGone() bool {
-	d := a.desks.Load()
-	if d == nil {
-		return true
+	scheme := "http"
+	if webTLS(a.set.Load().config.Web.ConfigFile) {
+		scheme = "https"
 	}
-	select {
-	case <-d.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// restartDesks lets the reconciler go on with another set.
-func (a *Agent) restartDesks(s *set) {
-	d := a.desks.Load()
-	if d == nil || d.ctx.Err() != nil {
-		return // whoever starts one takes the new set
-	}
-	lasts := time.Duration(0)
-	if d.end != nil {
-		lasts = max(a.member.left(), time.Nanosecond)
-	}
-	d.cancel()
-	<-d.done // never two at once: a case could be opened twice
-	if d.may == nil || d.may() == nil {
-		a.startDesks(s, d.store, d.may, lasts)
-	}
-}
-
-// stopDesks ends the reconciler; where the newest steps are durable and nobody else takes over, it first gets a moment to tell them.
-func (a *Agent) stopDesks(tell bool) {
-	d := a.desks.Load()
-	if d == nil {
-		return
-	}
-	defer d.cancel()
-	limit := time.After(stopDesks)
-	if tell {
-		d.Kick()
-		for wait := 50 * time.Millisecond; d.ctx.Err() == nil && d.Status().Pending > 0; {
-			select {
-			case <-limit:
-				a.log.Warn("cases are not yet as they should be; this goes on at the next start", "cases", d.Status().Pending)
-				d.cancel()
-				<-d.done
-				return
-			case <-time.After(wait):
-			}
-		}
-	}
-	d.cancel()
-	select {
-	case <-d.done:
-	case <-limit:
-		a.log.Warn("a desk or a notifier did not end its call; it is left behind")
-	}
-}
-
-// kick tells the reconciler that something became durable.
-func (a *Agent) kick() {
-	if d := a.desks.Load(); d != nil {
-		d.Kick()
-	}
+	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }
 
 // jumped is called after the agent slept or its clock jumped.
@@ -557,21 +265,18 @@ func (a *Agent) silent() string {
 	return ""
 }
 
-// URL returns the page's address, with a host that this machine can open; "" where no page is served.
-func (a *Agent) URL() string {
-	if a.server == nil {
-		return ""
+// tellLatches tells the log whether what other agents know of refused accounts can be asked.
+func (a *Agent) tellLatches(err error) {
+	if err == nil {
+		a.log.Info("which accounts were refused to other agents is known again")
+		return
 	}
-	host, port, err := net.SplitHostPort(a.server.Addr().String())
-	if err != nil {
-		return "http://" + a.server.Addr().String() + "/"
+	a.log.Warn("which accounts were refused to other agents cannot be asked: an account that was not accepted since this agent began rests, the others are used", "err", err)
+}
+
+// tellMissing tells the log what this host lacks for probes, whose results are unknown until it is there.
+func (a *Agent) tellMissing(c *config.Config) {
+	for id, missing := range c.Missing() {
+		a.log.Warn("a probe cannot run on this host", "probe", id, "reason", missing)
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	scheme := "http"
-	if webTLS(a.set.Load().config.Web.ConfigFile) {
-		scheme = "https"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }

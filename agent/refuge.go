@@ -314,3 +314,11 @@ func (r *refuge) dropSpool(spool *store.Store) error {
 
 // close ends it; what is owed stays in its files.
 func (r *refuge) close() error { return r.own.Close() }
+
+// where says where a time alone is kept.
+func (r *refuge) where() string {
+	if r.base == "" {
+		return "memory"
+	}
+	return r.base + ".db"
+}

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/agent/web"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// tend does, beside the beat, what may take its time: it keeps a snapshot of the shared store, takes what others hand over, reads what
+// people ordered, and brings back the results of a time alone.
+func (m *member) tend(ctx context.Context) {
+	ticker := time.NewTicker(tendEvery)
+	defer ticker.Stop()
+	orders, loose := m.a.clock.mono(), false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m.mu.Lock()
+		role, answers, owes := m.s.role, m.s.failed == 0, m.s.owes
+		m.mu.Unlock()
+		shared := m.a.store.shared.Load()
+		if shared == nil || !answers || role == alone {
+			loose = false
+			continue
+		}
+		err := m.look(ctx, shared, owes, &loose)
+		if err == nil && role == leader {
+			err = m.takeHandovers(ctx, shared, true)
+		}
+		if now := m.a.clock.mono(); err == nil && role == follower && now-orders >= ordersEvery {
+			orders = now
+			err = m.a.orders.load(ctx)
+			m.a.judge.maintain(m.a.orders.spans)
+		}
+		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrNotLeading) {
+			m.log.Debug("the shared store could not be looked at", "err", err)
+		}
+		m.pour(ctx, shared)
+	}
+}
+
+// look reads what the leader committed last, and who is there.
+func (m *member) look(ctx context.Context, shared *store.Store, owes bool, loose *bool) error {
+	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
+	defer cancel()
+	ever, idle := m.a.writer.idle()
+	snap, err := shared.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if !owes {
+		m.refuge.keep(snap)
+	}
+	var open []incident.Incident
+	for _, i := range snap.Incidents {
+		if i.Open() {
+			open = append(open, i)
+		}
+	}
+	voters, err := shared.Voters(ctx)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.open = open
+	m.known = vantages(voters, m.round)
+	m.mu.Unlock()
+	if later, still := m.a.writer.idle(); !idle || !still || later != ever || !m.a.judge.leads() {
+		*loose = false
+		return nil
+	}
+	// Every step is durable, so that the engine knows every open incident; but for one that a write of an earlier term stored late.
+	known := m.a.judge.fresh().Incidents
+	unknown := slices.ContainsFunc(open, func(i incident.Incident) bool {
+		return !slices.ContainsFunc(known, func(o incident.Incident) bool { return o.ID == i.ID })
+	})
+	if later, _ := m.a.writer.idle(); unknown && *loose && later == ever {
+		m.log.Warn("an open incident that this leader did not know is taken up")
+		return m.a.judge.takeUp(open)
+	}
+	*loose = unknown
+	return nil
+}
+
+// pour brings the results of a time alone to the shared store, in the background.
+func (m *member) pour(ctx context.Context, shared *store.Store) {
+	spool := m.a.store.spool.Load()
+	if spool == nil || !m.pouring.CompareAndSwap(false, true) {
+		return
+	}
+	defer m.pouring.Store(false)
+	n, err := m.refuge.pour(ctx, spool, shared)
+	if err != nil {
+		if ctx.Err() == nil {
+			m.log.Warn("results of the time alone are not in the database yet; it is tried again", "results", n, "err", err)
+		}
+		return
+	}
+	m.mu.Lock()
+	still := m.s.role == alone || m.s.failed > 0
+	if !still {
+		m.a.store.spool.Store(nil)
+	}
+	m.mu.Unlock()
+	if still {
+		return
+	}
+	if err := m.refuge.dropSpool(spool); err != nil {
+		m.log.Warn("the file of results of the time alone could not be removed", "err", err)
+	}
+	m.log.Info("results of the time alone are in the database", "results", n)
+}
+
+// vantages says the same in the page's words.
+func vantages(voters []store.Voter, r store.Round) []web.Vantage {
+	var list []web.Vantage
+	for _, v := range voters {
+		list = append(list, web.Vantage{Name: v.Name, Holder: v.Holder, Self: v.Name == r.Self, Alive: v.Alive, Leads: v.Leading, Beat: v.Beat})
+	}
+	return list
+}

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// vote says what this vantage believes, and hears the peers.
+func (m *member) vote(ctx context.Context) {
+	shared := m.a.store.shared.Load()
+	if shared == nil {
+		m.reach(ctx)
+		return
+	}
+	vote, err := m.a.judge.vote()
+	if err != nil {
+		m.log.Error("this vantage cannot say what it believes; the others judge without it", "err", err)
+	}
+	sent := m.now()
+	m.mu.Lock()
+	m.s.pass(sent)
+	wants := m.s.wants(sent)
+	m.mu.Unlock()
+	b := store.Beat{Vote: vote, Wants: wants, Now: m.a.clock.Now()}
+	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
+	defer cancel()
+	r, err := shared.Beat(ctx, b)
+	if err != nil {
+		m.missed(ctx, err)
+		return
+	}
+	m.mu.Lock()
+	now := m.now()
+	m.s.heard(sent, now, r)
+	m.round = r
+	was := m.failing
+	m.failing = ""
+	if m.s.role == leader {
+		m.a.prolong(m.s.until.mono - now.mono)
+	}
+	m.mu.Unlock()
+	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
+	if was != "" {
+		m.log.Info("the database answers again")
+	}
+	if before := m.a.set.Load().setup.Vantage; r.Self != before { // another took its place while it was silent
+		m.log.Warn("this agent has another name among the vantages", "name", r.Self, "before", before)
+		if err := m.a.rebase(r.Self, nil); err != nil {
+			m.log.Error("this agent cannot vote under its new name yet", "err", err)
+		}
+	}
+	m.hear(r)
+}
+
+// missed notes that the shared store did not answer.
+func (m *member) missed(ctx context.Context, err error) {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+		return // the agent stops
+	}
+	m.mu.Lock()
+	m.s.missed(m.now())
+	was := m.failing
+	m.failing = err.Error()
+	count, wait := m.s.failed, m.s.wait()
+	grace := m.s.grace
+	m.mu.Unlock()
+	switch {
+	case was != "" && count > 1:
+	case grace == 0:
+		m.log.Warn("the database does not answer: this agent goes on probing; no case is opened meanwhile, since store.alone_after is 0s", "err", err)
+	default:
+		m.log.Warn("the database does not answer: this agent goes on probing, and judges alone if that lasts", "after", wait, "err", err)
+	}
+}
+
+// hear lets the engine hear the votes of the peers, on its own clock.
+func (m *member) hear(r store.Round) {
+	var votes []engine.Vote
+	for _, p := range r.Peers {
+		if len(p.Vote) == 0 {
+			continue
+		}
+		v, err := engine.DecodeVote(p.Vote)
+		if err != nil {
+			m.log.Warn("what a vantage believes cannot be read: is it of another version?", "vantage", p.Voter, "err", err)
+			continue
+		}
+		v.Vantage = p.Voter
+		votes = append(votes, v.Moved(m.shifts.of(p.Voter, p.Offset-r.Offset, v.At)))
+	}
+	m.a.judge.hear(votes)
+}
+
+// reach tries to open the shared store, which did not answer when the agent started.
+func (m *member) reach(ctx context.Context) {
+	select {
+	case o := <-m.opened:
+		m.tried = m.a.clock.mono()
+		if o.err == nil {
+			if o.err = m.attach(ctx, o.store); o.err == nil {
+				return
+			}
+			o.err = errors.Join(o.err, o.store.Close())
+		}
+		m.missed(ctx, o.err)
+		return
+	default:
+	}
+	m.mu.Lock()
+	m.s.missed(m.now())
+	m.mu.Unlock()
+	if m.tried >= 0 && m.a.clock.mono()-m.tried < tryEvery {
+		return
+	}
+	m.tried = 1<<63 - 1 // one at a time
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		s, err := m.a.openShared(ctx)
+		m.opened <- opening{s, err}
+	}()
+}
+
+// attach takes the shared store, which answers for the first time, into use.
+func (m *member) attach(ctx context.Context, s *store.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
+	defer cancel()
+	self, err := m.greet(ctx, s)
+	if err != nil {
+		return err
+	}
+	_, baselines, err := s.VantageState(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.a.rebase(self, baselines); err != nil {
+		return err
+	}
+	m.a.store.shared.Store(s)
+	m.a.judge.relocate(place{state: s, results: s})
+	return m.a.orders.load(ctx)
+}
+
+// greet learns under which name the agent votes.
+func (m *member) greet(ctx context.Context, s *store.Store) (self string, err error) {
+	sent := m.now()
+	m.mu.Lock()
+	wants := m.s.wants(sent)
+	m.mu.Unlock()
+	b := store.Beat{Now: m.a.clock.Now(), Wants: wants}
+	r, err := s.Beat(ctx, b)
+	if err != nil {
+		return "", err
+	}
+	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.s.heard(sent, m.now(), r)
+	m.round = r
+	return r.Self, nil
+}

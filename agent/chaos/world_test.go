@@ -3,21 +3,14 @@
 package chaos
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,228 +18,6 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
-
-// What an agent reaches through its own network namespace, by port there.
-const (
-	portStore = 5432 + iota
-	portDesk
-	portTarget
-	portWitness
-	portPage
-)
-
-// binary is the agent under test, built once, whose clock can be told to be wrong.
-var binary string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "firstcall-chaos-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "firstcall")
-	build := exec.Command("go", "build", "-tags", "clockskew", "-o", binary, "github.com/firstcall-agent/firstcall")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		_, _ = os.Stderr.Write(out)
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// agent is one of a tenant's agents: a process in a network namespace of its own, from which everything else is reached over relays.
-type agent struct {
-	t    testing.TB
-	name string
-	dir  string
-	ns   *servers.NetNS
-	skew time.Duration
-	cmd  *exec.Cmd // nil: it does not run
-	gone chan struct{}
-	cut  map[int]int // how many faults make packets to a port vanish
-
-	asked   time.Time     // when it was asked to stop; zero: it was not
-	slowest time.Duration // that a stop took
-	skewed  func() time.Duration
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-// Write gathers what the agent logs.
-func (a *agent) Write(b []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.log.Write(b)
-}
-
-func (a *agent) logged() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.log.String()
-}
-
-// newAgent prepares an agent; reach says where each port of its namespace leads.
-func newAgent(t testing.TB, name, configuration string, skew time.Duration, reach map[int]string) *agent {
-	t.Helper()
-	a := &agent{t: t, name: name, dir: t.TempDir(), ns: servers.StartNetNS(t), skew: skew, cut: map[int]int{}}
-	for port, target := range reach {
-		relay(t, a.ns, port, target)
-	}
-	configuration = strings.ReplaceAll(configuration, "VANTAGE", name)
-	if err := os.WriteFile(filepath.Join(a.dir, "firstcall.yaml"), []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(a.kill)
-	return a
-}
-
-// relay forwards connections made in a namespace to a target outside it.
-func relay(t testing.TB, ns *servers.NetNS, port int, target string) {
-	t.Helper()
-	listener, err := ns.Listen(fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			inner, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go forward(inner, target)
-		}
-	}()
-}
-
-func forward(inner net.Conn, target string) {
-	defer func() { _ = inner.Close() }()
-	outer, err := net.Dial("tcp", target)
-	if err != nil {
-		return
-	}
-	defer func() { _ = outer.Close() }()
-	go func() {
-		_, _ = io.Copy(outer, inner)
-		_ = outer.Close()
-	}()
-	_, _ = io.Copy(inner, outer)
-}
-
-func (a *agent) start() {
-	a.t.Helper()
-	if a.cmd != nil && !a.asked.IsZero() {
-		a.await()
-	}
-	if a.cmd != nil {
-		return
-	}
-	if a.gone != nil && a.skewed != nil { // its clock may have been set meanwhile
-		a.skew = a.skewed()
-	}
-	cmd := a.ns.Command(binary, "run", "--config.file", filepath.Join(a.dir, "firstcall.yaml"))
-	cmd.Env = append(os.Environ(), "FIRSTCALL_CLOCK_SKEW="+a.skew.String(), "XDG_CACHE_HOME="+a.dir, "GOMAXPROCS=1")
-	cmd.Stdout, cmd.Stderr = a, a
-	if err := cmd.Start(); err != nil {
-		a.t.Fatal(err)
-	}
-	a.cmd, a.gone, a.asked = cmd, make(chan struct{}), time.Time{}
-	go func(gone chan struct{}) {
-		_ = cmd.Wait()
-		close(gone)
-	}(a.gone)
-}
-
-// ended reports whether the agent ended on its own.
-func (a *agent) ended() bool {
-	if a.cmd == nil {
-		return false
-	}
-	select {
-	case <-a.gone:
-		return true
-	default:
-		return false
-	}
-}
-
-func (a *agent) signal(s syscall.Signal) {
-	if a.cmd != nil {
-		_ = a.cmd.Process.Signal(s)
-	}
-}
-
-// kill ends the agent without a warning.
-func (a *agent) kill() {
-	if a.cmd == nil {
-		return
-	}
-	a.signal(syscall.SIGKILL)
-	<-a.gone
-	a.cmd, a.asked = nil, time.Time{}
-}
-
-// stopWithin bounds a clean stop, whatever is cut off: less than service managers wait.
-const stopWithin = 25 * time.Second
-
-// ask asks the agent to stop.
-func (a *agent) ask() {
-	if a.cmd == nil {
-		return
-	}
-	a.signal(syscall.SIGCONT)
-	a.signal(syscall.SIGTERM)
-	asked := time.Now()
-	a.asked = asked
-	go func(gone chan struct{}) {
-		<-gone
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.slowest = max(a.slowest, time.Since(asked))
-	}(a.gone)
-}
-
-// await waits for the end of an agent that was asked to stop.
-func (a *agent) await() {
-	if a.cmd == nil {
-		return
-	}
-	if a.ended() {
-		a.cmd, a.asked = nil, time.Time{}
-		return
-	}
-	select {
-	case <-a.gone:
-		a.cmd, a.asked = nil, time.Time{}
-	case <-time.After(time.Until(a.asked.Add(stopWithin))):
-		a.t.Errorf("%s did not stop within %s", a.name, stopWithin)
-		a.kill()
-	}
-}
-
-// drop makes what the agent sends to ports vanish, or not any more.
-func (a *agent) drop(vanish bool, ports ...int) {
-	for _, p := range ports {
-		if vanish {
-			a.cut[p]++
-		} else {
-			a.cut[p] = max(0, a.cut[p]-1)
-		}
-	}
-	a.ns.Restore()
-	var list []int
-	for p, faults := range a.cut {
-		if faults > 0 {
-			list = append(list, p)
-		}
-	}
-	if len(list) > 0 {
-		slices.Sort(list)
-		a.ns.Drop(list...)
-	}
-}
 
 // world is a tenant: its agents, the solution that they watch, and the desk.
 type world struct {
@@ -268,6 +39,66 @@ type world struct {
 	one      bool              // one vantage alone is cut off from what it watches, and nothing else is wrong
 	covering time.Duration     // from the first failing probe of the last outage to its case
 }
+
+// newWorld starts the solution, the desk and three agents of a new tenant.
+func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64) *world {
+	t.Helper()
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1, doubles: map[[2]string]int{}}
+	if w.rand.IntN(6) == 0 { // long enough for a second and a third agent to judge alone
+		w.slower = 4
+	}
+	target := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		if w.broken.Load() {
+			out.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(target.Close)
+	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(witness.Close)
+	w.desk = servers.StartWebhook(t, servers.WebhookOptions{Secret: "hmac"})
+	address := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	reach := map[int]string{
+		portStore: database.Address, portDesk: w.desk.Address, portTarget: address(target), portWitness: address(witness),
+	}
+	w.store = fmt.Sprintf("%s?tenant=chaos%d", url, seed)
+	text := fmt.Sprintf(configuration, fmt.Sprintf("chaos%d", seed), strings.Replace(url, database.Address, fmt.Sprintf("127.0.0.1:%d", portStore), 1),
+		portWitness, portTarget, portDesk, portDesk, portPage)
+	for _, name := range []string{"aarhus", "berlin", "cork"} {
+		a := newAgent(t, name, text, 0, reach)
+		wrong := func() time.Duration {
+			skew := []time.Duration{0, 0, 2 * time.Second, 40 * time.Second, 10 * time.Minute}[w.rand.IntN(5)]
+			if w.rand.IntN(2) == 0 {
+				skew = -skew
+			}
+			w.say("%s has a clock that is wrong by %s", name, skew)
+			return skew
+		}
+		a.skew = wrong()
+		a.skewed = func() time.Duration {
+			if w.rand.IntN(4) > 0 {
+				return a.skew
+			}
+			return wrong()
+		}
+		w.agents = append(w.agents, a)
+	}
+	return w
+}
+
+const configuration = `
+tenant: { id: %s }
+vantage: VANTAGE
+store: { url: %q, alone_after: 5s }
+witnesses: [{ name: other, kind: http, url: "http://127.0.0.1:%d/" }]
+defaults: { interval: 1s, timeout: 900ms }
+detection: { rechecks: 2, recheck_within: 500ms, recover: 2 }
+policy: { settle: 2s, momentary: 1s, momentary_count: 100, momentary_window: 1m }
+components:
+  - { name: web-client, probes: [{ kind: http, url: "http://127.0.0.1:%d/" }] }
+desks:
+  - { name: soc, kind: webhook, url: "http://127.0.0.1:%d/cases", find_url: "http://127.0.0.1:%d/cases?key={key}", secret: hmac, timeout: 2s }
+web: { listen: "127.0.0.1:%d" }
+`
 
 // outage is a time in which the solution did not answer all vantages.
 type outage struct{ from, to time.Time } // to is zero while it lasts
@@ -403,34 +234,6 @@ func (w *world) belated(numbers [2]string) bool {
 	return len(w.outages) > 1 && (closed[0] > 0 && closed[0] < opened[1] || closed[1] > 0 && closed[1] < opened[0])
 }
 
-// stored tells every incident with its timeline and cases.
-func (w *world) stored() string {
-	s, err := store.OpenReadOnly(w.t.Context(), w.store)
-	if err != nil {
-		return err.Error()
-	}
-	defer func() { _ = s.Close() }()
-	list, err := s.Incidents(w.t.Context(), store.IncidentFilter{})
-	if err != nil {
-		return err.Error()
-	}
-	var b strings.Builder
-	for _, i := range slices.Backward(list) {
-		fmt.Fprintf(&b, "%s %s %s, started %s, opened %s, ended %s, closed %s, %s %s\n", i.ID, i.Root, i.Priority, clock(i.Started), clock(i.Opened), clock(i.Ended), clock(i.Closed), i.Resolution, i.AbsorbedBy)
-		events, _ := s.Timeline(w.t.Context(), i.ID, 0)
-		for _, e := range events {
-			fmt.Fprintf(&b, "  %s %s %s %s: %s\n", clock(e.At), e.Kind, e.Actor, e.Priority, e.Text)
-		}
-		cases, _ := s.Cases(w.t.Context(), i.ID)
-		for _, c := range cases {
-			fmt.Fprintf(&b, "  case %+v\n", c)
-		}
-	}
-	return b.String()
-}
-
-func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
-
 // settled says what the agents have not ended yet, or "".
 func (w *world) settled() string {
 	if live := w.live(); len(live) > 0 {
@@ -459,6 +262,34 @@ func (w *world) settled() string {
 	return strings.Join(open, "; ")
 }
 
+// stored tells every incident with its timeline and cases.
+func (w *world) stored() string {
+	s, err := store.OpenReadOnly(w.t.Context(), w.store)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = s.Close() }()
+	list, err := s.Incidents(w.t.Context(), store.IncidentFilter{})
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, i := range slices.Backward(list) {
+		fmt.Fprintf(&b, "%s %s %s, started %s, opened %s, ended %s, closed %s, %s %s\n", i.ID, i.Root, i.Priority, clock(i.Started), clock(i.Opened), clock(i.Ended), clock(i.Closed), i.Resolution, i.AbsorbedBy)
+		events, _ := s.Timeline(w.t.Context(), i.ID, 0)
+		for _, e := range events {
+			fmt.Fprintf(&b, "  %s %s %s %s: %s\n", clock(e.At), e.Kind, e.Actor, e.Priority, e.Text)
+		}
+		cases, _ := s.Cases(w.t.Context(), i.ID)
+		for _, c := range cases {
+			fmt.Fprintf(&b, "  case %+v\n", c)
+		}
+	}
+	return b.String()
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+
 func keys(all []servers.WebhookCase) string {
 	var list []string
 	for _, c := range all {
@@ -478,63 +309,3 @@ func poll(within time.Duration, holds func() bool) bool {
 	}
 	return true
 }
-
-// newWorld starts the solution, the desk and three agents of a new tenant.
-func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64) *world {
-	t.Helper()
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1, doubles: map[[2]string]int{}}
-	if w.rand.IntN(6) == 0 { // long enough for a second and a third agent to judge alone
-		w.slower = 4
-	}
-	target := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
-		if w.broken.Load() {
-			out.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	t.Cleanup(target.Close)
-	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(witness.Close)
-	w.desk = servers.StartWebhook(t, servers.WebhookOptions{Secret: "hmac"})
-	address := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
-	reach := map[int]string{
-		portStore: database.Address, portDesk: w.desk.Address, portTarget: address(target), portWitness: address(witness),
-	}
-	w.store = fmt.Sprintf("%s?tenant=chaos%d", url, seed)
-	text := fmt.Sprintf(configuration, fmt.Sprintf("chaos%d", seed), strings.Replace(url, database.Address, fmt.Sprintf("127.0.0.1:%d", portStore), 1),
-		portWitness, portTarget, portDesk, portDesk, portPage)
-	for _, name := range []string{"aarhus", "berlin", "cork"} {
-		a := newAgent(t, name, text, 0, reach)
-		wrong := func() time.Duration {
-			skew := []time.Duration{0, 0, 2 * time.Second, 40 * time.Second, 10 * time.Minute}[w.rand.IntN(5)]
-			if w.rand.IntN(2) == 0 {
-				skew = -skew
-			}
-			w.say("%s has a clock that is wrong by %s", name, skew)
-			return skew
-		}
-		a.skew = wrong()
-		a.skewed = func() time.Duration {
-			if w.rand.IntN(4) > 0 {
-				return a.skew
-			}
-			return wrong()
-		}
-		w.agents = append(w.agents, a)
-	}
-	return w
-}
-
-const configuration = `
-tenant: { id: %s }
-vantage: VANTAGE
-store: { url: %q, alone_after: 5s }
-witnesses: [{ name: other, kind: http, url: "http://127.0.0.1:%d/" }]
-defaults: { interval: 1s, timeout: 900ms }
-detection: { rechecks: 2, recheck_within: 500ms, recover: 2 }
-policy: { settle: 2s, momentary: 1s, momentary_count: 100, momentary_window: 1m }
-components:
-  - { name: web-client, probes: [{ kind: http, url: "http://127.0.0.1:%d/" }] }
-desks:
-  - { name: soc, kind: webhook, url: "http://127.0.0.1:%d/cases", find_url: "http://127.0.0.1:%d/cases?key={key}", secret: hmac, timeout: 2s }
-web: { listen: "127.0.0.1:%d" }
-`

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 )
 
 // cutter is a way to a server that can be cut when a COMMIT comes by.
@@ -22,32 +24,19 @@ type cutter struct {
 
 func startCutter(t *testing.T, target string) *cutter {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cutter{address: l.Addr().String(), refused: make(chan struct{}, 1)}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if c.refuses() {
-				_ = client.Close()
-				continue
-			}
-			server, err := net.Dial("tcp", target)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			gone := make(chan struct{}) // closed when the server's side is no longer passed on
-			go c.up(client, server, gone)
-			go down(server, client, gone)
+	c := &cutter{refused: make(chan struct{}, 1)}
+	c.address = probetest.Listen(t, func(client net.Conn) {
+		if c.refuses() {
+			return
 		}
-	}()
+		server, err := net.Dial("tcp", target)
+		if err != nil {
+			return
+		}
+		gone := make(chan struct{}) // closed when the server's side is no longer passed on
+		go down(server, client, gone)
+		c.up(client, server, gone)
+	})
 	return c
 }
 

@@ -24,7 +24,7 @@ func oneOfSeveral(url string) error {
 	}
 	rounds := make(chan Round)
 	go func() {
-		for ctx.Err() == nil {
+		for beat := time.Tick(500 * time.Millisecond); ctx.Err() == nil; <-beat {
 			now := time.Now().Add(time.Duration(os.Getpid()) * time.Hour) // its clock is wrong
 			if r, err := s.Beat(ctx, Beat{Wants: true, Now: now, Vote: []byte(now.String())}); err == nil {
 				select {
@@ -32,7 +32,6 @@ func oneOfSeveral(url string) error {
 				default: // in the middle of a step
 				}
 			}
-			time.Sleep(500 * time.Millisecond)
 		}
 	}()
 	n, epoch := 0, int64(0)

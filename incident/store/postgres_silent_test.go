@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -23,27 +24,15 @@ type mute struct {
 
 func startMute(t *testing.T, target string) *mute {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mute{address: l.Addr().String(), held: make(chan struct{}, 1)}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", target)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			go m.pass(server, client)
-			go m.pass(client, server)
+	m := &mute{held: make(chan struct{}, 1)}
+	m.address = probetest.Listen(t, func(client net.Conn) {
+		server, err := net.Dial("tcp", target)
+		if err != nil {
+			return
 		}
-	}()
+		go m.pass(client, server)
+		m.pass(server, client)
+	})
 	return m
 }
 

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -199,17 +198,7 @@ func rtTemplate(t testing.TB) string {
 	}
 	sum := sha256.Sum256([]byte(string(version) + rtSeed + rtConfig))
 	path := filepath.Join(cache, "firstcall", "rt-"+hex.EncodeToString(sum[:8]))
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	defer lockPath(t, path)()
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}

@@ -41,21 +41,10 @@ func Tool(t testing.TB, name, pkg string) string {
 	return built
 }
 
-// buildOnce builds pkg at path unless it is there. Test binaries run side by side: the first one builds, under a file
-// lock, and the others wait for it.
+// buildOnce builds pkg at path unless it is there.
 func buildOnce(t testing.TB, root, mod, pkg, path string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	defer lockPath(t, path)()
 	if _, err := os.Stat(path); err == nil {
 		return
 	}
@@ -68,6 +57,25 @@ func buildOnce(t testing.TB, root, mod, pkg, path string) {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// lockPath makes the directory of path and waits until no other test binary makes what belongs there: they run side by side. The caller calls
+// done when it is there.
+func lockPath(t testing.TB, path string) (done func()) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done = func() { _ = lock.Close() }
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		done()
+		t.Fatal(err)
+	}
+	return done
 }
 
 // moduleRoot returns the directory of the product's go.mod, at or above the test's.

@@ -94,8 +94,6 @@ func (m *member) lead(ctx context.Context, term int, epoch int64) error {
 	return nil
 }
 
-var errRole = errors.New("another agent leads, or may lead")
-
 // alone begins to judge by itself.
 func (m *member) alone(ctx context.Context, term int) error {
 	if err := m.refuge.adopt(ctx); err != nil {
@@ -134,6 +132,8 @@ func (m *member) left() time.Duration {
 	defer m.mu.Unlock()
 	return m.s.until.mono - m.now().mono
 }
+
+var errRole = errors.New("another agent leads, or may lead")
 
 // may says why the reconciler of a term may tell nobody anything now.
 func (m *member) may(term int) error {

@@ -174,7 +174,7 @@ func (k *cluster) breakInMidCase() string {
 	k.t.Helper()
 	k.desk.Delay(1500 * time.Millisecond)
 	k.desk.LoseEvery(3)
-	k.broken.Store(true)
+	k.target.Broken.Store(true)
 	var key string
 	k.eventually(soon, "a case is being opened", func() bool {
 		for _, call := range k.desk.Calls() {
@@ -218,7 +218,7 @@ func (k *cluster) one(key, number, state string) {
 func (k *cluster) mend(key, number string) {
 	k.t.Helper()
 	begin := time.Now()
-	k.broken.Store(false)
+	k.target.Broken.Store(false)
 	k.eventually(restarted, "the case is resolved", func() bool {
 		all := k.desk.ByKey(key)
 		return len(all) > 0 && all[0].State == "resolved"

@@ -5,18 +5,16 @@ package charts_test
 import (
 	"cmp"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -34,9 +32,8 @@ type cluster struct {
 	t      *testing.T
 	env    []string
 	dir    string
-	node   string // whose agent is asked
-	broken atomic.Bool
-	target *httptest.Server // the customer's web client
+	node   string          // whose agent is asked
+	target *servers.Target // the customer's web client
 	desk   *servers.Webhook
 	proofs []proof
 }
@@ -76,12 +73,7 @@ func startCluster(t *testing.T, nodes int) *cluster {
 	}
 	k.proved(fmt.Sprintf("Kubernetes %s with %d nodes is up", kubernetes, nodes), begin)
 
-	k.target = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if k.broken.Load() {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	t.Cleanup(k.target.Close)
+	k.target = servers.StartTarget(t)
 	k.desk = servers.StartWebhook(t, servers.WebhookOptions{Secret: "hmac"})
 	k.kubectl("create", "namespace", "firstcall")
 	k.kubectl("--namespace", "firstcall", "create", "secret", "generic", "acme-firstcall", "--from-literal=soc=hmac", "--from-literal=db-password=acme", "--from-literal=token=0123456789abcdef0123456789abcdef")
@@ -157,11 +149,8 @@ func (k *cluster) values(text string, args ...any) string {
 
 func (k *cluster) eventually(within time.Duration, what string, holds func() bool) {
 	k.t.Helper()
-	for until := time.Now().Add(within); !holds(); {
-		if time.Now().After(until) {
-			k.t.Fatalf("not within %s: %s", within, what)
-		}
-		<-time.After(50 * time.Millisecond)
+	if !probetest.Eventually(within, holds) {
+		k.t.Fatalf("not within %s: %s", within, what)
 	}
 }
 

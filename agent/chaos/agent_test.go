@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -32,22 +31,7 @@ const (
 // binary is the agent under test, built once, whose clock can be told to be wrong.
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "firstcall-chaos-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "firstcall")
-	build := exec.Command("go", "build", "-tags", "clockskew", "-o", binary, "github.com/firstcall-agent/firstcall")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		_, _ = os.Stderr.Write(out)
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { servers.RunWithAgent(m, &binary, "-tags", "clockskew") }
 
 // agent is one of a tenant's agents: a process in a network namespace of its own, from which everything else is reached over relays.
 type agent struct {
@@ -60,12 +44,12 @@ type agent struct {
 	gone chan struct{}
 	cut  map[int]int // how many faults make packets to a port vanish
 
-	asked   time.Time     // when it was asked to stop; zero: it was not
-	slowest time.Duration // that a stop took
-	skewed  func() time.Duration
+	asked  time.Time // when it was asked to stop; zero: it was not
+	skewed func() time.Duration
+	log    servers.Log
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu      sync.Mutex
+	slowest time.Duration // that a stop took
 }
 
 // newAgent prepares an agent; reach says where each port of its namespace leads.
@@ -83,19 +67,6 @@ func newAgent(t testing.TB, name, configuration string, skew time.Duration, reac
 	return a
 }
 
-// Write gathers what the agent logs.
-func (a *agent) Write(b []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.log.Write(b)
-}
-
-func (a *agent) logged() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.log.String()
-}
-
 func (a *agent) start() {
 	a.t.Helper()
 	if a.cmd != nil && !a.asked.IsZero() {
@@ -109,7 +80,7 @@ func (a *agent) start() {
 	}
 	cmd := a.ns.Command(binary, "run", "--config.file", filepath.Join(a.dir, "firstcall.yaml"))
 	cmd.Env = append(os.Environ(), "FIRSTCALL_CLOCK_SKEW="+a.skew.String(), "XDG_CACHE_HOME="+a.dir, "GOMAXPROCS=1")
-	cmd.Stdout, cmd.Stderr = a, a
+	cmd.Stdout, cmd.Stderr = &a.log, &a.log
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -53,7 +54,7 @@ func (s *tally) add(w *world, faults int) {
 		a.mu.Lock()
 		s.stops = append(s.stops, a.slowest)
 		a.mu.Unlock()
-		s.lagged += strings.Count(a.logged(), "the agent is lagging")
+		s.lagged += strings.Count(a.log.String(), "the agent is lagging")
 	}
 }
 
@@ -116,8 +117,8 @@ func (w *world) run() int {
 		w.wait(time.Duration(w.rand.IntN(1000)) * time.Millisecond)
 	}
 	for _, a := range w.agents {
-		if !poll(time.Minute, func() bool { return a.ended() || strings.Contains(a.logged(), "the agent watches") }) || a.ended() {
-			w.t.Errorf("%s does not start:\n%s", a.name, a.logged())
+		if !probetest.Eventually(time.Minute, func() bool { return a.ended() || strings.Contains(a.log.String(), "the agent watches") }) || a.ended() {
+			w.t.Errorf("%s does not start:\n%s", a.name, a.log.String())
 			return 0
 		}
 	}
@@ -156,7 +157,7 @@ func (w *world) alone() {
 	a.drop(false, portTarget)
 	w.troubled()
 	w.say("it does again")
-	if !poll(60*time.Second, func() bool { return len(w.live()) == 0 }) {
+	if !probetest.Eventually(60*time.Second, func() bool { return len(w.live()) == 0 }) {
 		w.t.Errorf("a case of one vantage is not resolved: %s", keys(w.live()))
 	}
 	w.wait(2 * time.Second)
@@ -177,7 +178,7 @@ func (w *world) chaos() (faults int) {
 	mends := breaks.Add(w.slowly(3*time.Second, 20*time.Second))
 	calm := begin.Add(w.slowly(12*time.Second, 22*time.Second))
 	for now := time.Now(); now.Before(calm); now = time.Now() {
-		if now.After(breaks) && now.Before(mends) != w.broken.Load() {
+		if now.After(breaks) && now.Before(mends) != w.target.Broken.Load() {
 			w.fail(now.Before(mends))
 		}
 		kept := later[:0]
@@ -211,37 +212,37 @@ func (w *world) chaos() (faults int) {
 
 // calm lets an outage be that nothing disturbs any more, and waits for its end and that of all else.
 func (w *world) calm() {
-	fresh := !w.broken.Load()
-	if !w.broken.Load() {
+	fresh := !w.target.Broken.Load()
+	if !w.target.Broken.Load() {
 		if w.rand.IntN(2) == 0 { // else it may begin while cases of before are not yet resolved
-			poll(60*time.Second, func() bool { return len(w.live()) == 0 })
+			probetest.Eventually(60*time.Second, func() bool { return len(w.live()) == 0 })
 		}
 		w.wait(w.between(2*time.Second, 6*time.Second))
 		w.fail(true)
 	}
 	since := time.Now()
-	if !poll(60*time.Second, func() bool { return w.covered("") }) {
+	if !probetest.Eventually(60*time.Second, func() bool { return w.covered("") }) {
 		w.t.Error("the outage has no case after a minute")
 	}
 	if took := time.Since(since); fresh && took < stale {
 		w.covering = took
 	}
-	if !poll(60*time.Second, func() bool { return w.covered("p1") }) {
+	if !probetest.Eventually(60*time.Second, func() bool { return w.covered("p1") }) {
 		w.t.Error("an outage that all see is not priority 1 after a minute")
 	}
 	w.wait(w.between(0, 4*time.Second))
 	w.fail(false)
-	if !poll(90*time.Second, func() bool { return len(w.live()) == 0 }) {
+	if !probetest.Eventually(90*time.Second, func() bool { return len(w.live()) == 0 }) {
 		w.t.Errorf("the outage is over, and its case is not: %s", keys(w.live()))
 	}
 	left := ""
-	if !poll(60*time.Second, func() bool { left = w.settled(); return left == "" }) {
+	if !probetest.Eventually(60*time.Second, func() bool { left = w.settled(); return left == "" }) {
 		w.t.Errorf("something is left after all is over: %s", left)
 	}
 }
 
 func (w *world) fail(broken bool) {
-	w.broken.Store(broken)
+	w.target.Broken.Store(broken)
 	w.troubled()
 	w.say("the solution is broken: %t", broken)
 }
@@ -345,6 +346,6 @@ func (w *world) judge() {
 	w.t.Logf("the story, from %s:\n%s", w.began.UTC().Format("15:04:05.000"), strings.Join(w.story, "\n"))
 	w.t.Logf("what is stored:\n%s", w.stored())
 	for _, a := range w.agents {
-		w.t.Logf("%s:\n%s", a.name, a.logged())
+		w.t.Logf("%s:\n%s", a.name, a.log.String())
 	}
 }

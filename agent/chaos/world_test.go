@@ -5,12 +5,9 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +22,7 @@ type world struct {
 	rand   *rand.Rand
 	began  time.Time
 	agents []*agent
-	broken atomic.Bool
+	target *servers.Target
 	desk   *servers.Webhook
 	store  string // its address
 	slower int    // a factor: faults last so much longer than in an ordinary run
@@ -47,18 +44,12 @@ func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64)
 	if w.rand.IntN(6) == 0 { // long enough for a second and a third agent to judge alone
 		w.slower = 4
 	}
-	target := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
-		if w.broken.Load() {
-			out.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	t.Cleanup(target.Close)
-	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(witness.Close)
+	w.target = servers.StartTarget(t)
+	witness := servers.StartTarget(t)
 	w.desk = servers.StartWebhook(t, servers.WebhookOptions{Secret: "hmac"})
-	address := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	address := func(s *servers.Target) string { return strings.TrimPrefix(s.URL, "http://") }
 	reach := map[int]string{
-		portStore: database.Address, portDesk: w.desk.Address, portTarget: address(target), portWitness: address(witness),
+		portStore: database.Address, portDesk: w.desk.Address, portTarget: address(w.target), portWitness: address(witness),
 	}
 	w.store = fmt.Sprintf("%s?tenant=chaos%d", url, seed)
 	text := fmt.Sprintf(configuration, fmt.Sprintf("chaos%d", seed), strings.Replace(url, database.Address, fmt.Sprintf("127.0.0.1:%d", portStore), 1),
@@ -108,7 +99,7 @@ const joins = 500 * time.Millisecond
 
 // troubled notes, after whatever may have changed it, whether the solution answers all vantages.
 func (w *world) troubled() {
-	now, wrong := time.Now(), w.broken.Load()
+	now, wrong := time.Now(), w.target.Broken.Load()
 	for _, a := range w.agents {
 		wrong = wrong || a.cut[portTarget] > 0
 	}
@@ -296,16 +287,4 @@ func keys(all []servers.WebhookCase) string {
 		list = append(list, c.Number+" "+c.Priority+" "+c.Key)
 	}
 	return strings.Join(list, ", ")
-}
-
-// poll asks again and again until the condition holds or the time is over.
-func poll(within time.Duration, holds func() bool) bool {
-	deadline := time.Now().Add(within)
-	for !holds() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	return true
 }

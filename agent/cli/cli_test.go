@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 )
 
 func TestMain(m *testing.M) {
@@ -150,7 +152,7 @@ func startAgent(ts *testscript.TestScript, _ bool, args []string) {
 		waiting.Wait()
 	})
 	address := regexp.MustCompile(`the status page is up"[, ]"?url"?[=:]"?(http\S+?)/["\s]`)
-	if !poll(func() bool {
+	if !probetest.Eventually(patience, func() bool {
 		if found := address.FindStringSubmatch(ts.ReadFile("agent.log")); found != nil {
 			ts.Setenv("FIRSTCALL_URL", found[1])
 			return true
@@ -166,7 +168,7 @@ func stopAgent(ts *testscript.TestScript, _ bool, args []string) {
 	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt}
 	for _, name := range args[:len(args)-1] {
 		ts.Check(f.agent.Process.Signal(signals[name]))
-		if !poll(func() bool { return strings.Contains(ts.ReadFile("agent.log"), "the agent stops") }) {
+		if !probetest.Eventually(patience, func() bool { return strings.Contains(ts.ReadFile("agent.log"), "the agent stops") }) {
 			ts.Fatalf("the agent does not hear the signal %s:\n%s", name, ts.ReadFile("agent.log"))
 		}
 	}
@@ -203,28 +205,13 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	var out string
-	if !poll(func() bool {
+	if !probetest.Eventually(patience, func() bool {
 		_ = ts.Exec(args[1], args[2:]...)
 		out = ts.ReadFile("stdout") + ts.ReadFile("stderr")
 		return want.MatchString(out) != neg
 	}) {
 		ts.Fatalf("%s does not come to print %q:\n%s", strings.Join(args[1:], " "), args[0], out)
 	}
-}
-
-// poll asks again and again until the condition holds.
-func poll(holds func() bool) bool {
-	limit := time.After(patience)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-limit:
-			return false
-		case <-tick.C:
-		}
-	}
-	return true
 }
 
 // selfSigned makes a certificate for 127.0.0.1, in PEM.

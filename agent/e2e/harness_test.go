@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,35 +13,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/agent/web"
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
 // binary is the agent under test, built once.
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "firstcall-e2e-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "firstcall")
-	build := exec.Command("go", "build", "-o", binary, "github.com/firstcall-agent/firstcall")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		_, _ = os.Stderr.Write(out)
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { servers.RunWithAgent(m, &binary) }
 
 // process is an agent that runs.
 type process struct {
@@ -54,21 +37,7 @@ type process struct {
 	cmd    *exec.Cmd
 	ns     *servers.NetNS
 	client *http.Client
-	mu     sync.Mutex
-	log    bytes.Buffer
-}
-
-// Write gathers what the agent logs.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-func (p *process) logged() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
+	log    servers.Log
 }
 
 // prepare writes the configuration of an agent; it is not started yet. A web section is added.
@@ -112,7 +81,7 @@ func (p *process) start(args ...string) {
 	} else {
 		p.cmd = exec.Command(binary, args...)
 	}
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -137,7 +106,7 @@ func (p *process) stop() {
 		p.t.Fatal(err)
 	}
 	if err := p.cmd.Wait(); err != nil {
-		p.t.Fatalf("the agent did not end well: %v\n%s", err, p.logged())
+		p.t.Fatalf("the agent did not end well: %v\n%s", err, p.log.String())
 	}
 }
 
@@ -162,7 +131,7 @@ func (p *process) read(path string, into any) {
 		err = json.Unmarshal(data, into)
 	}
 	if err != nil {
-		p.t.Fatalf("%v\n%s", err, p.logged())
+		p.t.Fatalf("%v\n%s", err, p.log.String())
 	}
 }
 
@@ -201,7 +170,7 @@ func (p *process) cases() []incident.Case {
 
 // firstCase waits for a live case; it may be called beside the test's own goroutine.
 func (p *process) firstCase(within time.Duration) (c incident.Case, ok bool) {
-	ok = poll(within, func() bool {
+	ok = probetest.Eventually(within, func() bool {
 		var answer web.Cases
 		data, err := p.get("/api/v1/cases?open=true")
 		if err != nil || json.Unmarshal(data, &answer) != nil || len(answer.Cases) == 0 {
@@ -243,26 +212,8 @@ func (p *process) metric(name string) string {
 // eventually waits for a condition.
 func (p *process) eventually(within time.Duration, what string, holds func() bool) {
 	p.t.Helper()
-	if !poll(within, holds) {
-		p.t.Fatalf("not within %s: %s\n%s", within, what, p.logged())
-	}
-}
-
-// poll asks again and again until the condition holds or the time is over.
-func poll(within time.Duration, holds func() bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if holds() {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return holds()
-		case <-tick.C:
-		}
+	if !probetest.Eventually(within, holds) {
+		p.t.Fatalf("not within %s: %s\n%s", within, what, p.log.String())
 	}
 }
 

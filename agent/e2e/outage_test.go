@@ -61,7 +61,7 @@ components:
 			web.Kill()
 			c, ok := p.firstCase(40 * time.Second)
 			if !ok {
-				t.Errorf("run %d: no case\n%s", i, p.logged())
+				t.Errorf("run %d: no case\n%s", i, p.log.String())
 				return
 			}
 			took[i] = c.Created.Sub(killed)

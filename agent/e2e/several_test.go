@@ -7,24 +7,21 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/agent/web"
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
 // cable is a connection to a server that can be cut.
 type cable struct {
-	net.Listener
-	target string
+	address, target string
 
 	mu    sync.Mutex
 	cut   bool
@@ -32,21 +29,8 @@ type cable struct {
 }
 
 func newCable(t *testing.T, target string) *cable {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{Listener: l, target: target, conns: map[net.Conn]bool{}}
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go c.carry(in)
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); c.set(true) })
+	c := &cable{target: target, conns: map[net.Conn]bool{}}
+	c.address = probetest.Listen(t, c.carry)
 	return c
 }
 
@@ -55,18 +39,17 @@ func (c *cable) carry(in net.Conn) {
 	out, err := net.Dial("tcp", c.target)
 	if c.cut || err != nil {
 		c.mu.Unlock()
-		_ = in.Close()
 		return
 	}
 	c.conns[in], c.conns[out] = true, true
 	c.mu.Unlock()
-	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-		go func() {
-			_, _ = io.Copy(way[0], way[1])
-			_ = way[0].Close()
-			_ = way[1].Close()
-		}()
+	pass := func(to, from net.Conn) {
+		_, _ = io.Copy(to, from)
+		_ = to.Close()
+		_ = from.Close()
 	}
+	go pass(in, out)
+	pass(out, in)
 }
 
 // set cuts the cable, or mends it.
@@ -85,22 +68,15 @@ func (c *cable) set(cut bool) {
 // crowd is three agents of one tenant that share a database and a desk.
 type crowd struct {
 	t      *testing.T
-	broken atomic.Bool
+	target *servers.Target
 	desk   *servers.Webhook
 	agents []*process
 	cables []*cable
 }
 
 func newCrowd(t *testing.T) *crowd {
-	c := &crowd{t: t}
-	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if c.broken.Load() {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	t.Cleanup(target.Close)
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(other.Close)
+	c := &crowd{t: t, target: servers.StartTarget(t)}
+	other := servers.StartTarget(t)
 	c.desk = servers.StartWebhook(t, servers.WebhookOptions{})
 	database := servers.StartPostgres(t)
 	url := database.Database(t, "firstcall")
@@ -122,7 +98,7 @@ components:
     probes: [{ kind: http, url: %q }]
 desks:
   - { name: soc, kind: webhook, url: %q, find_url: %q, timeout: 3s }
-`, vantage, strings.Replace(url, database.Address, wire.Addr().String(), 1), target.URL, other.URL, c.desk.URL(), c.desk.FindURL()))
+`, vantage, strings.Replace(url, database.Address, wire.address, 1), c.target.URL, other.URL, c.desk.URL(), c.desk.FindURL()))
 		c.agents = append(c.agents, p)
 		p.start()
 		if n == 0 {
@@ -180,11 +156,11 @@ func (c *crowd) live() (all []servers.WebhookCase) {
 
 func (c *crowd) eventually(within time.Duration, what string, holds func() bool) {
 	c.t.Helper()
-	if poll(within, holds) {
+	if probetest.Eventually(within, holds) {
 		return
 	}
 	for n, p := range c.agents {
-		c.t.Logf("agent %d (%s):\n%s", n, c.role(p), p.logged())
+		c.t.Logf("agent %d (%s):\n%s", n, c.role(p), p.log.String())
 	}
 	c.t.Fatalf("not within %s: %s; the desk has %+v", within, what, c.desk.Cases())
 }
@@ -192,7 +168,7 @@ func (c *crowd) eventually(within time.Duration, what string, holds func() bool)
 // recovered mends the target and waits until the desk agrees, with so many cases in all (0: as many as there are), which it returns.
 func (c *crowd) recovered(cases int) int {
 	c.t.Helper()
-	c.broken.Store(false)
+	c.target.Broken.Store(false)
 	c.eventually(40*time.Second, "every case is resolved", func() bool { return len(c.live()) == 0 })
 	all := c.desk.Cases()
 	if cases > 0 && len(all) != cases {
@@ -208,7 +184,7 @@ func TestSeveralAsOne(t *testing.T) {
 	first := c.agents[0]
 
 	t.Log("a crash: another leads within 10 s, and goes on with the case")
-	c.broken.Store(true)
+	c.target.Broken.Store(true)
 	c.eventually(30*time.Second, "a case", func() bool { return len(c.live()) == 1 })
 	first.kill()
 	began := time.Now()
@@ -235,7 +211,7 @@ func TestSeveralAsOne(t *testing.T) {
 
 	t.Log("a leader that is frozen and thawed writes nothing: the case is another's by then")
 	_ = third.cmd.Process.Signal(syscall.SIGSTOP)
-	c.broken.Store(true)
+	c.target.Broken.Store(true)
 	var fourth *process
 	c.eventually(10*time.Second, "another leads", func() bool { fourth = c.leader(c.others(third)...); return fourth != nil })
 	c.eventually(30*time.Second, "a case", func() bool { return len(c.live()) == 1 })
@@ -254,7 +230,7 @@ func TestSeveralAsOne(t *testing.T) {
 		fifth = c.leader(c.others(fourth)...)
 		return fifth != nil && c.role(fourth) == "alone"
 	})
-	c.broken.Store(true)
+	c.target.Broken.Store(true)
 	c.eventually(30*time.Second, "both have an incident and a case", func() bool {
 		return len(fifth.liveCases()) == 1 && len(fourth.liveCases()) == 1
 	})
@@ -273,7 +249,7 @@ func TestSeveralAsOne(t *testing.T) {
 		wire.set(true)
 	}
 	c.eventually(20*time.Second, "the leader judges alone", func() bool { return c.role(fourth) == "alone" })
-	c.broken.Store(true)
+	c.target.Broken.Store(true)
 	c.eventually(30*time.Second, "a case", func() bool { return len(c.live()) == 1 })
 	c.eventually(90*time.Second, "all judge alone", func() bool {
 		return !slices.ContainsFunc(c.agents, func(p *process) bool { return c.role(p) != "alone" })

@@ -64,7 +64,7 @@ seed: [{ kind: csv, probe: web-client/http, file: %q }]
 	})
 	out, err := exec.Command(binary, "detect", "accept", "web-client/http", "moved", "--url", p.url, "--actor", "ada").CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s\n%s", err, out, p.logged())
+		t.Fatalf("%v: %s\n%s", err, out, p.log.String())
 	}
 	p.eventually(20*time.Second, "the case is resolved as accepted", func() bool {
 		all := p.incidents()

@@ -23,13 +23,7 @@ import (
 // each under one Message-ID.
 func TestKilled(t *testing.T) {
 	const kills = 200
-	var broken atomic.Bool
-	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if broken.Load() {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	defer target.Close()
+	target := servers.StartTarget(t)
 	other := servers.StartNginx(t, servers.NginxOptions{})
 	desk := servers.StartWebhook(t, servers.WebhookOptions{Secret: "hmac"})
 	mail := servers.StartMailpit(t, servers.MailpitOptions{})
@@ -51,10 +45,10 @@ desks:
 		for {
 			select {
 			case <-stopFlipping:
-				broken.Store(false)
+				target.Broken.Store(false)
 				return
 			case <-time.After(700*time.Millisecond + time.Duration(rand.Int64N(int64(1200*time.Millisecond)))):
-				broken.Store(!broken.Load())
+				target.Broken.Store(!target.Broken.Load())
 			}
 		}
 	}()

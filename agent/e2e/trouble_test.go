@@ -122,8 +122,8 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.metric("firstcall_config_last_reload_successful") != "0" || !strings.Contains(p.status().Health.ConfigError, "intervall") ||
-		!strings.Contains(string(page), "intervall") || !strings.Contains(p.logged(), "intervall") {
-		t.Errorf("the refusal must stand in metric, health, page and log: %+v\n%s", p.status().Health, p.logged())
+		!strings.Contains(string(page), "intervall") || !strings.Contains(p.log.String(), "intervall") {
+		t.Errorf("the refusal must stand in metric, health, page and log: %+v\n%s", p.status().Health, p.log.String())
 	}
 	web.Kill()
 	p.eventually(20*time.Second, "the old configuration goes on: a case", func() bool { return len(p.liveCases()) == 1 })

@@ -25,7 +25,7 @@ func noLeak(t *testing.T) {
 			t.Errorf("goroutines are left: %v", err)
 		}
 		var left int
-		if !eventually(func() bool { left = descriptors(); return left <= open }) {
+		if !Eventually(2*time.Second, func() bool { left = descriptors(); return left <= open }) {
 			t.Errorf("%d descriptors are left", left-open)
 		}
 	})
@@ -48,17 +48,18 @@ func descriptors() int {
 	return len(entries)
 }
 
-// eventually asks done until it says yes, for 2 s at most.
-func eventually(done func() bool) bool {
-	tick := time.NewTicker(5 * time.Millisecond)
+// Eventually asks every 20 ms until the condition holds or the time is over, and reports whether it held.
+func Eventually(within time.Duration, holds func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for range 400 {
-		if done() {
-			return true
+	for limit := time.After(within); !holds(); {
+		select {
+		case <-limit:
+			return holds()
+		case <-tick.C:
 		}
-		<-tick.C
 	}
-	return done()
+	return true
 }
 
 // lateness tells how late this machine itself is: a timer of d is set, and the returned function says by how much it was missed.

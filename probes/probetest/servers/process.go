@@ -34,13 +34,13 @@ type Process struct {
 	mu   sync.Mutex
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended and was waited for
-	log  *lockedBuffer
+	log  *Log
 }
 
 // startProcess starts what build returns and waits until it listens on all ports.
 func startProcess(t testing.TB, name string, build func() *exec.Cmd, ports ...int) *Process {
 	t.Helper()
-	p := &Process{t: t, name: name, build: build, ports: ports, log: &lockedBuffer{}}
+	p := &Process{t: t, name: name, build: build, ports: ports, log: &Log{}}
 	t.Cleanup(p.Stop)
 	p.Start()
 	return p
@@ -245,19 +245,21 @@ func program(t testing.TB, name, debianPackage string) string {
 	return ""
 }
 
-// lockedBuffer gathers output that is written and read at the same time.
-type lockedBuffer struct {
+// Log gathers output that is written and read at the same time. Its zero value is empty.
+type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (b *lockedBuffer) Write(p []byte) (int, error) {
+// Write adds to it.
+func (b *Log) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)
 }
 
-func (b *lockedBuffer) String() string {
+// String returns all that was written.
+func (b *Log) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()

@@ -20,8 +20,8 @@ var (
 	ErrStandby  = errors.New("takes no writes")           // PostgreSQL: a standby, or made read-only
 	// ErrNotLeading is a write that only the leading agent may make, or Leading, while another agent leads or may lead. Nothing was stored.
 	ErrNotLeading = errors.New("this agent does not lead")
-	// ErrDoubt is a write that PostgreSQL may or may not have stored: the store was told to hurry, or several agents have had its
-	// place since, before that could be learnt. Every later write fails with it: what is stored is known by opening it again.
+	// ErrDoubt is a write that PostgreSQL may or may not have stored: the store was told to hurry before that could be learnt. Every later
+	// write fails with it: what is stored is known by opening it again.
 	ErrDoubt      = errors.New("whether a write was stored is not known")
 	errForeign    = errors.New("not a store of firstcall's") // an SQLite file of something else
 	errUndone     = errors.New("the connection was lost when it was to be committed")

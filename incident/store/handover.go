@@ -37,7 +37,7 @@ type Handed struct {
 	Offset   time.Duration     `json:"offset,omitempty"` // to be added to what that agent dates, for the database's clock; 0: not known, or none
 }
 
-// version rises with what was done.
+// version changes with what was done; it rises, unless a clock was set.
 func (h Handed) version() int64 {
 	newest := max(nanos(h.Incident.Updated), nanos(h.Incident.Closed), nanos(h.Incident.Opened))
 	for _, e := range h.Events {
@@ -56,7 +56,7 @@ func (h Handed) version() int64 {
 type Handover struct {
 	Voter   string // that was alone
 	At      time.Time
-	Version int64 // of what it did: it rises
+	Version int64 // of what it did
 	Handed
 }
 
@@ -147,7 +147,7 @@ func (s *Store) Adopt(ctx context.Context, n Snapshot) error {
 }
 
 // Handover puts what an agent did alone before the leader, durable, whoever leads. It may be called again, with the same or with more: by
-// voter and incident the newest is kept, and what the leader took is not put before it again. A voter has at most 1,000, of at most
+// voter and incident the last is kept, and what the leader took is not put before it again. A voter has at most 1,000, of at most
 // 8 MiB each.
 func (s *Store) Handover(ctx context.Context, voter string, list []Handed) error {
 	return s.write(ctx, durable, "hand over", func(tx *sql.Tx) error {
@@ -164,7 +164,7 @@ func (s *Store) Handover(ctx context.Context, voter string, list []Handed) error
 			}
 			if _, err := run(ctx, tx, `INSERT INTO handovers (voter, incident, version, at, body) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT (voter, incident) DO UPDATE SET version = excluded.version, at = excluded.at, body = excluded.body
-				WHERE handovers.version < excluded.version OR handovers.version = excluded.version AND handovers.body IS NOT NULL`,
+				WHERE handovers.version <> excluded.version OR handovers.body IS NOT NULL`,
 				voter, h.Incident.ID, h.version(), nanos(s.now()), body); err != nil {
 				return err
 			}

@@ -288,8 +288,8 @@ func (s *Store) beginSession(ctx context.Context, c *pgconn.PgConn) error {
 }
 
 // begin notes a write in its own transaction: under its number, so that its outcome can be looked up, and only while the place is this agent's, and
-// the lead, where the write asks for it. No other agent gets either before the transaction is over.
-func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promise) error {
+// the lead of that epoch, where the write asks for it. No other agent gets either before the transaction is over.
+func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promise, epoch int64) error {
 	const note = `UPDATE writes SET number = ? WHERE voter = ? AND token = ?`
 	const set = ` RETURNING set_config('app.voter', voter, true) || set_config('synchronous_commit',
 		CASE WHEN ? THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`
@@ -299,7 +299,7 @@ func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promi
 		row = tx.QueryRowContext(ctx, note+set, p.writes, pl.name, pl.token, wants&durable == 0)
 	} else {
 		row = tx.QueryRowContext(ctx, `WITH lead AS (SELECT 1 FROM leases WHERE epoch = ? AND token = ? AND until > clock_timestamp() FOR KEY SHARE) `+
-			note+` AND EXISTS (SELECT 1 FROM lead)`+set, p.entered.Load(), pl.token, p.writes, pl.name, pl.token, wants&durable == 0)
+			note+` AND EXISTS (SELECT 1 FROM lead)`+set, epoch, pl.token, p.writes, pl.name, pl.token, wants&durable == 0)
 	}
 	var done string
 	err := row.Scan(&done)
@@ -318,8 +318,8 @@ func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promi
 
 // transactPostgres is transact at a server that may go away at any moment, for an agent that may have been frozen. What is not committed is
 // undone; a commit whose answer was lost is looked up, however long the server is away, so that the caller knows. An agent whose place was taken
-// takes another and tries again.
-func (s *Store) transactPostgres(ctx context.Context, wants promise, fn func(*sql.Tx) error) error {
+// takes another and tries again. epoch is that of the lead that the write was decided in.
+func (s *Store) transactPostgres(ctx context.Context, wants promise, epoch int64, fn func(*sql.Tx) error) error {
 	ctx, cancel := s.pg.hasty(ctx)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
@@ -329,10 +329,10 @@ func (s *Store) transactPostgres(ctx context.Context, wants promise, fn func(*sq
 			return ErrClosed // after Resign
 		case s.pg.gaveUp:
 			return ErrDoubt
-		case wants&led != 0 && s.pg.entered.Load() == 0:
+		case wants&led != 0 && (epoch == 0 || epoch != s.pg.entered.Load()):
 			return ErrNotLeading
 		}
-		err := s.tryPostgres(ctx, pl, wants, fn)
+		err := s.tryPostgres(ctx, pl, wants, epoch, fn)
 		if !errors.Is(err, errPlaceTaken) || attempt == 3 {
 			return err
 		}
@@ -360,14 +360,14 @@ func (p *postgres) hasty(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, cancel
 }
 
-func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, fn func(*sql.Tx) error) error {
+func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, epoch int64, fn func(*sql.Tx) error) error {
 	p := s.pg
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := p.begin(ctx, tx, pl, wants); err != nil {
+	if err := p.begin(ctx, tx, pl, wants, epoch); err != nil {
 		return err
 	}
 	if now := (loaded{p.sessions.Load(), pl}); now != p.loaded {
@@ -386,6 +386,8 @@ func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, fn fu
 	}
 	stored, doubt := s.lookUp(ctx, pl)
 	switch {
+	case errors.Is(doubt, errPlaceTaken): // and with it the lead: whoever decides next reads what is stored
+		return doubt
 	case doubt != nil:
 		p.gaveUp = true
 		return fmt.Errorf("%w (%w)", ErrDoubt, doubt)

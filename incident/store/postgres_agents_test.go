@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,6 +164,56 @@ func thawedLeader(t *testing.T, _ *servers.Postgres, database string) {
 	stored(t, old, 3)
 }
 
+// arriving is a context that says when somebody begins to wait for it.
+type arriving struct {
+	context.Context
+	waits chan struct{}
+	once  *sync.Once
+}
+
+// Done implements context.Context.
+func (a arriving) Done() <-chan struct{} {
+	a.once.Do(func() { close(a.waits) })
+	return a.Context.Done()
+}
+
+// overtakenWrite states that a write which waited while another agent led is not stored, though its own agent leads again.
+func overtakenWrite(t *testing.T, _ *servers.Postgres, database string) {
+	url := aTenant(database)
+	old, fresh := openSilent(t, url, "weu"), openSilent(t, url, "dk")
+	inside, end, first := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() { // what the other one waits for
+		first <- old.write(context.Background(), relaxed, "write", func(*sql.Tx) error {
+			close(inside)
+			<-end
+			return nil
+		})
+	}()
+	<-inside
+	ctx, late := arriving{t.Context(), make(chan struct{}), new(sync.Once)}, make(chan error, 1)
+	go func() { late <- old.Commit(ctx, step(1)) }()
+	<-ctx.waits
+	beat(t, old, Beat{})
+	r := beat(t, fresh, Beat{Wants: true})
+	fresh.Lead(r.Epoch)
+	if err := errors.Join(fresh.Commit(t.Context(), step(2)), fresh.Resign(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if r = beat(t, old, Beat{Wants: true}); !r.Leading || r.Epoch != 3 {
+		t.Fatalf("leading again: %+v", r)
+	}
+	old.Lead(r.Epoch)
+	close(end)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	mention(t, <-late, ErrNotLeading)
+	stored(t, old, 1)
+	if err := old.Commit(t.Context(), step(3)); err != nil {
+		t.Error(err)
+	}
+}
+
 // frozenInAWrite states that an agent that is frozen in the middle of a write keeps the lead from nobody, and that the write is undone.
 func frozenInAWrite(t *testing.T, _ *servers.Postgres, database string) {
 	url := aTenant(database)
@@ -231,6 +282,32 @@ func answerLostLeadTaken(t *testing.T, server *servers.Postgres, database string
 		mention(t, old.Commit(t.Context(), step(4)), ErrNotLeading)
 		stored(t, fresh, 3)
 	}
+}
+
+// handedOverWithAnotherClock states that what is handed over after the clock was set back, or by another process in the same place, is put
+// before the leader, and what was taken is not.
+func handedOverWithAnotherClock(t *testing.T, _ *servers.Postgres, database string) {
+	s := openSilent(t, aTenant(database), "weu")
+	hand := func(updated time.Time, want int) {
+		t.Helper()
+		h := Handed{Incident: incident.Incident{ID: "fc-1", Updated: updated}}
+		if err := s.Handover(t.Context(), "weu", []Handed{h}); err != nil {
+			t.Fatal(err)
+		}
+		waiting, err := s.Handovers(t.Context())
+		if err != nil || len(waiting) != want {
+			t.Fatalf("of %s %d wait, want %d (%v)", updated, len(waiting), want, err)
+		}
+		for _, h := range waiting {
+			if err := s.Take(t.Context(), h, Taken{}); err != nil || !h.Incident.Updated.Equal(updated) {
+				t.Errorf("taken is that of %s, want %s (%v)", h.Incident.Updated, updated, err)
+			}
+		}
+	}
+	hand(at.Add(10*time.Minute), 1)
+	hand(at.Add(10*time.Minute), 0) // the same again
+	hand(at, 1)
+	hand(at, 0)
 }
 
 // clocksApart states that the agents' own clocks decide nothing, and that each sees how far the others' are off.

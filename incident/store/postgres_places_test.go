@@ -326,3 +326,40 @@ func olderSchema(t *testing.T, server *servers.Postgres, _ string) {
 		}
 	}
 }
+
+// answerLostPlaceTakenTwice states that a store goes on, in another place, where nobody can say any more what became of a write.
+func answerLostPlaceTakenTwice(t *testing.T, server *servers.Postgres, database string) {
+	url := aTenant(database)
+	p := startCutter(t, server.Address)
+	old := openSilent(t, strings.Replace(url, server.Address, p.address, 1), "weu")
+	p.cut(true, 1_000_000)
+	result := make(chan error, 1)
+	go func() { result <- old.Commit(context.Background(), step(1)) }()
+	<-p.refused
+	var last *Store
+	for range 2 {
+		asTenant(t, url, "UPDATE voters SET beat = beat - interval '16 seconds'")
+		last = openSilent(t, url, "weu")
+		if err := last.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.cut(false, 0)
+	p.mu.Lock()
+	p.armed = false
+	p.mu.Unlock()
+	if err := <-result; !errors.Is(err, ErrNotLeading) && !errors.Is(err, ErrAway) {
+		t.Errorf("the write in doubt: %v", err)
+	}
+	insist(t.Context(), t, func() error { return old.AppendResults(t.Context(), httpResults(0, 3, at)) }) // its sessions were ended
+	expire(t, url)
+	r := beat(t, old, Beat{Wants: true})
+	if !r.Leading {
+		t.Fatalf("it does not lead: %+v", r)
+	}
+	old.Lead(r.Epoch)
+	if err := old.Commit(t.Context(), step(2)); err != nil {
+		t.Error(err)
+	}
+	stored(t, old, 2)
+}

@@ -83,12 +83,20 @@ func (s *Store) Beat(ctx context.Context, b Beat) (Round, error) {
 
 // Lead says that what this agent decides from now on follows from what is stored under that epoch of its lead, which Beat told. Until
 // then every write that only the leader may make fails with ErrNotLeading: so that what was decided in an earlier lead, before an agent
-// was frozen, say, cannot be stored in a later one. Open did it for a lead that it took. Call it when nothing of before waits to be written,
-// and before the state is read.
+// was frozen, say, cannot be stored in a later one, also not by a write that began before and waits. Open did it for a lead that it took. Call it
+// before the state is read.
 func (s *Store) Lead(epoch int64) {
 	if s.pg != nil {
 		s.pg.entered.Store(epoch)
 	}
+}
+
+// decidesIn returns the epoch that Lead said last; 0: none.
+func (s *Store) decidesIn() int64 {
+	if s.pg == nil {
+		return 0
+	}
+	return s.pg.entered.Load()
 }
 
 // Leading returns nil while this agent's lead is sure, by the monotonic clock, whatever the database says; otherwise ErrNotLeading,

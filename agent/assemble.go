@@ -31,7 +31,10 @@ func (a *Agent) openStores(ctx context.Context) error {
 	if a.member, err = a.newMember(ctx); err != nil || shared == nil {
 		return err
 	}
-	_, err = a.member.greet(ctx, shared)
+	sent, round, err := a.member.greet(ctx, shared)
+	if err == nil {
+		a.member.greeted(sent, round)
+	}
 	return err
 }
 

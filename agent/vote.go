@@ -124,11 +124,11 @@ func (m *member) reach(ctx context.Context) {
 	}()
 }
 
-// attach takes the shared store, which answers for the first time, into use.
+// attach takes the shared store, which answers for the first time, into use; after an error nothing has changed.
 func (m *member) attach(ctx context.Context, s *store.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
 	defer cancel()
-	self, err := m.greet(ctx, s)
+	sent, r, err := m.greet(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -136,29 +136,37 @@ func (m *member) attach(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	if err := m.a.rebase(self, baselines); err != nil {
+	if err := m.a.rebase(r.Self, baselines); err != nil {
 		return err
 	}
 	m.a.store.shared.Store(s)
-	m.a.judge.relocate(place{state: s, results: s})
-	return m.a.orders.load(ctx)
+	if m.a.store.own.Load() == nil { // otherwise the end of the time alone does it, which keeps what is not durable yet
+		m.a.judge.relocate(place{state: s, results: s})
+	}
+	m.greeted(sent, r)
+	if err := m.a.orders.load(ctx); err != nil {
+		m.log.Warn("what people ordered cannot be read yet; it is tried again", "err", err)
+	}
+	return nil
 }
 
-// greet learns under which name the agent votes.
-func (m *member) greet(ctx context.Context, s *store.Store) (self string, err error) {
-	sent := m.now()
+// greet learns under which name the agent votes, and who leads.
+func (m *member) greet(ctx context.Context, s *store.Store) (sent instant, r store.Round, err error) {
+	sent = m.now()
 	m.mu.Lock()
 	wants := m.s.wants(sent)
 	m.mu.Unlock()
 	b := store.Beat{Now: m.a.clock.Now(), Wants: wants}
-	r, err := s.Beat(ctx, b)
-	if err != nil {
-		return "", err
+	if r, err = s.Beat(ctx, b); err == nil {
+		m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
 	}
-	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
+	return sent, r, err
+}
+
+// greeted goes by what greet learnt.
+func (m *member) greeted(sent instant, r store.Round) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.s.heard(sent, m.now(), r)
 	m.round = r
-	return r.Self, nil
 }

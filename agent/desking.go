@@ -21,16 +21,25 @@ type desking struct {
 // startDesks starts the reconciler of a set on a store, for as long as may allows (nil: always), and for so long where lasts is not 0:
 // see prolong.
 func (a *Agent) startDesks(s *set, from reconcile.Store, may func() error, lasts time.Duration) {
+	d := a.newDesking(s, from, may, lasts)
+	a.desks.Store(d)
+	d.start()
+}
+
+func (a *Agent) newDesking(s *set, from reconcile.Store, may func() error, lasts time.Duration) *desking {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &desking{Reconciler: a.reconciler(s, from, may), store: from, may: may, ctx: ctx, cancel: cancel, done: make(chan struct{})}
 	if lasts != 0 {
 		d.end = time.AfterFunc(max(lasts, 0), cancel)
 	}
+	return d
+}
+
+func (d *desking) start() {
 	go func() {
 		defer close(d.done)
-		d.Run(ctx)
+		d.Run(d.ctx)
 	}()
-	a.desks.Store(d)
 	d.Kick()
 }
 
@@ -47,15 +56,21 @@ func (a *Agent) restartDesks(s *set) {
 	if d == nil || d.ctx.Err() != nil {
 		return // whoever starts one takes the new set
 	}
+	d.cancel()
+	<-d.done // never two at once: a case could be opened twice
+	if d.may != nil && d.may() != nil {
+		return
+	}
 	lasts := time.Duration(0)
 	if d.end != nil {
 		lasts = max(a.member.left(), time.Nanosecond)
 	}
-	d.cancel()
-	<-d.done // never two at once: a case could be opened twice
-	if d.may == nil || d.may() == nil {
-		a.startDesks(s, d.store, d.may, lasts)
+	next := a.newDesking(s, d.store, d.may, lasts)
+	if !a.desks.CompareAndSwap(d, next) { // the agent's role began anew meanwhile, with the new set
+		next.cancel()
+		return
 	}
+	next.start()
 }
 
 // endDesks ends the reconciler at once, and waits for nobody: what it writes from now on no store takes, and it tells nobody anything.

@@ -124,6 +124,7 @@ func parsePostgres(rawURL string) (*postgres, error) {
 			return nil, err
 		}
 	}
+	c.DialFunc = dialer(c.ConnectTimeout).DialContext
 	c.MaxProtocolMessageBodyLen = 256 << 20 // evidence is far below
 	maps.Copy(c.RuntimeParams, map[string]string{
 		"standard_conforming_strings": "on", "client_encoding": "UTF8", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "5min",

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"io"
 	"net"
 	"strings"
@@ -79,5 +80,82 @@ func silentStop(t *testing.T, server *servers.Postgres, database string) {
 	_ = s.Close() // it says what could not be written
 	if took := time.Since(began); took > 2*resignWithin+3*time.Second {
 		t.Errorf("closing took %s", took)
+	}
+}
+
+// TestPostgresSwallowed states that a write, and the end of one that waits for an answer, fails within seconds where the network swallows every packet,
+// so that the store goes on soon after it is back.
+func TestPostgresSwallowed(t *testing.T) {
+	server := servers.StartPostgres(t)
+	ns := servers.StartNetNS(t)
+	listener, err := ns.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go forwardAll(listener, server.Address)
+	p, err := parsePostgres(strings.Replace(aTenant(server.Database(t, "firstcall")), server.Address, listener.Addr().String(), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := p.config.DialFunc
+	p.config.DialFunc = func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		err = ns.Do(func() error {
+			conn, err = dial(ctx, network, address)
+			return err
+		})
+		return conn, err
+	}
+	s, err := openPostgres(t.Context(), p, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.AppendResults(t.Context(), httpResults(0, 3, at)); err != nil {
+		t.Fatal(err)
+	}
+	inside, swallowed := make(chan struct{}), make(chan struct{})
+	result := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		result <- s.write(context.Background(), relaxed, "write", func(tx *sql.Tx) error {
+			close(inside)
+			<-swallowed
+			_, err := tx.Exec("SELECT 1")
+			return err
+		})
+	}()
+	<-inside
+	ns.Drop()
+	close(swallowed)
+	if err, took := <-result, time.Since(began); err == nil || took > 3*silentFor {
+		t.Errorf("after %s: %v", took, err)
+	} else {
+		t.Logf("after %s: %v", took, err)
+	}
+	ns.Restore()
+	began = time.Now()
+	insist(t.Context(), t, func() error { return s.AppendResults(t.Context(), httpResults(0, 3, at)) })
+	t.Logf("it goes on after %s", time.Since(began))
+}
+
+// forwardAll passes on every connection.
+func forwardAll(l net.Listener, target string) {
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		pass := func(to, from net.Conn) {
+			_, _ = io.Copy(to, from)
+			_ = to.Close()
+		}
+		go pass(server, client)
+		go pass(client, server)
 	}
 }

@@ -246,13 +246,18 @@ func removeStore(path string) error {
 	return errors.Join(errs...)
 }
 
-// spool opens the store of results.
+// spool opens the store of results: in memory where its file cannot be used, since judging alone matters more.
 func (r *refuge) spool(ctx context.Context) (*store.Store, error) {
-	address := "sqlite::memory:"
+	options := store.Options{RawBytes: spoolBytes, RawFor: spoolFor}
 	if r.base != "" {
-		address = "sqlite:" + r.base + "-results.db"
+		s, err := store.Open(ctx, "sqlite:"+r.base+"-results.db", options)
+		if err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		r.log.Warn("results of the time alone are kept in memory; those that are in their file are lost", "err", err)
+		r.done = 0
 	}
-	return store.Open(ctx, address, store.Options{RawBytes: spoolBytes, RawFor: spoolFor})
+	return store.Open(ctx, "sqlite::memory:", options)
 }
 
 // spooled reports whether there are results of an earlier life.

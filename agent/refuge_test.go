@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -142,6 +144,39 @@ func TestResultsOfATimeAloneAreBroughtOnce(t *testing.T) {
 	}
 	if r.spooled() {
 		t.Error("the spool is there still")
+	}
+}
+
+// A file of results that is damaged keeps no agent from judging alone.
+func TestADamagedFileOfResultsKeepsNobodyFromJudgingAlone(t *testing.T) {
+	r := openRefuge(t, t.TempDir())
+	file := r.base + "-results.db"
+	if err := os.WriteFile(file, bytes.Repeat([]byte("damaged "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.done = 5 // of the file
+	spool, err := r.spool(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := store.Open(t.Context(), "sqlite::memory:", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	if err := spool.AppendResults(t.Context(), []probes.Result{{Probe: "backend/http", Start: start, Outcome: probes.Up}}); err != nil {
+		t.Error(err)
+	}
+	if n, err := r.pour(t.Context(), spool, shared); err != nil || n != 1 {
+		t.Errorf("%d results were brought, want 1 (%v)", n, err)
+	}
+	for _, err := range []error{r.dropSpool(spool), shared.Close(), r.close()} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if r.spooled() {
+		t.Error("the damaged file is there still")
 	}
 }
 

@@ -96,6 +96,84 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestNames states that every name that Helm and Kubernetes allow makes objects that Kubernetes takes, or is refused with what to do.
+func TestNames(t *testing.T) {
+	long := strings.Repeat("a", 42)
+	for _, c := range []struct{ release, namespace, set, want, refusal string }{
+		{release: "acme.eu", want: "acme-eu-firstcall"},
+		{release: long + ".eu", want: long + "-eu-firstc"},
+		{release: long[:41] + ".firstcall.x", want: long[:41] + "-firstcall"},
+		{release: "no", namespace: "on", want: "no-firstcall"},
+		{release: "4711", namespace: "4711", set: "fullnameOverride=c4711,serviceAccount.name=4711,secrets[0].secret=4711,persistence.existingClaim=4711,nameOverride=42", want: "c4711"},
+		{release: "4711", refusal: "no Service can be named 4711-firstcall: it begins with a letter"},
+		{release: "acme", set: "fullnameOverride=Acme_1", refusal: "no Service can be named Acme_1"},
+	} {
+		var args []string
+		if c.namespace != "" {
+			args = append(args, "--namespace", c.namespace)
+		}
+		manifests, err := templateOf(t, c.release, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, append(args, "--set-string", c.set)...)
+		if c.refusal != "" {
+			if err == nil || !strings.Contains(err.Error(), c.refusal) {
+				t.Errorf("%s %s: want %q: %v", c.release, c.set, c.refusal, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s %s: %v", c.release, c.set, err)
+			continue
+		}
+		conforms(t, manifests)
+		if got := at(find(objects(t, manifests), "Service"), "metadata", "name"); got != c.want {
+			t.Errorf("%s %s: the Service is named %v, want %s", c.release, c.set, got, c.want)
+		}
+	}
+}
+
+// TestLabelsOfOnesOwn states that labels and annotations of the operator's come beside the chart's and before them, but for those that select: no key is there
+// twice, which Flux and kustomize refuse.
+func TestLabelsOfOnesOwn(t *testing.T) {
+	const own = `{"app.kubernetes.io/part-of": "soc", "app.kubernetes.io/name": "other", "app.kubernetes.io/instance": "other", "app.kubernetes.io/component": "other",
+		"azure.workload.identity/use": "false", "kubectl.kubernetes.io/default-container": "tail", "team": "soc"}`
+	for _, values := range []string{"firstcall/examples/aks.yaml", "firstcall/examples/sqlite.yaml", "firstcall/examples/monitoring.yaml"} {
+		manifests, err := template(t, "firstcall", []string{values}, "--set", "metrics.podMonitor.enabled=true,azureWorkloadIdentity.enabled=true",
+			"--set-json", "commonLabels="+own, "--set-json", "podLabels="+own, "--set-json", "podAnnotations="+own, "--set-json", "service.labels="+own,
+			"--set-json", "persistence.labels="+own, "--set-json", "serviceAccount.labels="+own, "--set-json", "metrics.podMonitor.labels="+own,
+			"--set-json", "metrics.dashboards.labels="+own, "--set-json", "metrics.prometheusRule.labels="+own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects(t, manifests) { // refuses a key that is there twice
+			where := fmt.Sprintf("%s: %v %v", values, o["kind"], at(o, "metadata", "name"))
+			all := []any{at(o, "metadata", "labels")}
+			want := object{"app.kubernetes.io/name": "firstcall", "app.kubernetes.io/instance": "acme", "app.kubernetes.io/part-of": "soc", "team": "soc"}
+			if pod := at(o, "spec", "template", "metadata"); pod != nil {
+				all = append(all, at(pod, "labels"))
+				selector := maps.Clone(at(o, "spec", "selector", "matchLabels").(object))
+				selector["azure.workload.identity/use"] = "true"
+				for key, value := range selector {
+					if got := at(pod, "labels", key); got != value {
+						t.Errorf("%s: the pods' label %s is %v, want %v", where, key, got, value)
+					}
+				}
+				if got := at(pod, "annotations", "kubectl.kubernetes.io/default-container"); got != "tail" {
+					t.Errorf("%s: the pods' own annotation is %v", where, got)
+				}
+			}
+			if o["kind"] == "Service" {
+				want["app.kubernetes.io/component"] = "agent" // a ServiceMonitor picks it by that
+			}
+			for _, labels := range all {
+				for key, value := range want {
+					if got := at(labels, key); got != value {
+						t.Errorf("%s: label %s is %v, want %v", where, key, got, value)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestOnlySomeChangesRestart states that pods are replaced where the agent reads a key at its start only, and are left alone where it reads it anew.
 func TestOnlySomeChangesRestart(t *testing.T) {
 	pod := func(args ...string) any {

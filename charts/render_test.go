@@ -70,7 +70,12 @@ func helm(t *testing.T) string { return servers.Tool(t, "chart", "helm.sh/helm/v
 // template renders a release named acme in the namespace firstcall.
 func template(t *testing.T, chart string, files []string, args ...string) (string, error) {
 	t.Helper()
-	all := []string{"template", "acme", chart, "--namespace", "firstcall", "--kube-version", kubernetes}
+	return templateOf(t, "acme", chart, files, args...)
+}
+
+func templateOf(t *testing.T, release, chart string, files []string, args ...string) (string, error) {
+	t.Helper()
+	all := []string{"template", release, chart, "--namespace", "firstcall", "--kube-version", kubernetes}
 	for _, file := range files {
 		all = append(all, "--values", file)
 	}

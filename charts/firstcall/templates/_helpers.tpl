@@ -2,21 +2,22 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A release may have dots in its name, a Service may not. */}}
 {{- define "firstcall.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{/* What never changes in a release: the network policy's pods, the test's included. */}}
 {{- define "firstcall.selector" -}}
-app.kubernetes.io/name: {{ include "firstcall.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "firstcall.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The agents alone. */}}
@@ -25,15 +26,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: agent
 {{- end -}}
 
+{{/* Labels of an object, of (list $ (dict of its own)): each key once, and never another value of what selects. */}}
 {{- define "firstcall.labels" -}}
-{{ include "firstcall.selector" . }}
-app.kubernetes.io/part-of: firstcall
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $ := first . -}}
+{{- $labels := dict "app.kubernetes.io/part-of" "firstcall" "app.kubernetes.io/version" $.Chart.AppVersion "app.kubernetes.io/managed-by" $.Release.Service "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63) -}}
+{{- range list $.Values.commonLabels (last .) (include "firstcall.selector" $ | fromYaml) -}}
+{{- range $key, $value := . -}}{{- $_ := set $labels $key $value -}}{{- end -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{- define "firstcall.serviceAccount" -}}
@@ -80,6 +80,9 @@ imagePullSecrets:
 {{- fail "there is no configuration: give it in config (at least tenant.id and components), or name existingConfig.configMap or existingConfig.secret" -}}
 {{- else if gt (int $sources) 1 -}}
 {{- fail "there is more than one configuration: give only one of config, existingConfig.configMap and existingConfig.secret" -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "firstcall.fullname" .)) -}}
+{{- fail (printf "no Service can be named %s: it begins with a letter and has letters in lower case, digits and hyphens; give one in fullnameOverride" (include "firstcall.fullname" .)) -}}
 {{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape every agent twice: enable one of them" -}}
@@ -187,14 +190,14 @@ imagePullSecrets:
       - configMap: { name: {{ include "firstcall.fullname" . }} }
       {{- end }}
       {{- with .Values.existingConfig.configMap }}
-      - configMap: { name: {{ tpl . $ }} }
+      - configMap: { name: {{ tpl . $ | quote }} }
       {{- end }}
       {{- with .Values.existingConfig.secret }}
-      - secret: { name: {{ tpl . $ }} }
+      - secret: { name: {{ tpl . $ | quote }} }
       {{- end }}
       {{- range .Values.secrets }}
       - secret:
-          name: {{ tpl .secret $ }}
+          name: {{ tpl .secret $ | quote }}
           {{- with .optional }}
           optional: {{ . }}
           {{- end }}
@@ -240,7 +243,7 @@ volumeMounts:
 
 {{/* What every pod has, the test's too. */}}
 {{- define "firstcall.podSpec" -}}
-serviceAccountName: {{ include "firstcall.serviceAccount" . }}
+serviceAccountName: {{ include "firstcall.serviceAccount" . | quote }}
 automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
 enableServiceLinks: false
 {{- with include "firstcall.pullSecrets" . }}
@@ -285,18 +288,15 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{/* Labels of pods beside those that select them. */}}
+{{/* Labels of a pod, of (list $ COMPONENT): none of the chart's version, which would replace pods. */}}
 {{- define "firstcall.podLabels" -}}
-app.kubernetes.io/part-of: firstcall
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- with .Values.podLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- if .Values.azureWorkloadIdentity.enabled }}
-azure.workload.identity/use: "true"
-{{- end }}
+{{- $ := first . -}}
+{{- $labels := dict "app.kubernetes.io/part-of" "firstcall" -}}
+{{- $identity := ternary (dict "azure.workload.identity/use" "true") dict $.Values.azureWorkloadIdentity.enabled -}}
+{{- range list $.Values.commonLabels $.Values.podLabels $identity (include "firstcall.selector" $ | fromYaml) (dict "app.kubernetes.io/component" (last .)) -}}
+{{- range $key, $value := . -}}{{- $_ := set $labels $key $value -}}{{- end -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{/* A probe of the kubelet's: the given one, with the agent's address unless it has a handler of its own. */}}

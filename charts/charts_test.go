@@ -174,6 +174,35 @@ func TestLabelsOfOnesOwn(t *testing.T) {
 	}
 }
 
+// TestMemoryLimitIsToldToGo states that the heap may take four fifths of the memory limit, however that is written.
+func TestMemoryLimitIsToldToGo(t *testing.T) {
+	for limit, want := range map[string]any{
+		`"256Mi"`: "204MiB", `"1Gi"`: "819MiB", `"0.5Gi"`: "409MiB", `"1.5Gi"`: "1228MiB", `"512M"`: "390MiB", `"1G"`: "762MiB", `"262144Ki"`: "204MiB",
+		`268435456`: "204MiB", `"268435456"`: "204MiB", `"1e9"`: "762MiB", `null`: nil,
+	} {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set-json", "resources.limits.memory="+limit)
+		if err != nil {
+			t.Errorf("%s: %v", limit, err)
+			continue
+		}
+		if got := at(find(objects(t, manifests), "StatefulSet"), "spec", "template", "spec", "containers", 0, "env", 0, "value"); got != want {
+			t.Errorf("memory limit %s: GOMEMLIMIT is %v, want %v", limit, got, want)
+		}
+	}
+}
+
+// TestValuesThatAreTakenAway states that whatever has a default map or list may be set to null.
+func TestValuesThatAreTakenAway(t *testing.T) {
+	for _, value := range []string{"resources", "imagePullSecrets", "serviceAccount.annotations", "commonLabels", "podAnnotations", "podLabels", "podSecurityContext", "securityContext", "nodeSelector", "affinity", "tolerations", "service.labels", "persistence.annotations", "files", "secrets", "global", "extraObjects"} {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", "icmp.enabled=true,"+value+"=null")
+		if err != nil {
+			t.Errorf("%s=null: %v", value, err)
+			continue
+		}
+		conforms(t, manifests)
+	}
+}
+
 // TestOnlySomeChangesRestart states that pods are replaced where the agent reads a key at its start only, and are left alone where it reads it anew.
 func TestOnlySomeChangesRestart(t *testing.T) {
 	pod := func(args ...string) any {

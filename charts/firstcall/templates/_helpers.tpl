@@ -47,7 +47,7 @@ app.kubernetes.io/component: agent
 {{- define "firstcall.image" -}}
 {{- $repository := .Values.image.repository -}}
 {{- with (.Values.global).imageRegistry -}}
-{{- $repository = printf "%s/%s" . (regexReplaceAll "^[^/]*[.:][^/]*/" $repository "") -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^[^/]*[.:][^/]*/" $repository "") -}}
 {{- end -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" $repository .Values.image.digest -}}
@@ -57,7 +57,7 @@ app.kubernetes.io/component: agent
 {{- end -}}
 
 {{- define "firstcall.pullSecrets" -}}
-{{- with concat (.Values.imagePullSecrets) ((.Values.global).imagePullSecrets | default list) -}}
+{{- with concat (.Values.imagePullSecrets | default list) ((.Values.global).imagePullSecrets | default list) -}}
 imagePullSecrets:
 {{- range . }}
   - {{ if kindIs "string" . }}name: {{ . }}{{ else }}{{ toYaml . }}{{ end }}
@@ -154,10 +154,11 @@ imagePullSecrets:
 
 {{/* Four fifths of the memory limit for Go's heap: SQLite and stacks take the rest. */}}
 {{- define "firstcall.memory" -}}
-{{- $limit := toString ((.Values.resources.limits).memory | default "") -}}
-{{- $number := regexFind "^[0-9]+" $limit | default "0" | int64 -}}
-{{- if hasSuffix "Gi" $limit -}}{{- printf "%dMiB" (div (mul $number 1024 4) 5) -}}
-{{- else if hasSuffix "Mi" $limit -}}{{- printf "%dMiB" (div (mul $number 4) 5) -}}
+{{- $limit := toString ((.Values.resources).limits).memory -}}
+{{- $bytes := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "k" 1000 "M" 1000000 "G" 1000000000 "" 1 -}}
+{{- $unit := regexFind "[A-Za-z]*$" $limit -}}
+{{- if and (hasKey $bytes $unit) (regexMatch "^[0-9]" $limit) -}}
+{{- printf "%dMiB" (divf (mulf (regexFind "^[0-9.]+(e[+]?[0-9]+)?" $limit) (get $bytes $unit) 0.8) 1048576 | floor | max 1 | int64) -}}
 {{- end -}}
 {{- end -}}
 
@@ -214,7 +215,7 @@ imagePullSecrets:
 {{- define "firstcall.container" -}}
 image: {{ include "firstcall.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-securityContext: {{- toYaml .Values.securityContext | nindent 2 }}
+securityContext: {{- toYaml (.Values.securityContext | default dict) | nindent 2 }}
 {{- $memory := include "firstcall.memory" . }}
 {{- range .Values.extraEnv }}
 {{- if eq .name "GOMEMLIMIT" }}{{ $memory = "" }}{{ end }}
@@ -231,7 +232,7 @@ env:
 {{- with .Values.extraEnvFrom }}
 envFrom: {{- toYaml . | nindent 2 }}
 {{- end }}
-resources: {{- toYaml .Values.resources | nindent 2 }}
+resources: {{- toYaml (.Values.resources | default dict) | nindent 2 }}
 volumeMounts:
   - { name: config, mountPath: /etc/firstcall, readOnly: true }
   - { name: state, mountPath: /var/lib/firstcall }
@@ -249,12 +250,11 @@ enableServiceLinks: false
 {{- with include "firstcall.pullSecrets" . }}
 {{ . }}
 {{- end }}
-securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
-  {{- if and (include "firstcall.icmp" .) (not .Values.podSecurityContext.sysctls) }}
-  sysctls:
-    - { name: net.ipv4.ping_group_range, value: {{ .Values.icmp.groupRange | quote }} }
-  {{- end }}
+{{- $security := dict }}
+{{- if include "firstcall.icmp" . }}
+{{- $security = dict "sysctls" (list (dict "name" "net.ipv4.ping_group_range" "value" .Values.icmp.groupRange)) }}
+{{- end }}
+securityContext: {{- merge dict (.Values.podSecurityContext | default dict) $security | toYaml | nindent 2 }}
 {{- if .Values.hostNetwork }}
 hostNetwork: true
 dnsPolicy: {{ default "ClusterFirstWithHostNet" .Values.dnsPolicy }}

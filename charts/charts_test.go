@@ -83,6 +83,10 @@ func TestRefusals(t *testing.T) {
 		{"config=null", "there is no configuration"},
 		{"metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true", "would scrape every agent twice"},
 		{"ingress.enabled=true", "ingress.host is missing"},
+		{"azureWorkloadIdentity.enabled=true,azureWorkloadIdentity.clientId=x,serviceAccount.create=false", "annotate that ServiceAccount yourself"},
+		{"config=null,existingConfig.secret=acme,vantage=weu", "vantage has no effect on existingConfig"},
+		{"podDisruptionBudget.maxUnavailable=0", "at '/podDisruptionBudget/maxUnavailable'"},
+		{"podDisruptionBudget.maxUnavailable=0%", "at '/podDisruptionBudget/maxUnavailable'"},
 	} {
 		_, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", c.set)
 		switch {

@@ -87,6 +87,12 @@ imagePullSecrets:
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape every agent twice: enable one of them" -}}
 {{- end -}}
+{{- if and .Values.azureWorkloadIdentity.enabled (not .Values.serviceAccount.create) (or .Values.azureWorkloadIdentity.clientId .Values.azureWorkloadIdentity.tenantId) -}}
+{{- fail "azureWorkloadIdentity.clientId and tenantId are annotations of the ServiceAccount, and serviceAccount.create is false: annotate that ServiceAccount yourself, and leave them out" -}}
+{{- end -}}
+{{- if and .Values.vantage (not .Values.config) -}}
+{{- fail "vantage has no effect on existingConfig: say it in that configuration, and leave it out" -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.host is missing: name the host under which people reach the page" -}}
 {{- end -}}

@@ -251,6 +251,31 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestNotesAreTrue states what the notes say, and do not say, where a single value makes the difference.
+func TestNotesAreTrue(t *testing.T) {
+	for _, c := range []struct{ set, says, not string }{
+		{"probes.scheme=HTTPS", "then https://127.0.0.1:9797", "http://127"},
+		{"tests.enabled=false", "exec statefulset/acme-firstcall -- firstcall run --config.check --config.file /etc/firstcall/firstcall.yaml", "helm -n firstcall test"},
+		{"config=null,existingConfig.secret=acme", "tests.probe names a probe to run", "and one probe"},
+		{"config=null,existingConfig.secret=acme", "set icmp.enabled: true", "external_url"},
+		{"config=null,existingConfig.secret=acme,tests.probe=web-client/http,icmp.enabled=false", "and one probe from inside", "icmp"},
+		{"config=null,existingConfig.secret=acme,ingress.enabled=true,ingress.host=acme.example", "web.external_url", "port-forward"},
+		{"networkPolicy.egress.rules[0].ports[0].port=443", "hold nobody back", "Egress is restricted"},
+		{"networkPolicy.egress.restrict=true,networkPolicy.egress.rules[0].ports[0].port=443", "Egress is restricted", "hold nobody back"},
+		{"networkPolicy.egress.restrict=true,networkPolicy.enabled=false", "", "Egress is restricted"},
+	} {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", c.set, "--set-json", "extraObjects=["+fmt.Sprintf("%q", strings.TrimPrefix(notes, "extraObjects[0]="))+"]")
+		if err != nil {
+			t.Errorf("%s: %v", c.set, err)
+			continue
+		}
+		text := find(objects(t, manifests), "Notes")["text"].(string)
+		if !strings.Contains(text, c.says) || strings.Contains(text, c.not) {
+			t.Errorf("%s: want %q and not %q:\n%s", c.set, c.says, c.not, text)
+		}
+	}
+}
+
 // TestValuesAndSchemaAgree states that every value is in values.yaml, with its default and its meaning, and in the schema.
 func TestValuesAndSchemaAgree(t *testing.T) {
 	var values, schema object

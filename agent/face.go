@@ -134,13 +134,16 @@ func (a *Agent) Maintenance(from, to time.Time) []policy.Span {
 	return all
 }
 
-// isReady reports whether every probe with an interval ran once since the start; a reload does not make an agent unready.
+// readyWithin is the longest interval of a probe that the start waits for: who waits for the agent gives up after ten minutes, as Helm and Deployments do.
+const readyWithin = 5 * time.Minute
+
+// isReady reports whether every probe with an interval of at most readyWithin ran once since the start; a reload does not make an agent unready.
 func (a *Agent) isReady(s *set) bool {
 	if a.ready.Load() {
 		return true
 	}
 	for _, j := range s.jobs {
-		if j.cron == nil && !j.recent.any() {
+		if j.cron == nil && j.interval <= readyWithin && !j.recent.any() {
 			return false
 		}
 	}

@@ -18,8 +18,8 @@ func newHealth() *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
 		Use: "health", Short: "Ask a running agent how it fares; for a container's health check", Args: cobra.NoArgs,
-		Long: "Asks a running agent how it fares. Exit code 0 when its judging loop moves (with --ready: when every probe ran once,\n" +
-			"too), 1 when not, or when none answers.",
+		Long: "Asks a running agent how it fares. Exit code 0 when its judging loop moves (with --ready: when every probe with an\n" +
+			"interval of at most five minutes ran once, too), 1 when not, or when none answers.",
 		Example: "  firstcall health\n  firstcall health --ready --url https://acme.firstcall.example",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), healthTimeout)

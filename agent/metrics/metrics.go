@@ -37,7 +37,7 @@ type Snapshot struct {
 	OldestPending   time.Duration
 	Cases           reconcile.Status // what desks and notifiers have not heard, and how the reaction clocks run
 	Stuck           int              // runs that did not return after their deadline
-	Ready           bool             // whether every probe ran once since the start
+	Ready           bool             // whether every probe with an interval of at most five minutes ran once since the start
 	Beats           bool             // whether a heartbeat is configured
 	BeatFails       bool             // whether the newest one was held back or not answered
 	Heartbeat       time.Time        // last one that was answered
@@ -182,7 +182,7 @@ var (
 	descNoticeAge    = gauge("firstcall_notice_pending_seconds", "For how long the oldest notice that a notifier has not delivered yet has waited, quiet hours left out; 0 while all are.", "notifier")
 	descMargin       = gauge("firstcall_case_reaction_margin_seconds", "Reaction time that is left, in supported time, to the open incident that is due first, by priority; negative: nobody took it in time. Absent while every incident of that priority is taken.", "priority")
 	descUntaken      = gauge("firstcall_case_untaken", "Open incidents with a case to which nobody has reacted yet, by priority; absent of an agent without desks.", "priority")
-	descReady        = gauge("firstcall_ready", "1 once every probe with an interval ran since the start.")
+	descReady        = gauge("firstcall_ready", "1 once every probe with an interval of at most five minutes ran since the start.")
 	descBeatFails    = gauge("firstcall_heartbeat_failing", "1 while the newest heartbeat was held back or the outside watchdog did not answer it; absent when none is configured.")
 	descState        = gauge("firstcall_component_state", "How a component fares, the greater the worse: 0 up, 1 not up inside a maintenance window, 2 unknown, 3 degraded, 4 down.", "component")
 	descProbe        = gauge("firstcall_probe_info", "Which component a probe is of, and of what kind it is; always 1. Witnesses are of none and not shown.", "probe", "component", "kind")

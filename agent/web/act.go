@@ -122,7 +122,7 @@ func (s *site) healthy(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, http.StatusOK, "alive")
 }
 
-// ready is for the thing that waits for the agent's start: every probe has run once.
+// ready is for the thing that waits for the agent's start: every frequent probe has run once.
 func (s *site) ready(w http.ResponseWriter, _ *http.Request) {
 	if !s.Agent.Health().Ready {
 		writeText(w, http.StatusServiceUnavailable, "not ready: "+learning(s.Agent.View()))

@@ -69,7 +69,7 @@ type ProbeInfo struct {
 // Health is how the agent itself fares.
 type Health struct {
 	Started        time.Time         `json:"started"`
-	Ready          bool              `json:"ready"` // configuration loaded and every probe ran once
+	Ready          bool              `json:"ready"` // configuration loaded and every probe with an interval of at most five minutes ran once
 	Alive          bool              `json:"alive"` // the judging loop moved within the last 30 s
 	AlertOnly      bool              `json:"alert_only"`
 	ConfigFile     string            `json:"config_file"`

@@ -389,6 +389,10 @@ func (b *tab) accessible(source, scheme string, width int64, paths ...string) {
 		if wide || err != nil {
 			b.t.Errorf("%s is wider than the window", what)
 		}
+		covered, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("[...document.querySelectorAll('td[data-label]')].some(e => getComputedStyle(e, '::before').content !== 'none' && parseFloat(getComputedStyle(e).paddingLeft) < 64)"))
+		if covered || err != nil {
+			b.t.Errorf("%s: the label of a cell lies under its content", what)
+		}
 		b.expected = []string{"Content Security Policy"} // axe's own styles
 		b.violations(what, source, scheme == "dark")
 	}

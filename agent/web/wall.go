@@ -141,11 +141,12 @@ type wallPage struct {
 	Rows     []wallRow
 	More     int
 	Tiles    []wallTile
+	Well     int // tenants that are well
+	MoreWell int // of them, without a tile
 	Total    int
 	Shown    int
 	Query    string
 	Only     string
-	Labels   []string // that are filtered by, as name=value
 	Known    []wallLabel
 	Desks    bool
 }
@@ -166,8 +167,8 @@ type wallShared struct {
 }
 
 type wallMember struct {
-	Name, URL string
-	Over      bool
+	wallTile
+	Over bool
 }
 
 type wallRow struct {
@@ -190,7 +191,7 @@ type wallLabel struct {
 
 // words and shapes of the states.
 var stateWords = map[fleet.State][2]string{
-	fleet.P1: {"down", "P1 Critical"}, fleet.P2: {"down", "P2 Urgent"}, fleet.Silent: {"unknown", "silent agent"}, fleet.P3: {"degraded", "P3 Moderate"},
+	fleet.P1: {"down", "P1 Critical"}, fleet.P2: {"down", "P2 Urgent"}, fleet.Silent: {"unknown", "silent"}, fleet.P3: {"degraded", "P3 Moderate"},
 	fleet.Blind: {"unknown", "blind"}, fleet.P4: {"degraded", "P4 Low"}, fleet.Other: {"degraded", "no case"}, fleet.Well: {"up", "well"},
 }
 
@@ -275,7 +276,7 @@ func (s *wallSite) shared(i fleet.Shared, names map[string]fleet.Row, now time.T
 	}
 	for _, m := range i.Members[:min(maxMembers, len(i.Members))] {
 		row := names[m.Tenant]
-		shown.Members = append(shown.Members, wallMember{cmp.Or(clean(row.Name), m.Tenant), safeURL(row.URL), !m.Ended.IsZero()})
+		shown.Members = append(shown.Members, wallMember{tile(cmp.Or(clean(row.Name), m.Tenant), m.Tenant, row), !m.Ended.IsZero()})
 	}
 	return shown
 }
@@ -303,15 +304,25 @@ func (p *wallPage) fill(s *wallSite, wall fleet.Wall, query url.Values, now time
 		}
 		p.Shown++
 		switch {
-		case row.State == fleet.Well && len(p.Tiles) < maxTiles:
-			p.Tiles = append(p.Tiles, wallTile{clean(row.Name), safeURL(row.URL), row.ID + ", " + tags(row.Labels, ", ")})
 		case row.State == fleet.Well:
+			p.Well++
+			if len(p.Tiles) < maxTiles {
+				p.Tiles = append(p.Tiles, tile(clean(row.Name), row.ID, row))
+			} else {
+				p.MoreWell++
+			}
 		case len(p.Rows) < maxTrouble:
 			p.Rows = append(p.Rows, s.row(row, now))
 		default:
 			p.More++
 		}
 	}
+}
+
+// tile returns a tenant in a few letters; the tip has the whole of its name, which the tile may cut short.
+func tile(name, id string, row fleet.Row) wallTile {
+	tip := slices.Compact([]string{name, id, tags(row.Labels, ", ")})
+	return wallTile{name, safeURL(row.URL), strings.TrimSuffix(strings.Join(tip, ", "), ", ")}
 }
 
 // lets reports whether the filter lets a tenant through.

@@ -60,6 +60,22 @@ func TestWallSaysTheWorstFirst(t *testing.T) {
 	}
 }
 
+// The tiles are bounded; how many tenants are well is said all the same. Names that a tile cuts short are whole in its tip.
+func TestWallCountsTenantsWithoutATile(t *testing.T) {
+	f := webtest.NewFleet("full", wallNow)
+	f.Change(func(w *fleet.Wall) {
+		for len(w.Rows) < 3000 {
+			w.Rows = append(w.Rows, fleet.Row{ID: "t", Name: "One of many", State: fleet.Well})
+		}
+	})
+	text := get(t, wallOf(f), "/").Body.String()
+	for _, want := range []string{"2944 tenants are well", "and 944 more", `title="One of many, t"`, `title="Hansen &amp; Sønner 2, t0002, region=denmark, supplier=s2"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q on the page", want)
+		}
+	}
+}
+
 func TestWallSaysWhenItIsOld(t *testing.T) {
 	f := webtest.NewFleet("well", wallNow)
 	f.Change(func(w *fleet.Wall) { w.At, w.Err = wallNow.Add(-time.Minute), "store: <away>" })

@@ -1,4 +1,5 @@
-// Command serve shows the pages of package web in every made-up state, each at an address of its own below /scene/.
+// Command serve shows the pages of package web in every made-up state, each at an address of its own below /scene/, and the walls of
+// made-up fleets below /wall/.
 package main
 
 import (
@@ -37,6 +38,12 @@ func run(ctx context.Context, listen string) error {
 		f := webtest.Scene(name)
 		h := web.New(web.Options{Agent: f, Store: f, Tenant: "ACME A/S", Zone: webtest.Zone, Version: "v0.1.0", Now: func() time.Time { return f.Now }, Log: log, Level: webtest.Level})
 		prefix := "/scene/" + name
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, h))
+		fmt.Printf("http://%s%s/\n", server.Addr(), prefix)
+	}
+	for _, name := range webtest.Walls {
+		h := web.NewWall(web.Options{Tenant: "All customers", Zone: webtest.Zone, Version: "v0.1.0", Now: func() time.Time { return webtest.Now }, Log: log}, webtest.NewFleet(name, webtest.Now))
+		prefix := "/wall/" + name
 		mux.Handle(prefix+"/", http.StripPrefix(prefix, h))
 		fmt.Printf("http://%s%s/\n", server.Addr(), prefix)
 	}

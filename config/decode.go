@@ -34,9 +34,13 @@ type decoder struct {
 type place struct{ key, value position }
 
 func newDecoder(name string, data []byte, env func(string) (string, bool)) *decoder {
+	dir := filepath.Dir(name)
+	if whole, err := filepath.Abs(dir); err == nil { // the same paths, whichever way the file is named
+		dir = whole
+	}
 	return &decoder{
 		file:   name,
-		dir:    filepath.Dir(name),
+		dir:    dir,
 		env:    env,
 		source: newSource(strings.TrimPrefix(string(data), byteOrderMark)),
 		bad:    map[string]bool{},

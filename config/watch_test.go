@@ -46,6 +46,28 @@ func expect(t *testing.T, changes *atomic.Int64, want int64, when string) {
 	}
 }
 
+// The agent reads the file by the path that it was given, and looks at it later by its whole path: what it names is the same.
+func TestARelativePathIsTheSameConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "pw"), []byte("one\n"))
+	write(t, filepath.Join(dir, "firstcall.yaml"), []byte(watched+"store: { url: \"sqlite:data/x.db\" }\nweb: { config_file: web.yaml }\n"))
+	t.Chdir(dir)
+	relative, err := Load("firstcall.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := Load(filepath.Join(dir, "firstcall.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if relative.Digest != whole.Digest {
+		t.Error("the digests differ")
+	}
+	if relative.StoreURL() != whole.StoreURL() || relative.Web.ConfigFile != whole.Web.ConfigFile {
+		t.Errorf("%s and %s, %s and %s", relative.StoreURL(), whole.StoreURL(), relative.Web.ConfigFile, whole.Web.ConfigFile)
+	}
+}
+
 func TestWatchSeesContent(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "firstcall.yaml")

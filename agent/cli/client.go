@@ -36,6 +36,7 @@ type client struct {
 	url, tokenFile, caFile string
 
 	flag string       // that the address was given by; "": --url or FIRSTCALL_URL
+	runs string       // the command that answers there; "": firstcall run
 	kept *http.Client // makes every call; nil: each has its own connection
 }
 
@@ -81,7 +82,7 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 	}
 	resp, err := h.Do(req)
 	if err != nil {
-		return explain(base, err, cmp.Or(c.flag, "--url or FIRSTCALL_URL"))
+		return explain(base, err, cmp.Or(c.flag, "--url or FIRSTCALL_URL"), cmp.Or(c.runs, "firstcall run"))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
@@ -175,7 +176,7 @@ func readBounded(name string, limit int64) ([]byte, error) {
 func shown(u *url.URL) string { return secret.RedactURL(u.String()) }
 
 // explain says what to do where no answer came.
-func explain(base *url.URL, err error, flag string) error {
+func explain(base *url.URL, err error, flag, runs string) error {
 	var dial *net.OpError
 	var record tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
@@ -187,7 +188,7 @@ func explain(base *url.URL, err error, flag string) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the agent at %s did not answer in time: its log may say why", at)
 	case errors.As(err, &dial) && dial.Op == "dial" && !errors.Is(err, context.Canceled):
-		return fmt.Errorf("no agent answers at %s: start one with 'firstcall run', or name another with %s (%w)", at, flag, dial.Err)
+		return fmt.Errorf("no agent answers at %s: start one with '%s', or name another with %s (%w)", at, runs, flag, dial.Err)
 	default:
 		return fmt.Errorf("the agent at %s did not answer; check the address (--url) and its log: %w", at, secret.RedactError(err))
 	}

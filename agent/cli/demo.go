@@ -40,7 +40,7 @@ func newDemo() *cobra.Command {
 		},
 	}
 	logs.add(cmd, "error")
-	cmd.Flags().StringVar(&listen, "web.listen-address", "", "`ADDRESS` of the status page; 127.0.0.1:9797, or a free port, unless given")
+	cmd.Flags().Var((*listenFlag)(&listen), "web.listen-address", "`ADDRESS` of the status page; 127.0.0.1:9797, or a free port, unless given")
 	cmd.Flags().BoolVar(&once, "once", false, "end with the story")
 	return cmd
 }

@@ -128,7 +128,7 @@ func (f *fleetFlags) options(cmd *cobra.Command) (o fleet.Options, address strin
 			}
 			address = config.WithPassword(address, secret.New(strings.TrimSpace(string(text))))
 		}
-		if err := store.CheckURL(address); err != nil {
+		if err := store.CheckFleetURL(address); err != nil {
 			return o, "", usage("--store.url: %w", err)
 		}
 	}
@@ -245,7 +245,7 @@ func newFleetServe() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	cmd.Flags().StringVar(&f.file, "config.file", "fleet.yaml", "configuration `FILE` of the fleet")
-	cmd.Flags().StringVar(&f.listen, "web.listen-address", "", "`ADDRESS` of the page, instead of web.listen")
+	cmd.Flags().Var((*listenFlag)(&f.listen), "web.listen-address", "`ADDRESS` of the page, instead of web.listen")
 	cmd.Flags().BoolVar(&f.check, "config.check", false, "check the configuration, print every fault, and end")
 	f.logs.add(cmd, "info")
 	return cmd
@@ -264,7 +264,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		return usage("%s: web.config_file: %s: %w", f.file, c.Web.ConfigFile, err)
 	}
 	if f.check {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: fleet %s, %d desks\n", f.file, c.Tenant.ID, len(c.Desks))
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: fleet %s, %s\n", f.file, c.Tenant.ID, plural(len(c.Desks), "desk"))
 		return err
 	}
 	reader, err := store.OpenFleet(cmd.Context(), c.StoreURL())
@@ -342,7 +342,7 @@ func fleetSnapshot(w fleet.Wall) metrics.FleetSnapshot {
 }
 
 func newFleetOpen() *cobra.Command {
-	c := client{}
+	c := client{runs: "firstcall fleet serve"}
 	var actor string
 	cmd := &cobra.Command{
 		Use: "open KEY", Short: "Have the parent case of a fleet incident opened", Args: cobra.ExactArgs(1),

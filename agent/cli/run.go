@@ -40,6 +40,14 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 	return nil, exitError{code: exitUsage}
 }
 
+// plural returns "1 desk", "2 desks".
+func plural(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return fmt.Sprintf("%d %s", n, word)
+}
+
 // runFlags are the flags of run.
 type runFlags struct {
 	file, listen     string
@@ -73,7 +81,7 @@ func newRun() *cobra.Command {
 				for id, missing := range c.Missing() {
 					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: probe %s cannot run on this host: %s\n", id, missing)
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: tenant %s, %d components, %d probes\n", f.file, c.Tenant.ID, len(c.Components), len(c.AllProbes()))
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: tenant %s, %s, %s\n", f.file, c.Tenant.ID, plural(len(c.Components), "component"), plural(len(c.AllProbes()), "probe"))
 				return err
 			}
 			abs, err := filepath.Abs(f.file)
@@ -92,7 +100,7 @@ func newRun() *cobra.Command {
 	f.logs.add(cmd, "info")
 	cmd.Flags().BoolVar(&f.check, "config.check", false, "check the configuration, print every fault, and end")
 	cmd.Flags().BoolVar(&f.alertOnly, "alert-only", false, "tell the on-call engineer and open no case: no desk is built")
-	cmd.Flags().StringVar(&f.listen, "web.listen-address", "", "`ADDRESS` of the status page, instead of web.listen")
+	cmd.Flags().Var((*listenFlag)(&f.listen), "web.listen-address", "`ADDRESS` of the status page, instead of web.listen")
 	return cmd
 }
 

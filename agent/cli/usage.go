@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,11 +88,29 @@ func wrongValue(bad *pflag.InvalidValueError) error {
 	switch flag.Value.Type() {
 	case "duration":
 		want = "is not a duration: want 30m, 2h or the like"
+	case "listen":
+		want = "is not an address to listen on: want host:port, such as 127.0.0.1:9797"
 	case "bool":
 		want = fmt.Sprintf("is neither true nor false: --%s alone is enough", flag.Name)
 	}
 	return fmt.Errorf("--%s: %q %s", flag.Name, printable(bad.GetValue()), want)
 }
+
+// listenFlag is an address to listen on; "": none is given.
+type listenFlag string
+
+// Set implements pflag.Value.
+func (l *listenFlag) Set(text string) error {
+	_, _, err := net.SplitHostPort(text)
+	*l = listenFlag(text)
+	return err
+}
+
+// String implements pflag.Value.
+func (l *listenFlag) String() string { return string(*l) }
+
+// Type implements pflag.Value.
+func (*listenFlag) Type() string { return "listen" }
 
 // nearFlag returns the flag that name is a slip of, or "".
 func nearFlag(cmd *cobra.Command, name string) string {

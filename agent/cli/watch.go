@@ -70,7 +70,7 @@ func newWatch() *cobra.Command {
 	cmd.Flags().BoolVar(&f.desktop, "desktop", true, "notify the desktop of priorities 1 and 2")
 	cmd.Flags().StringSliceVar(&f.notices, "notify", nil, "`NAMES` of notices of kind chat or desktop in the configuration that are sent, too; none otherwise")
 	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "`DIRECTORY` of the state; one per user and configuration unless given")
-	cmd.Flags().StringVar(&f.listen, "web.listen-address", "", "`ADDRESS` to serve the status page on; none is served otherwise")
+	cmd.Flags().Var((*listenFlag)(&f.listen), "web.listen-address", "`ADDRESS` to serve the status page on; none is served otherwise")
 	return cmd
 }
 

@@ -37,7 +37,10 @@ func Bind(listen, webConfigFile string) (*Server, error) {
 	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
-		return nil, fmt.Errorf("status page cannot listen on %s: %w; is another agent running? --web.listen-address chooses another address", listen, err)
+		if op, ok := errors.AsType[*net.OpError](err); ok { // it repeats the address
+			err = op.Err
+		}
+		return nil, fmt.Errorf("the status page cannot listen on %s: %w: choose another address (web.listen, --web.listen-address), or end what has this one, such as another agent", listen, err)
 	}
 	return &Server{listener: l, config: webConfigFile}, nil
 }
@@ -65,7 +68,7 @@ func (s *Server) Run(ctx context.Context, h http.Handler, log *slog.Logger) erro
 	go func() {
 		addresses, socket := []string{s.listener.Addr().String()}, false
 		flags := &toolkit.FlagConfig{WebListenAddresses: &addresses, WebSystemdSocket: &socket, WebConfigFile: &s.config}
-		ended <- toolkit.Serve(s.listener, server, flags, log)
+		ended <- toolkit.Serve(s.listener, server, flags, slog.New(warnings{log.Handler()}))
 	}()
 	select {
 	case err := <-ended:
@@ -83,6 +86,14 @@ func (s *Server) Run(ctx context.Context, h http.Handler, log *slog.Logger) erro
 		return fmt.Errorf("status page on %s: %w", s.Addr(), err)
 	}
 	return nil
+}
+
+// warnings leaves out what the toolkit says of an address that serves: whoever bound it says so.
+type warnings struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
 }
 
 // Serve is Bind and Run in one.

@@ -92,7 +92,7 @@ func TestBindSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	if _, err := web.Bind(taken.Addr().String(), ""); err == nil || !strings.Contains(err.Error(), "--web.listen-address") {
+	if _, err := web.Bind(taken.Addr().String(), ""); err == nil || !strings.Contains(err.Error(), "--web.listen-address") || strings.Count(err.Error(), taken.Addr().String()) != 1 {
 		t.Errorf("a taken address: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "web.yaml")

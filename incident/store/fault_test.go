@@ -17,6 +17,13 @@ import (
 
 var at = time.Date(2026, 2, 4, 10, 0, 0, 0, time.UTC)
 
+func TestAttemptsThatFailedAlikeAreToldOnce(t *testing.T) {
+	err := plain{errors.New("failed to connect to `user=a database=b`:\n\tdb:5432: connection refused\n\tdb:5432: connection refused\n\tdb2:5432: no route")}
+	if got, want := err.Error(), "failed to connect to `user=a database=b`: db:5432: connection refused db2:5432: no route"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func openAt(t *testing.T, path string, o Options) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), "sqlite:"+path, o)

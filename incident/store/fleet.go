@@ -65,14 +65,7 @@ type FleetCase struct {
 
 // OpenFleet opens a database for reading every tenant, as a role that may: one that let_fleet_read was called for, or one with BYPASSRLS.
 func OpenFleet(ctx context.Context, rawURL string) (*Fleet, error) {
-	if !isPostgres(rawURL) {
-		return nil, errors.New("store: a fleet is of many tenants in one PostgreSQL: write postgres://USER@HOST/DATABASE; a file has one tenant")
-	}
-	u, err := url.Parse(rawURL)
-	if err == nil && u.Query().Has("tenant") {
-		return nil, errors.New("store: the fleet reads every tenant: leave tenant= out of the address")
-	}
-	p, err := parsePostgres(rawURL)
+	p, err := parseFleet(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +77,23 @@ func OpenFleet(ctx context.Context, rawURL string) (*Fleet, error) {
 		return nil, errors.Join(err, f.db.Close())
 	}
 	return f, nil
+}
+
+// CheckFleetURL reports what is wrong with the address of a fleet's database, without connecting.
+func CheckFleetURL(rawURL string) error {
+	_, err := parseFleet(rawURL)
+	return err
+}
+
+func parseFleet(rawURL string) (*postgres, error) {
+	if !isPostgres(rawURL) {
+		return nil, errors.New("store: a fleet is of many tenants in one PostgreSQL: write postgres://USER@HOST/DATABASE; a file has one tenant")
+	}
+	u, err := url.Parse(rawURL)
+	if err == nil && u.Query().Has("tenant") {
+		return nil, errors.New("store: the fleet reads every tenant: leave tenant= out of the address")
+	}
+	return parsePostgres(rawURL)
 }
 
 // check refuses a database of another version, and a role that sees one tenant, or more than it must.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -82,11 +83,20 @@ func broken(err error) bool {
 	return errors.Is(err, errUndone) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
 }
 
-// plain is an error whose text is on one line and bounded: a server, or what answers in its place, chose it.
+// plain is an error whose text is on one line and bounded: a server, or what answers in its place, chose it. Of attempts that failed alike,
+// with TLS and without, one is told.
 type plain struct{ error }
 
 // Error implements error.
-func (p plain) Error() string { return secret.Plain(p.error.Error(), 500) }
+func (p plain) Error() string {
+	var lines []string
+	for line := range strings.Lines(p.error.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return secret.Plain(strings.Join(lines, "\n"), 500)
+}
 
 // Unwrap returns the error as it was.
 func (p plain) Unwrap() error { return p.error }

@@ -83,7 +83,7 @@ func (f *fleetFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 		w := watched.Wall()
-		if err := f.print(cmd.OutOrStdout(), w); err != nil {
+		if err := f.print(cmd.OutOrStdout(), w, widthOf(cmd.OutOrStdout())); err != nil {
 			return err
 		}
 		if !f.watch {
@@ -171,7 +171,7 @@ func troubled(w fleet.Wall) bool {
 	return w.Counts[fleet.P1]+w.Counts[fleet.P2]+w.Counts[fleet.Silent] > 0 || len(w.Open()) > 0
 }
 
-func (f *fleetFlags) print(out io.Writer, w fleet.Wall) error {
+func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {
 	if f.json {
 		return printJSON(out, w)
 	}
@@ -182,29 +182,51 @@ func (f *fleetFlags) print(out io.Writer, w fleet.Wall) error {
 	for _, s := range w.Open() {
 		_, _ = fmt.Fprintf(&b, "%s %s\n   %s\n   %d fail now; reasons: %s; key %s\n", s.Priority, printable(s.Sentence), printable(s.Why), s.Now, printable(s.Reasons), s.Key)
 	}
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "STATE\tTENANT\tSINCE\tWHAT\tCASES\tLABELS")
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "STATE\tTENANT\tSINCE\tCASES\tWHAT\tLABELS")
 	shown := 0
 	for _, r := range w.Rows {
 		if r.State == fleet.Well && !f.all {
 			continue
 		}
 		shown++
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.State, printable(r.ID), clockTime(r.Since), printable(whatOf(r)), orDash(printable(strings.Join(r.Cases, " "))), orDash(printable(labelsOf(r.Labels))))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", stateOf(r.State), printable(r.ID), clockTime(r.Since), orDash(printable(strings.Join(r.Cases, " "))), printable(whatOf(r)), orDash(printable(labelsOf(r.Labels))))
 	}
 	_ = t.Flush() // to memory
+	if shown > 0 {
+		b.WriteString(within(table.String(), width))
+	}
 	var counts []string
 	for _, s := range fleet.States {
 		if w.Counts[s] > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", w.Counts[s], s))
+			counts = append(counts, fmt.Sprintf("%d %s", w.Counts[s], stateOf(s)))
 		}
 	}
-	text := b.String()
-	if shown == 0 {
-		text, _, _ = strings.Cut(text, "STATE ")
-	}
-	_, err := fmt.Fprintf(out, "%s%d tenants at %s: %s\n", text, len(w.Rows), clockTime(w.At), orDash(strings.Join(counts, ", ")))
+	_, err := fmt.Fprintf(out, "%s%s at %s: %s\n", &b, plural(len(w.Rows), "tenant"), clockTime(w.At), orDash(strings.Join(counts, ", ")))
 	return err
+}
+
+// within cuts the lines of a table to the width of a terminal, so that none is broken; width 0 is as wide as it takes.
+func within(table string, width int) string {
+	if width <= 0 {
+		return table
+	}
+	var b strings.Builder
+	for line := range strings.Lines(table) {
+		b.WriteString(shortened(strings.TrimRight(line, " \n"), width) + "\n")
+	}
+	return b.String()
+}
+
+// stateOf is a state as people write it: P1.
+func stateOf(s fleet.State) string {
+	switch s {
+	case fleet.P1, fleet.P2, fleet.P3, fleet.P4:
+		return strings.ToUpper(string(s))
+	default:
+		return string(s)
+	}
 }
 
 // whatOf says in a few words what is wrong with a tenant.

@@ -62,7 +62,7 @@ func TestFleetPrints(t *testing.T) {
 		return out.String(), code
 	}
 	text, code := run()
-	for _, want := range []string{"P2 6 tenants lost virtual-desktop at ", ": one cause\n", "6 of 8 tenants, ", "key fc-fleet-virtual-desktop", "p2     t0", "region=westeurope", "8 tenants at ", ": 6 p2, 2 well\n"} {
+	for _, want := range []string{"P2 6 tenants lost virtual-desktop at ", ": one cause\n", "6 of 8 tenants, ", "key fc-fleet-virtual-desktop", "P2     t0", "region=westeurope", "8 tenants at ", ": 6 P2, 2 well\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/agent/fleet"
+	"github.com/firstcall-agent/firstcall/incident"
+)
+
+// TestFleetFitsTheTerminal states that no line of the table is broken on a terminal, and that what is cut off is what matters least.
+func TestFleetFitsTheTerminal(t *testing.T) {
+	since := time.Date(2026, 11, 3, 9, 42, 0, 0, time.UTC)
+	w := fleet.Wall{At: since.Add(time.Minute), Counts: map[fleet.State]int{fleet.P2: 1}, Rows: []fleet.Row{{
+		ID: "nordlys", State: fleet.P2, Since: since, Cases: []string{"INC-4001"}, Labels: map[string]string{"region": "westeurope"},
+		Incidents: []incident.Incident{{Title: "virtual-desktop is inaccessible"}},
+	}}}
+	for width, want := range map[int]string{
+		80:  "P2     nordlys  2026-11-03 09:42:00 UTC  INC-4001  virtual-desktop is inacces...",
+		160: "P2     nordlys  2026-11-03 09:42:00 UTC  INC-4001  virtual-desktop is inaccessible  region=westeurope",
+		0:   "P2     nordlys  2026-11-03 09:42:00 UTC  INC-4001  virtual-desktop is inaccessible  region=westeurope",
+	} {
+		var out bytes.Buffer
+		if err := (&fleetFlags{}).print(&out, w, width); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(out.String(), "\n")
+		if len(lines) != 4 || lines[1] != want || lines[2] != "1 tenant at 2026-11-03 09:43:00 UTC: 1 P2" {
+			t.Errorf("%d columns:\n%s", width, &out)
+		}
+	}
+}

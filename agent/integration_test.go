@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ func newTarget(t *testing.T) *target {
 // site is a configuration on disk.
 type site struct {
 	dir, file string
+	log       bytes.Buffer // of every agent; to be read when none runs
 }
 
 const siteConfig = `
@@ -84,7 +86,7 @@ func (s *site) start(t *testing.T, alertOnly bool) (a *Agent, stop func()) {
 	}
 	ready := make(chan string, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err = New(ctx, Options{Config: c, ConfigFile: s.file, AlertOnly: alertOnly, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), nil)), OnReady: func(url string) { ready <- url }})
+	a, err = New(ctx, Options{Config: c, ConfigFile: s.file, AlertOnly: alertOnly, Version: "test", Log: slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &s.log), nil)), OnReady: func(url string) { ready <- url }})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -130,7 +132,8 @@ func get(t *testing.T, url string) (int, string) {
 func TestAnOutageBecomesOneCaseThatIsResolved(t *testing.T) {
 	t.Parallel()
 	backend, client := newTarget(t), newTarget(t)
-	a, stop := newSite(t, backend, client).start(t, false)
+	s := newSite(t, backend, client)
+	a, stop := s.start(t, false)
 
 	for _, path := range []string{"", "-/healthy", "-/ready", "api/v1/status"} {
 		if code, body := get(t, a.URL()+path); code != http.StatusOK {
@@ -174,6 +177,11 @@ func TestAnOutageBecomesOneCaseThatIsResolved(t *testing.T) {
 		t.Errorf("info %+v, %v", info, ok)
 	}
 	stop()
+	for _, step := range []string{"opened", "case-opened", "resolved", "case-resolved"} {
+		if n := strings.Count(s.log.String(), " step="+step+" incident="+c.Incident+" priority=P2 text="); n != 1 {
+			t.Errorf("the log tells %d times of the step %s", n, step)
+		}
+	}
 }
 
 func TestARestartInMidIncidentKeepsTheCase(t *testing.T) {

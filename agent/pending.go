@@ -21,6 +21,13 @@ func (w *writer) step(s engine.Step) {
 	w.steps++
 	w.ever++
 	w.mu.Unlock()
+	for _, e := range s.Events {
+		switch e.Kind {
+		case incident.EventOpened, incident.EventRaised, incident.EventLowered, incident.EventAbsorbed, incident.EventResolved:
+			w.log.Info("a step of an incident", "step", e.Kind, "incident", e.Incident, "priority", e.Priority.String(), "text", e.Text)
+		default: // the timeline has it
+		}
+	}
 	w.rouse()
 }
 

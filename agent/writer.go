@@ -171,7 +171,13 @@ func (w *writer) works(l lane) bool {
 }
 
 // finish writes all that is pending, once, when the agent stops.
-func (w *writer) finish() error { return errors.Join(w.writeState(true), w.writeResults()) }
+func (w *writer) finish() error {
+	state, results := w.writeState(true), w.writeResults()
+	if state != nil && results != nil && state.Error() == results.Error() { // once is enough
+		return state
+	}
+	return errors.Join(state, results)
+}
 
 // writeSteps makes pending steps durable.
 func (w *writer) writeSteps() error {

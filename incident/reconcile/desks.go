@@ -167,6 +167,13 @@ func (j *job) save(ctx context.Context, events ...incident.Event) error {
 		return storeError{err}
 	}
 	j.durable = cloned(j.c)
+	for _, e := range events {
+		switch e.Kind {
+		case incident.EventCaseOpened, incident.EventCaseResolved:
+			j.r.o.Log.Info("a step of an incident", "step", e.Kind, "incident", e.Incident, "priority", e.Priority.String(), "text", e.Text)
+		default: // the timeline has it
+		}
+	}
 	j.r.Kick()
 	return nil
 }

@@ -156,6 +156,11 @@ func TestStories(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("story:\n%s\nwant:\n%s", strings.Join(w.story(), "\n"), strings.Join(tt.want, "\n"))
 			}
+			for _, e := range w.events {
+				if sentence, rest, _ := strings.Cut(e.Text, ": "); rest != "" && strings.Contains(rest, sentence) {
+					t.Errorf("said twice: %s", e.Text)
+				}
+			}
 			if n := len(w.open()); n != tt.open {
 				t.Errorf("%d incidents open at the end, want %d", n, tt.open)
 			}

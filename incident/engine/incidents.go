@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -56,7 +57,11 @@ func (e *Engine) open(class incident.Class, root string, started time.Time, comp
 	e.s.Open = append(e.s.Open, l)
 	e.hold(l)
 	e.step.put(l.Incident)
-	e.step.event(l.Incident, incident.EventOpened, t.title+": "+t.why+t.from)
+	text := t.why + t.from
+	if !strings.HasPrefix(text, t.title) {
+		text = t.title + ": " + text
+	}
+	e.step.event(l.Incident, incident.EventOpened, text)
 }
 
 // update makes an open incident say what is measured now. Priority rises in place; it falls only with the reason recorded.

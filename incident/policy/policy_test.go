@@ -55,6 +55,9 @@ func TestJudge(t *testing.T) {
 	if v := EntireSolution(3, since); v.Priority != incident.P1 || !strings.Contains(v.Why, "all 3") {
 		t.Errorf("%+v", v)
 	}
+	if v := EntireSolution(1, since); !strings.Contains(v.Why, ": its one essential component down since ") {
+		t.Errorf("%+v", v)
+	}
 }
 
 // TestWindow states when a maintenance window is open, on both nights of clock change too.

@@ -127,9 +127,13 @@ func judge(s Situation, r Readings) Verdict {
 // EntireSolution is the verdict when every essential component is inaccessible: priority 1, "the entire customer solution is
 // inaccessible".
 func EntireSolution(essential int, since time.Time) Verdict {
+	down := fmt.Sprintf("all %d essential components down, the first", essential)
+	if essential == 1 {
+		down = "its one essential component down"
+	}
 	return Verdict{
 		incident.P1, "the entire customer solution is inaccessible",
-		fmt.Sprintf("the entire customer solution is inaccessible: all %d essential components down, the first since %s", essential, since.UTC().Format("2006-01-02 15:04:05 UTC")),
+		fmt.Sprintf("the entire customer solution is inaccessible: %s since %s", down, since.UTC().Format("2006-01-02 15:04:05 UTC")),
 	}
 }
 

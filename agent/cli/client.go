@@ -51,7 +51,7 @@ func (c *client) address() (*url.URL, error) {
 	raw := cmp.Or(c.url, os.Getenv("FIRSTCALL_URL"), defaultURL)
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usage(cmp.Or(c.flag, "--url")+": %s is not the address of an agent: want %s or the like", secret.RedactURL(raw), defaultURL)
+		return nil, usage(cmp.Or(c.flag, "--url")+": %s is not the address of an agent: it begins with http:// or https://, as %s does", secret.RedactURL(raw), defaultURL)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u, nil

@@ -202,7 +202,7 @@ func (s *initSession) finish(ctx context.Context, a setup.Answers, plan setup.Pl
 		_, err := io.WriteString(s.cmd.OutOrStdout(), plan.Text)
 		return err
 	}
-	_, _ = fmt.Fprintf(s.out, "proposed: tenant %s, %s, %d probes\n", a.Tenant, strings.Join(plan.Components, ", "), len(plan.Probes))
+	_, _ = fmt.Fprintf(s.out, "proposed: tenant %s, %s, %s\n", a.Tenant, strings.Join(plan.Components, ", "), plural(len(plan.Probes), "probe"))
 	if !s.yes {
 		if ok, err := s.asker.confirm(ctx, "Write "+s.output+"?", true); err != nil || !ok {
 			return errors.Join(err, s.declined(err))

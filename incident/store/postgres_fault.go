@@ -39,6 +39,8 @@ func (p *postgres) fault(what string, err error) error {
 		return p.readOnly(what, err)
 	case errors.As(err, &said):
 		return p.refused(what, said, err)
+	case what == "open" && (errors.As(err, &connect) || pgconn.Timeout(err)):
+		return fmt.Errorf("store: cannot open: %s %w: check store.url, that the server runs and that this host may reach it (%w)", p.name, ErrAway, plain{err})
 	case errors.As(err, &connect), pgconn.Timeout(err), pgconn.SafeToRetry(err), broken(err):
 		return fmt.Errorf("store: cannot %s: %s %w; nothing of it was stored, and the store goes on when it answers (%w)", what, p.name, ErrAway, plain{err})
 	}

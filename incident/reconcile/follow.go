@@ -26,41 +26,46 @@ func (j *job) read(ctx context.Context) error {
 		return nil
 	}
 	var events []incident.Event
-	if j.can.Transitions && !first {
+	var got desk.Case
+	var missing, refused error
+	if j.can.ReadBack {
+		if got, missing = j.get(ctx); missing != nil && !errors.Is(missing, incident.ErrNotFound) {
+			return missing
+		}
+	}
+	if j.can.Transitions && !first && missing == nil {
 		people, err := j.transitions(ctx)
-		if err != nil && (!j.can.ReadBack || !errors.Is(err, incident.ErrNotFound)) { // get says so again
+		if err != nil {
 			return err
 		}
 		for _, t := range people {
 			events = append(events, j.apply(t)...)
 			j.c.Seen = t.At
+			if t.To != "" {
+				got.State = j.c.State // the history is newer, and says who and why
+			}
 		}
 	}
-	var refused error
 	switch {
+	case missing != nil && !j.i.Open():
+		if now.Before(j.visible()) { // it may only not show yet
+			return errWait
+		}
+		return j.gone(ctx)
+	case missing != nil && !now.Before(j.visible()):
+		text := fmt.Sprintf("case %s is no longer at %s", j.c.Number, j.Name)
+		events = append(events, j.apply(incident.Transition{At: now, To: incident.CaseResolved, Text: text})...) // as good as resolved
+		written = false
+	case missing != nil:
+		return missing
 	case j.can.ReadBack:
-		got, err := j.get(ctx)
-		switch {
-		case errors.Is(err, incident.ErrNotFound) && !j.i.Open():
-			if now.Before(j.visible()) { // it may only not show yet
-				return errWait
-			}
-			return j.gone(ctx)
-		case errors.Is(err, incident.ErrNotFound) && !now.Before(j.visible()):
-			text := fmt.Sprintf("case %s is no longer at %s", j.c.Number, j.Name)
-			events = append(events, j.apply(incident.Transition{At: now, To: incident.CaseResolved, Text: text})...) // as good as resolved
-			written = false
-		case err != nil:
-			return err
-		default:
-			events = append(events, j.take(got)...)
-		}
-		if written && j.i.Open() {
-			refused = j.mismatch(j.i.Priority)
-		}
+		events = append(events, j.take(got)...)
 	case first:
 		j.c.State, j.c.Priority = incident.CaseNew, j.i.Priority
 		events = append(events, j.openedEvents()...)
+	}
+	if j.can.ReadBack && written && j.i.Open() {
+		refused = j.mismatch(j.i.Priority)
 	}
 	if err := j.save(ctx, events...); err != nil {
 		return err

@@ -17,6 +17,7 @@ const (
 	maxRounds  = 3
 	leftEvery  = 5 * time.Minute     // how often a case that people shall resolve is read when the fault has gone
 	leftFor    = 14 * 24 * time.Hour // how long
+	fastClock  = 10 * time.Minute    // how far a desk's clock may be ahead of the agent's
 )
 
 // held returns the hold that the case has not left yet; nil when there is none.
@@ -55,7 +56,7 @@ func (j *job) answered(t incident.Transition, actor string) []incident.Event {
 // and knew no better, which is nobody's word.
 func (j *job) tooEarly() bool {
 	return j.i.Open() && j.c.State == incident.CaseResolved &&
-		(j.byAgent() || !soon(j.r.o.Now(), j.c.Resolved.Add(j.Rules.EarlyAfter), j.Rules.EarlyAfter))
+		(j.byAgent() || !soon(j.r.o.Now(), j.c.Resolved.Add(j.Rules.EarlyAfter), j.Rules.EarlyAfter+fastClock))
 }
 
 func (j *job) byAgent() bool { return j.c.ResolvedBy == incident.ActorAgent }

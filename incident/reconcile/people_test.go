@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -167,6 +169,87 @@ func TestPeopleAreHeardWhenTheDeskFails(t *testing.T) {
 		}
 		if c := w.theCase(i.ID, "soc"); c.AcknowledgedBy != "jens" {
 			t.Errorf("case %+v", c)
+		}
+		w.stop()
+	})
+}
+
+// busyDesk is a desk at which people act just before, or just after, their work is read.
+type busyDesk struct {
+	*fakeDesk
+	before, after func() // once; nil: nothing
+}
+
+func (d *busyDesk) Transitions(ctx context.Context, ref string, since time.Time) ([]incident.Transition, error) {
+	once := func(do *func()) {
+		if *do != nil {
+			(*do)()
+			*do = nil
+		}
+	}
+	once(&d.before)
+	list, err := d.fakeDesk.Transitions(ctx, ref, since)
+	once(&d.after)
+	return list, err
+}
+
+// What somebody does while the desk is read is told by who did it, with what they said.
+func TestWhatPeopleDoWhileTheDeskIsRead(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprintf("before the history: %t", before), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				busy := &busyDesk{fakeDesk: w.soc}
+				w.o.Desks[0] = Desk{Name: "soc", Desk: busy, Rules: Rules{Early: EarlyComment}}
+				w.run()
+				i := w.outage("web-client", incident.P2)
+				w.wait(time.Minute)
+				acts := func(do func()) {
+					if busy.before = do; !before {
+						busy.before, busy.after = nil, do
+					}
+					w.wait(time.Minute)
+				}
+				acts(func() {
+					w.soc.person("SOC-1", "jens", incident.CaseHeld, "which server?")
+					<-time.After(time.Second)
+					w.soc.person("SOC-1", "mette", "", "restarted IIS")
+				})
+				acts(func() { w.soc.person("SOC-1", "mette", incident.CaseResolved, "works here") })
+				c := w.theCase(i.ID, "soc")
+				if len(c.Holds) != 1 || c.Holds[0].Actor != "jens" || c.Holds[0].Reason != "which server?" || c.AcknowledgedBy != "jens" || c.ResolvedBy != "mette" {
+					t.Errorf("case %+v", c)
+				}
+				want := "held(jens) note(mette) resumed(mette) case-resolved(mette) note(firstcall)"
+				if got := w.events(i.ID, incident.EventAcknowledged, incident.EventHeld, incident.EventResumed, incident.EventNote, incident.EventCaseResolved); got != want {
+					t.Errorf("timeline\n%s, want\n%s", got, want)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
+// A desk whose clock is ahead dates what people do later than the agent reads it: they have their time all the same.
+func TestADeskWhoseClockIsAheadIsNotReopenedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.o.Desks[0].Rules = Rules{Early: EarlyNewCase, EarlyAfter: 15 * time.Minute}
+		w.run()
+		i := w.outage("web-client", incident.P2)
+		w.wait(time.Minute)
+		w.soc.mu.Lock()
+		c := w.soc.cases[0]
+		c.State = incident.CaseResolved
+		c.people = append(c.people, incident.Transition{At: time.Now().Add(time.Minute), Actor: "mette", To: incident.CaseResolved})
+		w.soc.mu.Unlock()
+		w.wait(14 * time.Minute)
+		if row := w.theCase(i.ID, "soc"); row.State != incident.CaseResolved || row.ResolvedBy != "mette" || row.Round != 0 {
+			t.Errorf("case %+v", row)
+		}
+		w.wait(3 * time.Minute)
+		if row := w.theCase(i.ID, "soc"); row.Round != 1 {
+			t.Errorf("no other case followed: %+v", row)
 		}
 		w.stop()
 	})

@@ -33,13 +33,13 @@ const (
 
 // refuge is what an agent keeps on its own machine for the time in which the shared store does not answer: the last snapshot of it,
 // a store for what is judged alone, and one for results. Where no file can be written it is in memory. Its methods are called by one
-// goroutine at a time.
+// goroutine at a time, but for those of the snapshot, the clock and the results.
 type refuge struct {
-	log  *slog.Logger
-	base string // path of the files, but for what follows; "": memory
-	own  *store.Store
+	log *slog.Logger
+	own *store.Store
 
 	mu   sync.Mutex
+	base string // path of the files, but for what follows; "": memory
 	snap store.Snapshot
 	disk []byte       // the snapshot as it is in its file
 	off  atomic.Int64 // of the shared store's clock from this machine's, in nanoseconds
@@ -95,17 +95,38 @@ func (r *refuge) openIn(ctx context.Context, dir, name string) error {
 	return fmt.Errorf("%d agents keep their state in %s already", mostRefuges, dir)
 }
 
+// path is that of the files, but for what follows; "" is memory.
+func (r *refuge) path() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.base
+}
+
+// inMemory goes on in memory, since the files can no longer be written.
+func (r *refuge) inMemory(ctx context.Context, why error) error {
+	r.log.Warn("what is decided while the database is away is kept in memory from now on", "err", why)
+	r.mu.Lock()
+	r.base = ""
+	r.mu.Unlock()
+	own, err := store.Open(ctx, "sqlite::memory:", store.Options{})
+	if err == nil {
+		r.own = own
+	}
+	return err
+}
+
 // read reads the snapshot of an earlier life.
 func (r *refuge) read() {
-	if text, err := os.ReadFile(r.base + pouredTail); err == nil {
+	base := r.path()
+	if text, err := os.ReadFile(base + pouredTail); err == nil {
 		r.done, _ = strconv.Atoi(string(text))
 	}
-	if text, err := os.ReadFile(r.base + clockTail); err == nil {
+	if text, err := os.ReadFile(base + clockTail); err == nil {
 		if off, err := time.ParseDuration(string(text)); err == nil {
 			r.off.Store(int64(off))
 		}
 	}
-	data, err := os.ReadFile(r.base + ".snapshot")
+	data, err := os.ReadFile(base + ".snapshot")
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -122,10 +143,11 @@ func (r *refuge) read() {
 
 // keep takes a newer snapshot.
 func (r *refuge) keep(s store.Snapshot) {
+	base := r.path()
 	r.mu.Lock()
 	r.snap = s
 	r.mu.Unlock()
-	if r.base == "" {
+	if base == "" {
 		return
 	}
 	data, err := json.Marshal(s)
@@ -133,10 +155,10 @@ func (r *refuge) keep(s store.Snapshot) {
 		return
 	}
 	if err == nil {
-		err = os.WriteFile(r.base+".snapshot.new", data, 0o600)
+		err = os.WriteFile(base+".snapshot.new", data, 0o600)
 	}
 	if err == nil {
-		err = os.Rename(r.base+".snapshot.new", r.base+".snapshot")
+		err = os.Rename(base+".snapshot.new", base+".snapshot")
 	}
 	if err != nil {
 		r.log.Warn("the newest snapshot of the database is in memory only", "err", err)
@@ -151,10 +173,11 @@ func (r *refuge) clock() time.Duration { return time.Duration(r.off.Load()) }
 
 // keepClock takes what clock returns from now on.
 func (r *refuge) keepClock(off time.Duration) {
-	if r.off.Swap(int64(off)) == int64(off) || r.base == "" {
+	base := r.path()
+	if r.off.Swap(int64(off)) == int64(off) || base == "" {
 		return
 	}
-	if err := os.WriteFile(r.base+clockTail, []byte(off.String()), 0o600); err != nil {
+	if err := os.WriteFile(base+clockTail, []byte(off.String()), 0o600); err != nil {
 		r.log.Warn("by how much this machine's clock differs from the database's is in memory only", "err", err)
 	}
 }
@@ -181,6 +204,15 @@ func (r *refuge) adopt(ctx context.Context) error {
 	if owes, err := r.owes(ctx); owes || err != nil {
 		return err
 	}
+	err := r.own.Adopt(ctx, r.snapshot())
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	full := r.own // of a disk that is full, or read-only
+	if err := r.inMemory(ctx, err); err != nil {
+		return err
+	}
+	_ = full.Close() // nothing in it is owed
 	return r.own.Adopt(ctx, r.snapshot())
 }
 
@@ -217,19 +249,16 @@ func (r *refuge) handed(ctx context.Context) ([]store.Handed, error) {
 
 // clear forgets what was handed over.
 func (r *refuge) clear(ctx context.Context) error {
+	base := r.path()
 	err := r.own.Close()
 	address := "sqlite::memory:"
-	if r.base != "" {
-		address = "sqlite:" + r.base + ".db"
-		err = errors.Join(err, removeStore(r.base+".db"))
+	if base != "" {
+		address = "sqlite:" + base + ".db"
+		err = errors.Join(err, removeStore(base+".db"))
 	}
 	own, opened := store.Open(ctx, address, store.Options{})
-	if opened != nil { // the directory can no longer be written
-		r.log.Warn("what is decided while the database is away is kept in memory from now on", "err", opened)
-		r.base = ""
-		if own, opened = store.Open(ctx, "sqlite::memory:", store.Options{}); opened != nil {
-			return errors.Join(err, opened)
-		}
+	if opened != nil {
+		return errors.Join(err, r.inMemory(ctx, opened))
 	}
 	r.own = own
 	return err
@@ -248,9 +277,10 @@ func removeStore(path string) error {
 
 // spool opens the store of results: in memory where its file cannot be used, since judging alone matters more.
 func (r *refuge) spool(ctx context.Context) (*store.Store, error) {
+	base := r.path()
 	options := store.Options{RawBytes: spoolBytes, RawFor: spoolFor}
-	if r.base != "" {
-		s, err := store.Open(ctx, "sqlite:"+r.base+"-results.db", options)
+	if base != "" {
+		s, err := store.Open(ctx, "sqlite:"+base+"-results.db", options)
 		if err == nil || ctx.Err() != nil {
 			return s, err
 		}
@@ -262,16 +292,17 @@ func (r *refuge) spool(ctx context.Context) (*store.Store, error) {
 
 // spooled reports whether there are results of an earlier life.
 func (r *refuge) spooled() bool {
-	if r.base == "" {
+	if r.path() == "" {
 		return false
 	}
-	_, err := os.Stat(r.base + "-results.db")
+	_, err := os.Stat(r.path() + "-results.db")
 	return err == nil
 }
 
 // pour moves the results of a time alone to the shared store, a chunk at a time, and returns how many. A pour that is broken off goes
 // on where it was.
 func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured int, err error) {
+	base := r.path()
 	var list []probes.Result
 	flush := func() error {
 		if len(list) == 0 {
@@ -282,10 +313,10 @@ func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured i
 		}
 		poured, r.done = poured+len(list), r.done+len(list)
 		list = list[:0]
-		if r.base == "" {
+		if base == "" {
 			return nil
 		}
-		return os.WriteFile(r.base+pouredTail, []byte(strconv.Itoa(r.done)), 0o600)
+		return os.WriteFile(base+pouredTail, []byte(strconv.Itoa(r.done)), 0o600)
 	}
 	skip := r.done
 	err = spool.EachResult(ctx, nil, time.Time{}, time.Time{}, func(result probes.Result) error {
@@ -306,15 +337,16 @@ func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured i
 
 // dropSpool removes the store of results.
 func (r *refuge) dropSpool(spool *store.Store) error {
+	base := r.path()
 	err := spool.Close()
 	r.done = 0
-	if r.base == "" {
+	if base == "" {
 		return err
 	}
-	if marker := os.Remove(r.base + pouredTail); marker != nil && !errors.Is(marker, fs.ErrNotExist) {
+	if marker := os.Remove(base + pouredTail); marker != nil && !errors.Is(marker, fs.ErrNotExist) {
 		err = errors.Join(err, marker)
 	}
-	return errors.Join(err, removeStore(r.base+"-results.db"))
+	return errors.Join(err, removeStore(base+"-results.db"))
 }
 
 // close ends it; what is owed stays in its files.
@@ -322,8 +354,8 @@ func (r *refuge) close() error { return r.own.Close() }
 
 // where says where a time alone is kept.
 func (r *refuge) where() string {
-	if r.base == "" {
+	if r.path() == "" {
 		return "memory"
 	}
-	return r.base + ".db"
+	return r.path() + ".db"
 }

@@ -27,7 +27,7 @@ func (s *Store) TellFleet(ctx context.Context, facts, status []byte) error {
 	if len(facts) > maxFleet || len(status) > maxFleet {
 		return fmt.Errorf("store: cannot tell the fleet: %d and %d bytes are more than the %d that are kept", len(facts), len(status), maxFleet)
 	}
-	return s.write(ctx, relaxed, "tell the fleet", func(tx *sql.Tx) error {
+	return s.write(ctx, led, "tell the fleet", func(tx *sql.Tx) error {
 		_, err := run(ctx, tx, `INSERT INTO tenants (facts, status) VALUES (?, ?) ON CONFLICT (tenant) DO UPDATE SET heard = now(),
 			facts = CASE WHEN excluded.facts = '' THEN tenants.facts ELSE excluded.facts END,
 			status = CASE WHEN excluded.status = '' THEN tenants.status ELSE excluded.status END`, string(facts), string(status))

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -343,5 +344,32 @@ func TestPackage(t *testing.T) {
 	}
 	if info.Size() > 200_000 {
 		t.Errorf("the packaged chart has %d bytes: Helm keeps it with every revision, in a Secret of at most 1 MiB", info.Size())
+	}
+}
+
+// TestTheTestProbeUsesNoAccount states which probe `helm test` runs: a test pod does not know which accounts were refused.
+func TestTheTestProbeUsesNoAccount(t *testing.T) {
+	const (
+		rdp  = `{"kind":"rdp","address":"backend.example:3389","user":"ACME\\probe","password_file":"probe"}`
+		tcp  = `{"kind":"tcp","address":"backend.example:443","name":"port"}`
+		http = `{"kind":"http","url":"https://acme.example/"}`
+	)
+	for _, c := range []struct{ components, set, want string }{
+		{`[{"name":"backend","instances":[{"name":"vm-1","probes":[` + rdp + `,` + tcp + `]}]},{"name":"web","probes":[` + http + `]}]`, "", "backend/vm-1/port"},
+		{`[{"name":"backend","probes":[` + rdp + `]},{"name":"web","probes":[` + http + `]}]`, "", "web/http"},
+		{`[{"name":"backend","probes":[` + rdp + `]}]`, "", ""},
+		{`[{"name":"backend","probes":[` + rdp + `]}]`, "backend/rdp", "backend/rdp"},
+	} {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set-json", "config.components="+c.components, "--set", "tests.probe="+c.set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if m := regexp.MustCompile(`(?m)^ +- probe\n +- --config\.file=\S+\n +- (\S+)$`).FindSubmatch([]byte(manifests)); m != nil {
+			got = string(m[1])
+		}
+		if got != c.want {
+			t.Errorf("%s: helm test runs %q, want %q", c.components, got, c.want)
+		}
 	}
 }

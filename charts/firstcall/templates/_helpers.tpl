@@ -168,19 +168,29 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* The id of the first probe of config: component, instance if any, name or kind. */}}
-{{- define "firstcall.firstProbe" -}}
+{{/* The id of the probe that helm test runs: tests.probe, else the first of config that uses no account, since a test pod does not know which were
+refused and would try again until they are locked: component, instance if any, name or kind. "" where there is none. */}}
+{{- define "firstcall.testProbe" -}}
+{{- $ids := list -}}
 {{- with .Values.config -}}
-{{- $component := first .components -}}
-{{- if $component.instances -}}
-{{- $instance := first $component.instances -}}
-{{- $probe := first $instance.probes -}}
-{{- printf "%s/%s/%s" $component.name $instance.name (default $probe.kind $probe.name) -}}
-{{- else -}}
-{{- $probe := first $component.probes -}}
-{{- printf "%s/%s" $component.name (default $probe.kind $probe.name) -}}
+{{- range $component := .components -}}
+{{- range $probe := $component.probes -}}
+{{- $ids = append $ids (list (printf "%s/%s" $component.name (default $probe.kind $probe.name)) $probe) -}}
+{{- end -}}
+{{- range $instance := $component.instances -}}
+{{- range $probe := $instance.probes -}}
+{{- $ids = append $ids (list (printf "%s/%s/%s" $component.name $instance.name (default $probe.kind $probe.name)) $probe) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $id := .Values.tests.probe -}}
+{{- range $ids -}}
+{{- if not (or $id (regexMatch "\"[a-z_]*(user|password|token|secret|hash|identity|authorization)[a-z_]*\":" (toJson (index . 1) | lower))) -}}
+{{- $id = index . 0 -}}
+{{- end -}}
+{{- end -}}
+{{- $id -}}
 {{- end -}}
 
 {{- define "firstcall.configFile" -}}

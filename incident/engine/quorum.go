@@ -110,7 +110,7 @@ func (e *Engine) voices(p *probe) []voice {
 }
 
 // count tallies the vantages over some probes: one says so that says so of any of them; where none does, the tally is empty. open: what
-// vantages that are gone said last counts too, unless one that sees has seen it end since. since is the beginning of what they say.
+// vantages that are gone said last counts too, unless it is overruled since. since is the beginning of what they say.
 func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice) *incident.Finding) (t tally, found []*incident.Finding, since time.Time) {
 	type word struct {
 		vantage    string
@@ -130,7 +130,7 @@ func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice
 				if ended.IsZero() {
 					ended = endedElsewhere(list, kind)
 				}
-				if !open || ended.After(v.at) {
+				if !open || ended.After(v.at) || kind == incident.Outage && succeeded(p, v) {
 					continue
 				}
 			}
@@ -176,6 +176,16 @@ func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice
 		}
 	}
 	return t, found, since
+}
+
+// succeeded reports whether another agent that sees from the vantage of v, a last word, has measured the probe well since, not only at once: v's
+// own agent could say no more either.
+func succeeded(p *probe, v *voice) bool {
+	from, _, _ := strings.Cut(v.vantage, "#")
+	return slices.ContainsFunc(p.voices, func(o voice) bool {
+		place, _, _ := strings.Cut(o.vantage, "#")
+		return place == from && !o.held && (o.Outcome == probes.Up || o.Outcome == probes.Degraded) && o.finding(incident.Outage) == nil && o.Run.Sub(v.at) >= voteLasts
+	})
 }
 
 // endedElsewhere returns when a vantage that sees saw a problem of some probes end last; zero: it did not.

@@ -368,6 +368,40 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
+// TestALastWordIsOverruledFromItsOwnVantage states that what an agent said last, before it was killed, holds no longer than until another one at
+// its vantage has measured the probe well for a while.
+func TestALastWordIsOverruledFromItsOwnVantage(t *testing.T) {
+	said := t0.Add(time.Hour)
+	last := voice{vantage: "weu", held: true, at: said, ProbeVote: bigVote(1, 1).Probes["component-0/instance-0/probe-0"]}
+	well := func(vantage string, after time.Duration) voice {
+		return voice{vantage: vantage, at: said.Add(after), ProbeVote: ProbeVote{Outcome: probes.Up, Run: said.Add(after)}}
+	}
+	blind := well("weu#2", minute)
+	blind.held = true
+	fails := well("weu#2", minute)
+	fails.Outcome, fails.Findings = probes.Down, last.Findings
+	doubts := well("weu#2", minute)
+	doubts.Outcome = probes.Down
+	for name, tt := range map[string]struct {
+		other voice
+		holds bool
+	}{
+		"its successor measures it well":          {well("weu#2", minute), false},
+		"its successor has only begun":            {well("weu#2", 10*time.Second), true},
+		"its successor is blind":                  {blind, true},
+		"its successor sees it too":               {fails, true},
+		"its successor has a doubt":               {doubts, true},
+		"another vantage measures it well":        {well("dk", minute), true},
+		"a vantage of a like name measures it so": {well("weu2", minute), true},
+	} {
+		p := &probe{voices: []voice{last, tt.other}}
+		got, _, _ := count([]*probe{p}, true, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
+		if slices.Contains(got.held, "weu") != tt.holds {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // TestConfirmedSoonByAll states how soon an outage that all see counts in full: it opens at its full priority, as with one vantage, and
 // takes no more than two beats longer.
 func TestConfirmedSoonByAll(t *testing.T) {

@@ -229,7 +229,7 @@ func (a *Agent) reconciler(s *set, from reconcile.Store, may func() error) *reco
 		offset = a.member.refuge.clock
 	}
 	return reconcile.New(reconcile.Options{
-		Store: from, May: may, Peers: a.member != nil, Offset: offset, Desks: s.desks, Notifiers: s.notifiers,
+		Store: from, May: may, Peers: a.member != nil, Alone: a.member != nil && from == reconcile.Store(a.store.own.Load()), Offset: offset, Desks: s.desks, Notifiers: s.notifiers,
 		Tenant: reconcile.Tenant{
 			ID: c.Tenant.ID, Name: c.Tenant.Name, Zone: c.Tenant.Zone, Language: c.Tenant.Language,
 			Customer: c.Tenant.Contacts.Customer, Functional: c.Tenant.Contacts.Functional, OnCall: c.Tenant.Contacts.OnCall,

@@ -217,7 +217,9 @@ func (w *world) belated(numbers [2]string) bool {
 			case incident.EventOpened:
 				opened[n] = e.Seq
 			case incident.EventResolved:
-				closed[n] = e.Seq
+				if closed[n] == 0 { // what an agent that was alone hands over may say so again
+					closed[n] = e.Seq
+				}
 			default:
 			}
 		}

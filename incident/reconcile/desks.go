@@ -25,6 +25,7 @@ type deskLoop struct {
 	verified map[string]bool      // by incident: searched for doubles after the desk's lag, none left
 	kept     map[string]time.Time // by incident: when a desk that wants to be kept alive last heard of it
 	mine     map[string]bool      // by incident: the newest create was attempted in this life
+	again    map[string]time.Time // by incident: when an agent that judges alone looks for another's case once more
 	began    time.Time            // of this life
 	poked    atomic.Bool          // the desk says that something changed: look at once
 	heard    time.Time            // when that was last done
@@ -38,7 +39,7 @@ func newDeskLoop(r *Reconciler, d Desk) *deskLoop {
 	return &deskLoop{
 		r: r, Desk: d, text: r.text.at(d),
 		look: map[string]time.Time{}, verified: map[string]bool{}, kept: map[string]time.Time{},
-		complete: map[string]bool{}, mine: map[string]bool{}, began: r.o.Now(),
+		complete: map[string]bool{}, mine: map[string]bool{}, again: map[string]time.Time{}, began: r.o.Now(),
 	}
 }
 
@@ -230,6 +231,7 @@ func (j *job) succeeded(ctx context.Context) error {
 		delete(j.kept, j.i.ID)
 		delete(j.complete, j.i.ID)
 		delete(j.mine, j.i.ID)
+		delete(j.again, j.i.ID)
 	}
 	return j.save(ctx)
 }
@@ -275,17 +277,23 @@ func (j *job) find(ctx context.Context) ([]desk.Case, error) {
 		return j.found, nil
 	}
 	found, err := j.findKey(ctx, j.c.Key())
-	if err == nil && j.r.o.Peers && j.c.Round == 0 {
+	if err == nil && j.r.o.Peers && j.c.Round == 0 && (j.i.Open() || !over(j.c.State)) {
 		var others []sibling
 		others, _, err = j.siblings(ctx)
 		for _, s := range others {
-			if s.State.Live() && !slices.ContainsFunc(found, func(c desk.Case) bool { return c.Ref == s.Ref }) {
+			if s.State.Live() && !j.later(s.Case) && !slices.ContainsFunc(found, func(c desk.Case) bool { return c.Ref == s.Ref }) {
 				found = append(found, s.Case)
 			}
 		}
 	}
 	j.found, j.searched = found, err == nil
 	return found, err
+}
+
+// later reports whether a case, found under a key that another agent may have given to the same fault, is of the next one: it was opened when
+// this one was over, and has its case.
+func (j *job) later(c desk.Case) bool {
+	return !j.i.Open() && j.c.Ref != "" && c.Created.After(j.i.Closed.Add(j.r.o.Offset()))
 }
 
 func (j *job) findKey(ctx context.Context, key string) (found []desk.Case, err error) {

@@ -165,6 +165,8 @@ type Options struct {
 	// Peers says that there are other agents of the tenant: of what one of them did before, the time is not known by this one's
 	// clock, and each of them may have opened a case for the same fault.
 	Peers bool
+	// Alone says that this one judges alone, though Peers may be at work, unheard: it looks for their case twice before it opens one.
+	Alone bool
 	// Offset returns what is to be added to Now for the clock of the store that the agents share, so that they arrive at the same keys though their own
 	// clocks differ. nil: nothing.
 	Offset func() time.Duration

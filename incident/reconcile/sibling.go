@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/desk"
@@ -10,6 +11,12 @@ import (
 
 // mostKeys bounds the incidents of one class and root that start within the same ten minutes.
 const mostKeys = 20
+
+// Between the two looks of an agent that judges alone.
+const (
+	shortestPause = time.Second
+	longestPause  = 5 * time.Second
+)
 
 // sibling is a case under a key that another agent may have given to the same fault.
 type sibling struct {
@@ -19,7 +26,15 @@ type sibling struct {
 
 // first finds the case that another agent has opened for the same fault, or makes the first attempt to open one. Agents that
 // cannot reach the store that they share know nothing of each other's incidents: only the desk keeps them from opening two.
+//
+// One that judges alone looks twice, at two moments that it shares with nobody: what kept all of them from a desk ends for all at once, and the
+// leader, of which it does not hear, may be about to open the case too.
 func (j *job) first(ctx context.Context) error {
+	now := j.r.o.Now()
+	again, looked := j.again[j.i.ID]
+	if soon(now, again, longestPause) {
+		return errWait
+	}
 	others, free, err := j.siblings(ctx)
 	if err != nil {
 		return err
@@ -33,6 +48,11 @@ func (j *job) first(ctx context.Context) error {
 		}
 		return j.unite(ctx, found)
 	}
+	if j.r.o.Alone && j.can.Find && !looked {
+		j.again[j.i.ID] = now.Add(shortestPause + time.Duration(j.r.o.Jitter()*float64(longestPause-shortestPause)))
+		return errWait
+	}
+	delete(j.again, j.i.ID)
 	j.c.As = free
 	return j.open(ctx)
 }

@@ -255,3 +255,75 @@ func TestACaseThatAnotherAgentResolvedIsNotOpenedAgainBesideTheNewOne(t *testing
 		}
 	})
 }
+
+// An agent that was cut off, and knows a fault that is over, leaves the case of the next one, which another agent has opened since, alone: also
+// where its own case is not resolved yet.
+func TestTheCaseOfTheNextFaultIsNoDouble(t *testing.T) {
+	for name, lose := range map[string]bool{"its own is resolved": false, "the desk does not resolve its own at first": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true, Lag: 30 * time.Second}}
+				w := peer(t, soc)
+				base := time.Now().Truncate(10 * time.Minute).Add(10 * time.Minute)
+				<-time.After(time.Until(base) + 30*time.Second)
+				i := w.outageAt("backend", time.Now())
+				w.run()
+				w.wait(10 * time.Second)
+				soc.mu.Lock()
+				soc.stubborn = lose
+				soc.mu.Unlock()
+				w.recover(i)
+				w.wait(5 * time.Second)
+				next := i
+				next.Started = time.Now()
+				soc.mu.Lock()
+				soc.create(desk.Fields{Key: incident.SharedKey(next, 1), Priority: incident.P2})
+				soc.mu.Unlock()
+				w.wait(2 * time.Minute)
+				soc.mu.Lock()
+				soc.stubborn = false
+				soc.mu.Unlock()
+				w.wait(2 * time.Minute)
+				w.stop()
+				if soc.cases[0].State != incident.CaseResolved || !soc.cases[1].State.Live() {
+					t.Errorf("its own case is %q, that of the next fault %q", soc.cases[0].State, soc.cases[1].State)
+				}
+				w.settled(i.ID)
+			})
+		})
+	}
+}
+
+// What kept all agents from the desk ends for all at once: one that judges alone looks twice, and finds the case that the leader, of which it does
+// not hear, has opened meanwhile.
+func TestAnAgentThatIsAloneLooksTwice(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true}}
+			w := peer(t, soc)
+			w.o.Alone = alone
+			i := w.outageAt("backend", time.Now())
+			w.run()
+			w.wait(500 * time.Millisecond)
+			soc.mu.Lock()
+			opened := len(soc.cases)
+			soc.create(desk.Fields{Key: incident.SharedKey(i, 0), Priority: incident.P2})
+			soc.mu.Unlock()
+			if (opened == 0) != alone {
+				t.Errorf("alone %t: %d cases at once", alone, opened)
+			}
+			w.wait(10 * time.Second)
+			if alone && len(soc.cases) != 1 {
+				t.Errorf("%d cases, want that of the other agent alone", len(soc.cases))
+			}
+			w.recover(i)
+			w.wait(time.Minute)
+			other := w.outageAt("web-client", time.Now())
+			w.wait(7 * time.Second)
+			if w.theCase(other.ID, "soc").Number == "" {
+				t.Errorf("alone %t: an outage without a case", alone)
+			}
+			w.stop()
+		})
+	}
+}

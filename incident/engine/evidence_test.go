@@ -447,3 +447,24 @@ func TestNewestWord(t *testing.T) {
 		}
 	}
 }
+
+// TestNeverGoodIsNotUp states that a target which was never measured good is not shown as up while its outage is not confirmed; one that was is.
+func TestNeverGoodIsNotUp(t *testing.T) {
+	for begins, want := range map[time.Duration]probes.Outcome{-minute: probes.Unknown, 10 * minute: probes.Up} {
+		w := newWorld(t, three()...)
+		w.answer = during(begins, 20*minute, hang, "rdp")
+		seen := false
+		for n := range 15 {
+			w.run(max(begins, 0) + time.Duration(n)*time.Second)
+			if v := w.engine.View(w.now); w.engine.probes["rdp/tcp"].detector.Suspect() {
+				seen = true
+				if c := v.Components[2]; c.Outcome != want || c.Instances[0].Probes[0].Outcome != want {
+					t.Errorf("it fails from %s on: shown as %d, want %d", begins, c.Outcome, want)
+				}
+			}
+		}
+		if !seen {
+			t.Errorf("it fails from %s on: no suspicion", begins)
+		}
+	}
+}

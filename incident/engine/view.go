@@ -286,6 +286,8 @@ func (e *Engine) viewProbe(p *probe) ProbeView {
 		v.Outcome = probes.Unknown
 	case len(v.Findings) > 0:
 		v.Outcome = probes.Degraded
+	case p.last.Outcome == probes.Down && p.lastGood.IsZero():
+		v.Outcome = probes.Unknown // not confirmed, but never good either
 	default:
 		v.Outcome = probes.Up
 	}

@@ -81,7 +81,11 @@ func (j *job) update(ctx context.Context) error {
 	if moved && j.can.ReadBack {
 		j.c.Priority = incident.NoPriority // believed when it is read back
 	}
-	text := fmt.Sprintf("case %s is updated at %s: %d new notes, %s", j.c.Number, j.Name, len(notes), want)
+	added := "a new note"
+	if len(notes) != 1 {
+		added = fmt.Sprintf("%d new notes", len(notes))
+	}
+	text := fmt.Sprintf("case %s is updated at %s: %s, %s", j.c.Number, j.Name, added, want)
 	if err := j.save(ctx, j.event(incident.EventCaseUpdated, text)); err != nil {
 		return err
 	}

@@ -31,9 +31,9 @@ const (
 	// doubtFirst and doubtMost bound the wait between two attempts to learn what became of a commit.
 	doubtFirst, doubtMost = 100 * time.Millisecond, 5 * time.Second
 	postgresReaders       = 4
-	connectTimeout        = "10" // seconds
-	// hurryWithin is how long a write may still take after Hurry.
-	hurryWithin = 2 * time.Second
+	connectTimeout        = "10"                   // seconds
+	hurryWithin           = 2 * time.Second        // how long writes may still take after Hurry,
+	hurryLeast            = 500 * time.Millisecond // and each that begins later
 )
 
 // postgres is what a store in PostgreSQL has beside its connections. Several agents of a tenant may have it open: each has a place, whose
@@ -57,6 +57,7 @@ type postgres struct {
 	sessions atomic.Int64
 	loaded   loaded        // where what is kept in memory was read
 	hurry    chan struct{} // closed by Hurry
+	until    time.Time     // how long writes may still take then; written before
 	hurried  sync.Once
 	gaveUp   bool // the outcome of a write was not waited for
 	size     atomic.Int64
@@ -354,7 +355,7 @@ func (p *postgres) hasty(ctx context.Context) (context.Context, context.CancelFu
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(hurryWithin):
+		case <-time.After(max(time.Until(p.until), hurryLeast)):
 			cancel()
 		}
 	}()

@@ -109,10 +109,13 @@ type IncidentFilter struct {
 }
 
 // Hurry ends the wait for a PostgreSQL that went away in mid-commit, now and later: the write fails with ErrDoubt, and so does every
-// later one. A write under way, and each later one, has two more seconds. It is for a process that is about to end, whose next life reads what is stored.
+// later one. Writes under way have two more seconds, all together, and each later one half a second. It is for a process that is about to end, whose next life reads what is stored.
 func (s *Store) Hurry() {
 	if s.pg != nil {
-		s.pg.hurried.Do(func() { close(s.pg.hurry) })
+		s.pg.hurried.Do(func() {
+			s.pg.until = time.Now().Add(hurryWithin)
+			close(s.pg.hurry)
+		})
 	}
 }
 

@@ -70,7 +70,9 @@ func (m *member) leave() {
 // lead begins to judge for all.
 func (m *member) lead(ctx context.Context, term int, epoch int64) error {
 	shared := m.a.store.shared.Load()
-	shared.Lead(epoch)
+	if err := shared.Lead(ctx, epoch); err != nil {
+		return err
+	}
 	if err := m.takeHandovers(ctx, shared, false); err != nil {
 		return err
 	}

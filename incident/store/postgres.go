@@ -50,7 +50,8 @@ type postgres struct {
 	beating  chan struct{} // holds one token, which a beat, or taking a place, takes
 	place    atomic.Pointer[place]
 	lead     atomic.Pointer[lead] // that the last beat told; nil: none
-	entered  atomic.Int64         // the epoch that this agent decides under; 0: none
+	entered  atomic.Pointer[term] // in which this agent decides; nil: none
+	deciding chan struct{}        // holds one token, which a write that only the leader may make, or Lead, takes
 	beats    atomic.Int64         // sessions of beater ever
 	told     said                 // the vote, and the status, that are stored
 	writes   int64                // number of the newest write that was begun; it begins anywhere
@@ -89,7 +90,7 @@ func parsePostgres(rawURL string) (*postgres, error) {
 	}
 	q := u.Query()
 	p := &postgres{
-		tenant: q.Get("tenant"), vantage: q.Get("vantage"), hurry: make(chan struct{}), beating: make(chan struct{}, 1),
+		tenant: q.Get("tenant"), vantage: q.Get("vantage"), hurry: make(chan struct{}), beating: make(chan struct{}, 1), deciding: make(chan struct{}, 1),
 		session: "firstcall " + strings.ToLower(rand.Text()[:12]), writes: mathrand.Int64N(1 << 50),
 	}
 	q.Del("tenant")
@@ -187,7 +188,7 @@ func openPostgres(ctx context.Context, p *postgres, o Options) (*Store, error) {
 		return nil, errors.Join(err, s.abandon())
 	}
 	if round.Leading {
-		s.Lead(round.Epoch)
+		s.pg.entered.Store(&term{round.Epoch})
 	}
 	s.measure(ctx)
 	return s, nil
@@ -280,6 +281,9 @@ func (p *postgres) named(ctx context.Context, c *pgconn.PgConn, name string) err
 	return err
 }
 
+// term is one time of leading, from a Lead to the next: an agent that was frozen, and that nobody replaced, has two in one epoch.
+type term struct{ epoch int64 }
+
 // beginSession begins a session of the writer. What the one before left locked, if the server has not noticed its end, is free soon.
 func (s *Store) beginSession(ctx context.Context, c *pgconn.PgConn) error {
 	err := s.pg.named(ctx, c, s.pg.session)
@@ -291,7 +295,7 @@ func (s *Store) beginSession(ctx context.Context, c *pgconn.PgConn) error {
 
 // begin notes a write in its own transaction: under its number, so that its outcome can be looked up, and only while the place is this agent's, and
 // the lead of that epoch, where the write asks for it. No other agent gets either before the transaction is over.
-func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promise, epoch int64) error {
+func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promise, in *term) error {
 	const note = `UPDATE writes SET number = ? WHERE voter = ? AND token = ?`
 	const set = ` RETURNING set_config('app.voter', voter, true) || set_config('synchronous_commit',
 		CASE WHEN ? THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)`
@@ -301,7 +305,7 @@ func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promi
 		row = tx.QueryRowContext(ctx, note+set, p.writes, pl.name, pl.token, wants&durable == 0)
 	} else {
 		row = tx.QueryRowContext(ctx, `WITH lead AS (SELECT 1 FROM leases WHERE epoch = ? AND token = ? AND until > clock_timestamp() FOR KEY SHARE) `+
-			note+` AND EXISTS (SELECT 1 FROM lead)`+set, epoch, pl.token, p.writes, pl.name, pl.token, wants&durable == 0)
+			note+` AND EXISTS (SELECT 1 FROM lead)`+set, in.epoch, pl.token, p.writes, pl.name, pl.token, wants&durable == 0)
 	}
 	var done string
 	err := row.Scan(&done)
@@ -320,10 +324,18 @@ func (p *postgres) begin(ctx context.Context, tx *sql.Tx, pl *place, wants promi
 
 // transactPostgres is transact at a server that may go away at any moment, for an agent that may have been frozen. What is not committed is
 // undone; a commit whose answer was lost is looked up, however long the server is away, so that the caller knows. An agent whose place was taken
-// takes another and tries again. epoch is that of the lead that the write was decided in.
-func (s *Store) transactPostgres(ctx context.Context, wants promise, epoch int64, fn func(*sql.Tx) error) error {
+// takes another and tries again. in is the lead that the write was decided in.
+func (s *Store) transactPostgres(ctx context.Context, wants promise, in *term, fn func(*sql.Tx) error) error {
 	ctx, cancel := s.pg.hasty(ctx)
 	defer cancel()
+	if wants&led != 0 {
+		select {
+		case s.pg.deciding <- struct{}{}:
+			defer func() { <-s.pg.deciding }()
+		case <-ctx.Done():
+			return ErrNotLeading // and about to lead anew
+		}
+	}
 	for attempt := 1; ; attempt++ {
 		pl := s.pg.place.Load()
 		switch {
@@ -331,10 +343,10 @@ func (s *Store) transactPostgres(ctx context.Context, wants promise, epoch int64
 			return ErrClosed // after Resign
 		case s.pg.gaveUp:
 			return ErrDoubt
-		case wants&led != 0 && (epoch == 0 || epoch != s.pg.entered.Load()):
+		case wants&led != 0 && (in == nil || in != s.pg.entered.Load()):
 			return ErrNotLeading
 		}
-		err := s.tryPostgres(ctx, pl, wants, epoch, fn)
+		err := s.tryPostgres(ctx, pl, wants, in, fn)
 		if !errors.Is(err, errPlaceTaken) || attempt == 3 {
 			return err
 		}
@@ -362,14 +374,14 @@ func (p *postgres) hasty(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, cancel
 }
 
-func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, epoch int64, fn func(*sql.Tx) error) error {
+func (s *Store) tryPostgres(ctx context.Context, pl *place, wants promise, in *term, fn func(*sql.Tx) error) error {
 	p := s.pg
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := p.begin(ctx, tx, pl, wants, epoch); err != nil {
+	if err := p.begin(ctx, tx, pl, wants, in); err != nil {
 		return err
 	}
 	if now := (loaded{p.sessions.Load(), pl}); now != p.loaded {

@@ -147,7 +147,7 @@ func (s *Store) takePlaceNow(ctx context.Context, lost *place) error {
 		return err
 	}
 	p.lead.Store(nil)
-	p.entered.Store(0)
+	p.entered.Store(nil)
 	p.place.Store(pl)
 	return nil
 }
@@ -230,7 +230,7 @@ func (s *Store) resignPostgres(ctx context.Context) error {
 		return fmt.Errorf("store: cannot resign: %w", ErrClosed)
 	}
 	p.lead.Store(nil)
-	p.entered.Store(0)
+	p.entered.Store(nil)
 	bounded, cancel := context.WithTimeout(ctx, resignWithin)
 	defer cancel()
 	released := s.release(bounded, "UPDATE leases SET until = '-infinity' WHERE token = ?", pl.token)

@@ -41,6 +41,14 @@ func expire(t *testing.T, url string) {
 	asTenant(t, url, "UPDATE leases SET until = clock_timestamp()")
 }
 
+// decide lets a store decide in an epoch.
+func decide(t *testing.T, s *Store, epoch int64) {
+	t.Helper()
+	if err := s.Lead(t.Context(), epoch); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // oneLeads states who leads, what the others may do, and what all hear of each other.
 func oneLeads(t *testing.T, _ *servers.Postgres, database string) {
 	url := aTenant(database)
@@ -82,7 +90,7 @@ func oneLeads(t *testing.T, _ *servers.Postgres, database string) {
 			t.Errorf("%s of who does not lead: %v", what, err)
 		}
 	}
-	dk.Lead(1) // which it never had
+	decide(t, dk, 1) // which it never had
 	mention(t, dk.Commit(t.Context(), step(2)), ErrNotLeading)
 	stored(t, dk, 1)
 
@@ -113,7 +121,7 @@ func oneLeads(t *testing.T, _ *servers.Postgres, database string) {
 	if r := beat(t, dk, Beat{Wants: true}); !r.Leading || r.Epoch != 2 || len(r.Peers) != 0 {
 		t.Errorf("after the leader resigned: %+v", r)
 	}
-	dk.Lead(2)
+	decide(t, dk, 2)
 	if err := errors.Join(dk.Leading(), dk.Commit(t.Context(), step(2))); err != nil {
 		t.Error(err)
 	}
@@ -146,7 +154,7 @@ func thawedLeader(t *testing.T, _ *servers.Postgres, database string) {
 		t.Error("by its own clock it may still believe so: ", err)
 	}
 	mention(t, old.Commit(t.Context(), step(2)), ErrNotLeading)
-	fresh.Lead(2)
+	decide(t, fresh, 2)
 	if err := errors.Join(fresh.Commit(t.Context(), step(2)), fresh.Resign(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +165,7 @@ func thawedLeader(t *testing.T, _ *servers.Postgres, database string) {
 	mention(t, old.Leading(), ErrNotLeading)
 	mention(t, old.Commit(t.Context(), step(2)), ErrNotLeading)
 	stored(t, old, 2)
-	old.Lead(r.Epoch)
+	decide(t, old, r.Epoch)
 	if err := errors.Join(old.Leading(), old.Commit(t.Context(), step(3))); err != nil {
 		t.Error(err)
 	}
@@ -195,14 +203,14 @@ func overtakenWrite(t *testing.T, _ *servers.Postgres, database string) {
 	<-ctx.waits
 	beat(t, old, Beat{})
 	r := beat(t, fresh, Beat{Wants: true})
-	fresh.Lead(r.Epoch)
+	decide(t, fresh, r.Epoch)
 	if err := errors.Join(fresh.Commit(t.Context(), step(2)), fresh.Resign(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	if r = beat(t, old, Beat{Wants: true}); !r.Leading || r.Epoch != 3 {
 		t.Fatalf("leading again: %+v", r)
 	}
-	old.Lead(r.Epoch)
+	decide(t, old, r.Epoch)
 	close(end)
 	if err := <-first; err != nil {
 		t.Error(err)
@@ -262,7 +270,7 @@ func answerLostLeadTaken(t *testing.T, server *servers.Postgres, database string
 		<-p.refused
 		expire(t, url)
 		r := beat(t, fresh, Beat{Wants: true})
-		fresh.Lead(r.Epoch)
+		decide(t, fresh, r.Epoch)
 		first := 1
 		if forward {
 			first = 2
@@ -308,6 +316,42 @@ func handedOverWithAnotherClock(t *testing.T, _ *servers.Postgres, database stri
 	hand(at.Add(10*time.Minute), 0) // the same again
 	hand(at, 1)
 	hand(at, 0)
+}
+
+// ledAnew states that what was decided before an agent led anew, in the same epoch, is stored before that, or not at all: it was frozen for longer than
+// its lead was sure, and nobody replaced it.
+func ledAnew(t *testing.T, _ *servers.Postgres, database string) {
+	s := openSilent(t, aTenant(database), "weu")
+	inside, end, first := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		first <- s.write(context.Background(), decided, "write", func(*sql.Tx) error {
+			close(inside)
+			<-end
+			return nil
+		})
+	}()
+	<-inside
+	ctx, late := arriving{t.Context(), make(chan struct{}), new(sync.Once)}, make(chan error, 1)
+	go func() { late <- s.Commit(ctx, step(1)) }()
+	<-ctx.waits
+	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	mention(t, s.Lead(soon, 1), context.DeadlineExceeded)
+	leads := make(chan error, 1)
+	go func() { leads <- s.Lead(t.Context(), 1) }()
+	close(end)
+	for _, result := range []chan error{first, leads} {
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-late; err != nil { // its turn came before, or it is refused
+		mention(t, err, ErrNotLeading)
+		stored(t, s, 0)
+	}
+	if err := errors.Join(s.Leading(), s.Commit(t.Context(), step(2))); err != nil {
+		t.Error(err)
+	}
 }
 
 // clocksApart states that the agents' own clocks decide nothing, and that each sees how far the others' are off.

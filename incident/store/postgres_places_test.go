@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firstcall-agent/firstcall/probes"
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -336,6 +337,16 @@ func answerLostPlaceTakenTwice(t *testing.T, server *servers.Postgres, database 
 	result := make(chan error, 1)
 	go func() { result <- old.Commit(context.Background(), step(1)) }()
 	<-p.refused
+	look, err := OpenReadOnly(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !probetest.Eventually(time.Minute, func() bool { n, err := look.CountIncidents(t.Context(), IncidentFilter{}); return err == nil && n == 1 }) {
+		t.Fatal("the COMMIT that was forwarded does not arrive")
+	}
+	if err := look.Close(); err != nil {
+		t.Fatal(err)
+	}
 	var last *Store
 	for range 2 {
 		asTenant(t, url, "UPDATE voters SET beat = beat - interval '16 seconds'")
@@ -357,7 +368,7 @@ func answerLostPlaceTakenTwice(t *testing.T, server *servers.Postgres, database 
 	if !r.Leading {
 		t.Fatalf("it does not lead: %+v", r)
 	}
-	old.Lead(r.Epoch)
+	decide(t, old, r.Epoch)
 	if err := old.Commit(t.Context(), step(2)); err != nil {
 		t.Error(err)
 	}

@@ -43,8 +43,10 @@ func oneOfSeveral(url string) error {
 			if !r.Leading || r.Epoch == epoch {
 				continue
 			}
-			s.Lead(r.Epoch)
-			if n, err = s.CountIncidents(ctx, IncidentFilter{}); err == nil {
+			if err = s.Lead(ctx, r.Epoch); err == nil {
+				n, err = s.CountIncidents(ctx, IncidentFilter{})
+			}
+			if err == nil {
 				epoch = r.Epoch
 			}
 		case <-time.After(10 * time.Millisecond):

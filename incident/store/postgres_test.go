@@ -97,6 +97,7 @@ func TestPostgresServer(t *testing.T) {
 		"migration at once":        migrationAtOnce,
 		"one leads":                oneLeads,
 		"thawed leader":            thawedLeader,
+		"led anew":                 ledAnew,
 		"frozen in a write":        frozenInAWrite,
 		"overtaken write":          overtakenWrite,
 		"places":                   places,

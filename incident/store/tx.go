@@ -24,7 +24,7 @@ func (s *Store) write(ctx context.Context, p promise, what string, fn func(*sql.
 	if s.writer == nil {
 		return fmt.Errorf("store: cannot %s: %w", what, ErrReadOnly)
 	}
-	epoch := s.decidesIn() // a write that waits is not stored in a later lead
+	in := s.decidesIn() // a write that waits is not stored in a later lead
 	select {
 	case _, open := <-s.gate:
 		if !open {
@@ -34,7 +34,7 @@ func (s *Store) write(ctx context.Context, p promise, what string, fn func(*sql.
 		return fmt.Errorf("store: cannot %s: other writes did not end in time: %w", what, context.Cause(ctx))
 	}
 	defer func() { s.gate <- struct{}{} }()
-	if err := s.transact(context.WithoutCancel(ctx), p, epoch, fn); err != nil {
+	if err := s.transact(context.WithoutCancel(ctx), p, in, fn); err != nil {
 		return s.fault(what, err)
 	}
 	for _, f := range after {
@@ -43,9 +43,9 @@ func (s *Store) write(ctx context.Context, p promise, what string, fn func(*sql.
 	return nil
 }
 
-func (s *Store) transact(ctx context.Context, p promise, epoch int64, fn func(*sql.Tx) error) error {
+func (s *Store) transact(ctx context.Context, p promise, in *term, fn func(*sql.Tx) error) error {
 	if s.pg != nil {
-		return s.transactPostgres(ctx, p, epoch, fn)
+		return s.transactPostgres(ctx, p, in, fn)
 	}
 	if normal := p&durable == 0; normal != s.normal {
 		level := "PRAGMA synchronous = FULL"

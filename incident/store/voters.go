@@ -83,18 +83,26 @@ func (s *Store) Beat(ctx context.Context, b Beat) (Round, error) {
 
 // Lead says that what this agent decides from now on follows from what is stored under that epoch of its lead, which Beat told. Until
 // then every write that only the leader may make fails with ErrNotLeading: so that what was decided in an earlier lead, before an agent
-// was frozen, say, cannot be stored in a later one, also not by a write that began before and waits. Open did it for a lead that it took. Call it
-// before the state is read.
-func (s *Store) Lead(epoch int64) {
-	if s.pg != nil {
-		s.pg.entered.Store(epoch)
+// was frozen, say, cannot be stored in a later one, not even in one of the same epoch. Such a write that is under way is waited for, until ctx ends,
+// which is an error; one that waits is refused. Open did it for a lead that it took. Call it before the state is read.
+func (s *Store) Lead(ctx context.Context, epoch int64) error {
+	if s.pg == nil {
+		return nil
 	}
+	select {
+	case s.pg.deciding <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("store: cannot lead yet: what was decided before is still being written: %w", context.Cause(ctx))
+	}
+	defer func() { <-s.pg.deciding }()
+	s.pg.entered.Store(&term{epoch})
+	return nil
 }
 
-// decidesIn returns the epoch that Lead said last; 0: none.
-func (s *Store) decidesIn() int64 {
+// decidesIn returns what Lead began last; nil: nothing.
+func (s *Store) decidesIn() *term {
 	if s.pg == nil {
-		return 0
+		return nil
 	}
 	return s.pg.entered.Load()
 }
@@ -105,12 +113,12 @@ func (s *Store) Leading() error {
 	if s.pg == nil {
 		return nil
 	}
-	switch l := s.pg.lead.Load(); {
+	switch l, in := s.pg.lead.Load(), s.pg.entered.Load(); {
 	case l == nil:
 		return fmt.Errorf("store: %w: another one does, or nobody yet", ErrNotLeading)
 	case time.Since(l.asked) >= leaseSure:
 		return fmt.Errorf("store: %w: its lead was sure until %s after it was last renewed, %s ago", ErrNotLeading, leaseSure, time.Since(l.asked).Round(time.Millisecond))
-	case l.epoch != s.pg.entered.Load():
+	case in == nil || l.epoch != in.epoch:
 		return fmt.Errorf("store: %w: it has the lead again, and has not read yet what the one before it stored", ErrNotLeading)
 	}
 	return nil

@@ -19,7 +19,7 @@ func oneAgent(t *testing.T, s *store.Store) {
 	if !r.Leading || r.Self == "" || r.Leader != r.Self || r.Epoch != 1 || r.Lease < time.Second || len(r.Peers) != 0 {
 		t.Errorf("the only agent hears %+v", r)
 	}
-	s.Lead(r.Epoch)
+	ok(t, s.Lead(ctx, r.Epoch))
 	ok(t, errors.Join(s.Leading(), s.Commit(ctx, store.Commit{At: at(10, 0), State: []byte("x")})))
 	if _, err := s.Beat(ctx, store.Beat{Vote: make([]byte, 64<<10+1)}); err == nil {
 		t.Error("a vote of more than 64 KiB is stored")

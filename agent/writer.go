@@ -274,6 +274,13 @@ func (w *writer) write(l lane, moved <-chan struct{}, call func(context.Context)
 	w.mu.Unlock()
 	done := make(chan error)
 	go func() {
+		if late == nil {
+			select {
+			case <-moved: // what was decided in another role does not begin in this one
+				return
+			default:
+			}
+		}
 		ctx, cancel := context.WithTimeoutCause(context.Background(), writeTimeout, errSlowStore)
 		defer cancel()
 		err := call(ctx)

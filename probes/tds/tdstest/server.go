@@ -90,7 +90,10 @@ func (s *Server) Serve(conn net.Conn) {
 			return
 		}
 		tokens = OneRow()
-		if s.Query != nil && len(asked) > 22 {
+		switch {
+		case len(asked) == 0: // an attention: who has all that it wants leaves the rest
+			tokens = Done(0x20, 0)
+		case s.Query != nil && len(asked) > 22:
 			tokens = s.Query(decode(asked[22:]))
 		}
 		WriteMessage(stream, 4, tokens)

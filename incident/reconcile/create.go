@@ -63,6 +63,7 @@ func (j *job) visible() time.Time {
 
 // open makes one attempt to create the case.
 func (j *job) open(ctx context.Context) error {
+	searched := j.r.o.Now()
 	events, err := j.r.o.Store.Timeline(ctx, j.i.ID, 0)
 	if err != nil {
 		return storeError{err}
@@ -78,6 +79,11 @@ func (j *job) open(ctx context.Context) error {
 	j.c.Attempted, j.c.Noted, j.c.Owed = j.r.o.Now(), lastSeq(events), evidenceSeq(events)
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err
+	}
+	if j.r.o.Peers && j.can.Find && j.c.Round == 0 && j.r.o.Now().Sub(searched) > slowSave {
+		if over, err := j.overtaken(ctx); over || err != nil {
+			return err
+		}
 	}
 	j.mine[j.i.ID] = true
 	j.searched = false // what was searched before knows nothing of it

@@ -18,6 +18,9 @@ const (
 	longestPause  = 5 * time.Second
 )
 
+// slowSave is how long after a search it is no longer believed.
+const slowSave = 500 * time.Millisecond
+
 // sibling is a case under a key that another agent may have given to the same fault.
 type sibling struct {
 	desk.Case
@@ -39,13 +42,7 @@ func (j *job) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fits := slices.DeleteFunc(others, func(s sibling) bool { return j.i.Open() && !s.State.Live() })
-	if len(fits) > 0 {
-		slices.SortStableFunc(fits, func(a, b sibling) int { return desk.Older(a.Case, b.Case) })
-		var found []desk.Case
-		for _, s := range fits {
-			found = append(found, s.Case)
-		}
+	if found := j.fitting(others); len(found) > 0 {
 		return j.unite(ctx, found)
 	}
 	if j.r.o.Alone && j.can.Find && !looked {
@@ -55,6 +52,29 @@ func (j *job) first(ctx context.Context) error {
 	delete(j.again, j.i.ID)
 	j.c.As = free
 	return j.open(ctx)
+}
+
+// fitting returns the siblings that may be of this incident, the oldest first.
+func (j *job) fitting(others []sibling) (found []desk.Case) {
+	for _, s := range others {
+		if s.State.Live() || !j.i.Open() {
+			found = append(found, s.Case)
+		}
+	}
+	slices.SortStableFunc(found, desk.Older)
+	return found
+}
+
+// overtaken reports whether another agent has opened the case since it was searched, and takes that up: the attempt was made durable first, and a
+// store that is slow takes its time. What was attempted is not, then.
+func (j *job) overtaken(ctx context.Context) (bool, error) {
+	others, _, err := j.siblings(ctx)
+	found := j.fitting(others)
+	if err != nil || len(found) == 0 {
+		return false, err
+	}
+	j.c.Attempted, j.c.Noted, j.c.Owed = time.Time{}, 0, 0
+	return true, j.unite(ctx, found)
 }
 
 // owned are the cases at one desk that belong to other incidents.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -326,4 +327,39 @@ func TestAnAgentThatIsAloneLooksTwice(t *testing.T) {
 			w.stop()
 		})
 	}
+}
+
+// slowStore takes a while to make a case durable.
+type slowStore struct {
+	*memory
+	slow time.Duration
+}
+
+func (s slowStore) SaveCase(ctx context.Context, c incident.Case, events ...incident.Event) error {
+	<-time.After(s.slow)
+	return s.memory.SaveCase(ctx, c, events...)
+}
+
+// Another agent opens the case while this one's store is slow to make its attempt durable: there is no second one.
+func TestASlowStoreMakesNoDouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soc := &fakeDesk{can: desk.Capabilities{Find: true, ReadBack: true}}
+		w := peer(t, soc)
+		w.o.Store = slowStore{w.store, 3 * time.Second}
+		i := w.outageAt("backend", time.Now())
+		w.run()
+		w.wait(4 * time.Second)
+		soc.mu.Lock()
+		early := len(soc.cases)
+		soc.create(desk.Fields{Key: incident.SharedKey(i, 0), Priority: incident.P2})
+		soc.mu.Unlock()
+		w.wait(2 * time.Minute)
+		if early != 0 || len(soc.cases) != 1 {
+			t.Errorf("%d cases before the other agent's, %d in the end, want 0 and 1", early, len(soc.cases))
+		}
+		if c := w.theCase(i.ID, "soc"); c.Number != "SOC-1" || c.State != incident.CaseNew {
+			t.Errorf("case %+v", c)
+		}
+		w.stop()
+	})
 }

@@ -75,7 +75,12 @@ func (j *job) open(ctx context.Context) error {
 		j.c.Settled = true
 		return nil
 	}
-	fields := j.text.fields(j.i, j.c, j.i.Priority, events, j.r.o.View())
+	again := !j.can.Find && !j.c.Attempted.IsZero() // the attempt before may have worked
+	priority := j.i.Priority
+	if again {
+		events, priority = attempted(events, j.c.Noted, priority)
+	}
+	fields := j.text.fields(j.i, j.c, priority, events, j.r.o.View())
 	j.c.Attempted, j.c.Noted, j.c.Owed = j.r.o.Now(), lastSeq(events), evidenceSeq(events)
 	if err := j.save(ctx); err != nil { // (3) durable before anything leaves the process
 		return err
@@ -96,7 +101,7 @@ func (j *job) open(ctx context.Context) error {
 		err = fmt.Errorf("desk %s: the answer to a create names no case: %w", j.Name, desk.ErrUnknownOutcome)
 	}
 	if err != nil {
-		if !unknown(err) {
+		if !unknown(err) && !again {
 			j.c.Attempted, j.c.Noted, j.c.Owed = time.Time{}, 0, 0
 			if err := j.save(ctx); err != nil {
 				return err
@@ -106,6 +111,23 @@ func (j *job) open(ctx context.Context) error {
 	}
 	j.keep(got)
 	return j.save(ctx)
+}
+
+// attempted returns what an attempt told that told all up to that event: its part of the timeline, and the priority by then. A desk
+// without a search drops an attempt that is repeated, so that what came since is told as an update, or nobody would hear of it.
+func attempted(events []incident.Event, noted int64, now incident.Priority) ([]incident.Event, incident.Priority) {
+	n := slices.IndexFunc(events, func(e incident.Event) bool { return e.Seq > noted })
+	if n <= 0 {
+		return events, now
+	}
+	for _, e := range slices.Backward(events[:n]) {
+		switch e.Kind {
+		case incident.EventOpened, incident.EventRaised, incident.EventLowered:
+			return events[:n], e.Priority
+		default:
+		}
+	}
+	return events[:n], now
 }
 
 // keep takes the identity of a case at the desk into the row. What stands in the case is believed when it is read back.

@@ -36,7 +36,8 @@ type fakeDesk struct {
 	counts  map[string]int
 	cases   []*fakeCase
 	opens   []time.Time
-	mostly  int // most live cases of one key at any instant
+	asked   []incident.Priority // by the calls of Open, doubles included
+	mostly  int                 // most live cases of one key at any instant
 	updates int
 	strange int  // calls for a case under a key that is not its own
 	coarse  bool // dates cases by the second, by identities that do not rise
@@ -129,6 +130,9 @@ func (d *fakeDesk) live(key string) (list []*fakeCase) {
 }
 
 func (d *fakeDesk) Open(ctx context.Context, f desk.Fields) (got desk.Case, err error) {
+	d.mu.Lock()
+	d.asked = append(d.asked, f.Priority)
+	d.mu.Unlock()
 	err = d.act(ctx, "open", func() error {
 		if n := slices.IndexFunc(d.cases, func(c *fakeCase) bool { return c.Key == f.Key }); d.can.DedupeOnCreate && n >= 0 {
 			got = d.cases[n].Case

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +46,45 @@ func TestACaseThatShowsLateIsResolved(t *testing.T) {
 			if c := w.soc.only(t); c.State != incident.CaseResolved {
 				t.Errorf("lasted %s: the case is %s at the end, timeline %s", lasts, c.State, w.events(i.ID))
 			}
+		})
+	}
+}
+
+// The answer to a create is lost, and the incident is raised before it is repeated, at a desk that drops what it has: the repetition
+// is the same as the attempt, and the desk hears of the raise, whatever else befalls it.
+func TestARaiseBeforeARepeatedCreateIsTold(t *testing.T) {
+	for name, next := range map[string]fault{"taken": fine, "lost again": lose, "refused": refuse, "failed": fail} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.soc.can = desk.Capabilities{DedupeOnCreate: true}
+				w.soc.faults = func(action string, n int) fault {
+					switch {
+					case action == "open" && n == 1:
+						return lose
+					case action == "open" && n == 2:
+						return next
+					}
+					return fine
+				}
+				i := w.outage("web-client", incident.P3)
+				w.run()
+				w.wait(100 * time.Millisecond)
+				i = w.raise(i, incident.P1)
+				w.wait(20 * time.Second)
+				c := w.soc.only(t)
+				if want := []incident.Priority{incident.P3, incident.P3, incident.P3}[:len(w.soc.asked)]; !slices.Equal(w.soc.asked, want) {
+					t.Errorf("asked for cases at %v, want %v", w.soc.asked, want)
+				}
+				if c.Priority != incident.P1 || len(c.notes) == 0 || !strings.Contains(c.notes[0].Text, "P1") {
+					t.Errorf("the desk has %s with the notes %+v, want P1 and why", c.Priority, c.notes)
+				}
+				w.recover(i)
+				w.wait(time.Minute)
+				w.stop()
+				w.settled(i.ID)
+				w.soc.only(t)
+			})
 		})
 	}
 }

@@ -4,6 +4,7 @@ package desk_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -21,11 +22,13 @@ import (
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
-// alerting is a real Alertmanager with a receiver of its notifications. It knows which keys were ever posted.
+// alerting is a real Alertmanager with a receiver of its notifications. It knows which keys were ever posted. It takes one request
+// after the other, and each to its end: what a client that went away had asked for never comes after what it asked next.
 type alerting struct {
 	*servers.Alertmanager
 	t     *testing.T
 	proxy http.Handler
+	turn  sync.Mutex
 
 	mu      sync.Mutex
 	posted  map[string]bool
@@ -79,15 +82,33 @@ func (a *alerting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.mu.Unlock()
 	}
+	r = r.WithContext(context.WithoutCancel(r.Context()))
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	a.turn.Lock()
+	defer a.turn.Unlock()
 	a.proxy.ServeHTTP(w, r)
 }
 
 // active returns the labels of the alerts with that key that have not ended.
-func (a *alerting) active(key string) (list []map[string]string) {
+func (a *alerting) active(key string) []map[string]string {
 	a.t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Get(a.URL + "/api/v2/alerts?" + url.Values{"filter": {`firstcall_key="` + key + `"`}}.Encode())
+	return a.list(url.Values{"filter": {`firstcall_key="` + key + `"`}})
+}
+
+// Live returns how many alerts are active, by key.
+func (a *alerting) Live() map[string]int {
+	live := map[string]int{}
+	for _, labels := range a.list(nil) {
+		live[labels["firstcall_key"]]++
+	}
+	return live
+}
+
+// list returns the labels of the alerts that have not ended.
+func (a *alerting) list(query url.Values) (list []map[string]string) {
+	a.t.Helper()
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(a.URL + "/api/v2/alerts?" + query.Encode())
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -81,8 +81,7 @@ func (l *Latches) again(ctx context.Context, f func() error) error {
 }
 
 func (l *Latches) fault(what string, err error) error {
-	var said *pgconn.PgError
-	if errors.As(err, &said) && said.Code == "42P01" {
+	if noTable(err) {
 		return fmt.Errorf("store: cannot %s: %s has no table of them: start an agent of this version once (%w)", what, l.pg.name, plain{err})
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -113,6 +113,9 @@ components:
 		}
 	})
 
+	// A list of that name is there from the release before.
+	c.Buildah("manifest", "create", "localhost/firstcall:all")
+	c.Buildah("manifest", "add", "localhost/firstcall:all", "localhost/static:test")
 	second := build(t, bases, two, "077", "localhost/firstcall:all", "linux/amd64", "linux/arm64")
 	t.Run("the same source has the same digest", func(t *testing.T) {
 		if first[own].digest == "" || first[own].digest != second[own].digest {

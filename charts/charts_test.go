@@ -76,6 +76,8 @@ func TestRefusals(t *testing.T) {
 		{"config.store.url=postgres://firstcall:geheim@db/firstcall", "at '/config/store/url': value must be 'an address without a password, ${NAME}, or url_file'"},
 		{"config.store.url=postgres://firstcall@db/firstcall", "set store: postgres as well"},
 		{"config.store.url=sqlite:/tmp/firstcall.db", "must lie below sqlite:/var/lib/firstcall/"},
+		{"config.store.url=${STORE}", "for a PostgreSQL set store: postgres as well"},
+		{"config.store.url_file=db-url", "config.store.url_file is for a PostgreSQL: set store: postgres as well; with sqlite leave it out"},
 		{"store=postgres", "give config.store.url"},
 		{"store=postgres,config.store.url_file=url", "vantage is missing"},
 		{"config.web.listen=:8080", "config.web.listen is :8080, and port is 9797"},

@@ -102,8 +102,10 @@ imagePullSecrets:
 {{- if eq .Values.store "sqlite" -}}
 {{- if hasPrefix "postgres" $url -}}
 {{- fail "config.store.url is a PostgreSQL: set store: postgres as well" -}}
-{{- else if and $url (not (hasPrefix "sqlite:/var/lib/firstcall/" $url)) (not (hasPrefix "${" $url)) -}}
-{{- fail "config.store.url must lie below sqlite:/var/lib/firstcall/, where the volume is; or leave it out" -}}
+{{- else if $store.url_file -}}
+{{- fail "config.store.url_file is for a PostgreSQL: set store: postgres as well; with sqlite leave it out" -}}
+{{- else if and $url (not (hasPrefix "sqlite:/var/lib/firstcall/" $url)) -}}
+{{- fail "config.store.url must lie below sqlite:/var/lib/firstcall/, where the volume is: leave it out; for a PostgreSQL set store: postgres as well" -}}
 {{- end -}}
 {{- else -}}
 {{- if not (or (hasPrefix "postgres" $url) (hasPrefix "${" $url) $store.url_file) -}}
@@ -127,7 +129,7 @@ imagePullSecrets:
 {{- define "firstcall.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $store := $config.store | default dict -}}
-{{- if and (eq .Values.store "sqlite") (not $store.url) (not $store.url_file) -}}
+{{- if and (eq .Values.store "sqlite") (not $store.url) -}}
 {{- $_ := set $store "url" "sqlite:/var/lib/firstcall/firstcall.db" -}}
 {{- else if and (eq .Values.store "postgres") (not $store.state_dir) -}}
 {{- $_ := set $store "state_dir" "/var/lib/firstcall" -}}

@@ -349,18 +349,21 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// TestTheTestProbeUsesNoAccount states which probe `helm test` runs: a test pod does not know which accounts were refused.
+// TestTheTestProbeUsesNoAccount states which probe `helm test` runs: a test pod does not know which accounts were refused, and an answer to ICMP says little.
 func TestTheTestProbeUsesNoAccount(t *testing.T) {
 	const (
 		rdp  = `{"kind":"rdp","address":"backend.example:3389","user":"ACME\\probe","password_file":"probe"}`
 		tcp  = `{"kind":"tcp","address":"backend.example:443","name":"port"}`
 		http = `{"kind":"http","url":"https://acme.example/"}`
+		icmp = `{"kind":"icmp","host":"backend.example"}`
 	)
 	for _, c := range []struct{ components, set, want string }{
 		{`[{"name":"backend","instances":[{"name":"vm-1","probes":[` + rdp + `,` + tcp + `]}]},{"name":"web","probes":[` + http + `]}]`, "", "backend/vm-1/port"},
 		{`[{"name":"backend","probes":[` + rdp + `]},{"name":"web","probes":[` + http + `]}]`, "", "web/http"},
 		{`[{"name":"backend","probes":[` + rdp + `]}]`, "", ""},
 		{`[{"name":"backend","probes":[` + rdp + `]}]`, "backend/rdp", "backend/rdp"},
+		{`[{"name":"backend","instances":[{"name":"vm-1","probes":[` + icmp + `,` + rdp + `,` + tcp + `]}]},{"name":"web","probes":[` + http + `]}]`, "", "backend/vm-1/port"},
+		{`[{"name":"backend","probes":[` + icmp + `,` + rdp + `]}]`, "", "backend/icmp"}, // says little, but more than nothing
 	} {
 		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set-json", "config.components="+c.components, "--set", "tests.probe="+c.set)
 		if err != nil {

@@ -171,7 +171,8 @@ imagePullSecrets:
 {{- end -}}
 
 {{/* The id of the probe that helm test runs: tests.probe, else the first of config that uses no account, since a test pod does not know which were
-refused and would try again until they are locked: component, instance if any, name or kind. "" where there is none. */}}
+refused and would try again until they are locked; one of kind icmp, which says little, where no other is. It is component, instance if any, name or
+kind; "" where there is none. */}}
 {{- define "firstcall.testProbe" -}}
 {{- $ids := list -}}
 {{- with .Values.config -}}
@@ -187,12 +188,17 @@ refused and would try again until they are locked: component, instance if any, n
 {{- end -}}
 {{- end -}}
 {{- $id := .Values.tests.probe -}}
+{{- $icmp := "" -}}
 {{- range $ids -}}
 {{- if not (or $id (regexMatch "\"[a-z_]*(user|password|token|secret|hash|identity|authorization)[a-z_]*\":" (toJson (index . 1) | lower))) -}}
+{{- if ne (index . 1).kind "icmp" -}}
 {{- $id = index . 0 -}}
+{{- else if not $icmp -}}
+{{- $icmp = index . 0 -}}
 {{- end -}}
 {{- end -}}
-{{- $id -}}
+{{- end -}}
+{{- default $icmp $id -}}
 {{- end -}}
 
 {{- define "firstcall.configFile" -}}

@@ -78,6 +78,7 @@ func TestRefusals(t *testing.T) {
 		{"config.store.url=sqlite:/tmp/firstcall.db", "must lie below sqlite:/var/lib/firstcall/"},
 		{"config.store.url=${STORE}", "for a PostgreSQL set store: postgres as well"},
 		{"config.store.url_file=db-url", "config.store.url_file is for a PostgreSQL: set store: postgres as well; with sqlite leave it out"},
+		{"secrets[0].secret=acme,secrets[0].items.config=firstcall.yaml", "at '/secrets/0/items/config'"},
 		{"store=postgres", "give config.store.url"},
 		{"store=postgres,config.store.url_file=url", "vantage is missing"},
 		{"config.web.listen=:8080", "config.web.listen is :8080, and port is 9797"},

@@ -134,7 +134,7 @@ func starts(t *testing.T, all []object) {
 		t.Fatal(err)
 	}
 	sources, _ := at(agent, "spec", "template", "spec", "volumes", 0, "projected", "sources").([]any)
-	for _, source := range sources {
+	for i, source := range sources { // of a file that several have the kubelet takes the last
 		if at(source, "secret") != nil {
 			items, _ := at(source, "secret", "items").([]any)
 			for _, item := range items {
@@ -144,7 +144,11 @@ func starts(t *testing.T, all []object) {
 				for key, text := range secrets {
 					write(key, text)
 				}
-				write("firstcall.yaml", string(smallest)) // of existingConfig.secret; a rendered one comes after it
+				if i == len(sources)-1 {
+					write("firstcall.yaml", string(smallest)) // of existingConfig.secret
+				} else {
+					write("firstcall.yaml", "a secret's own: true\n")
+				}
 			}
 			continue
 		}
@@ -157,9 +161,6 @@ func starts(t *testing.T, all []object) {
 		for key, text := range all[own]["data"].(object) {
 			write(key, text.(string))
 		}
-	}
-	if own := find(all, "ConfigMap"); own != nil && at(own, "data", "firstcall.yaml") != nil {
-		write("firstcall.yaml", at(own, "data", "firstcall.yaml").(string))
 	}
 	container := at(agent, "spec", "template", "spec", "containers", 0)
 	env, _ := at(container, "env").([]any)

@@ -205,21 +205,12 @@ kind; "" where there is none. */}}
 /etc/firstcall/{{ if .Values.config }}firstcall.yaml{{ else }}{{ .Values.existingConfig.key }}{{ end }}
 {{- end -}}
 
-{{/* Configuration, files and secrets in one volume, which changes as a whole. */}}
+{{/* Configuration, files and secrets in one volume, which changes as a whole. Of a file that several have the last one counts: no Secret's key replaces the configuration. */}}
 {{- define "firstcall.configVolume" -}}
 - name: config
   projected:
     defaultMode: 0440
     sources:
-      {{- if or .Values.config .Values.files }}
-      - configMap: { name: {{ include "firstcall.fullname" . }} }
-      {{- end }}
-      {{- with .Values.existingConfig.configMap }}
-      - configMap: { name: {{ tpl . $ | quote }} }
-      {{- end }}
-      {{- with .Values.existingConfig.secret }}
-      - secret: { name: {{ tpl . $ | quote }} }
-      {{- end }}
       {{- range .Values.secrets }}
       - secret:
           name: {{ tpl .secret $ | quote }}
@@ -232,6 +223,15 @@ kind; "" where there is none. */}}
             - { key: {{ $key | quote }}, path: {{ $file | quote }} }
             {{- end }}
           {{- end }}
+      {{- end }}
+      {{- if or .Values.config .Values.files }}
+      - configMap: { name: {{ include "firstcall.fullname" . }} }
+      {{- end }}
+      {{- with .Values.existingConfig.configMap }}
+      - configMap: { name: {{ tpl . $ | quote }} }
+      {{- end }}
+      {{- with .Values.existingConfig.secret }}
+      - secret: { name: {{ tpl . $ | quote }} }
       {{- end }}
 {{- end -}}
 

@@ -193,8 +193,31 @@ func TestMemoryLimitIsToldToGo(t *testing.T) {
 			t.Errorf("%s: %v", limit, err)
 			continue
 		}
-		if got := at(find(objects(t, manifests), "StatefulSet"), "spec", "template", "spec", "containers", 0, "env", 0, "value"); got != want {
+		if got := env(find(objects(t, manifests), "StatefulSet"), "GOMEMLIMIT"); got != want {
 			t.Errorf("memory limit %s: GOMEMLIMIT is %v, want %v", limit, got, want)
+		}
+	}
+}
+
+// TestTheAgentIsFoundInItsPod states that commands in the pod, such as `firstcall health`, ask where the agent listens.
+func TestTheAgentIsFoundInItsPod(t *testing.T) {
+	for set, want := range map[string]any{
+		"":                                 nil, // where they ask by themselves
+		"port=9443,probes.scheme=HTTPS":    "https://127.0.0.1:9443",
+		"probes.scheme=HTTPS":              "https://127.0.0.1:9797",
+		"port=9000":                        "http://127.0.0.1:9000",
+		"port=9000,probes.host=192.0.2.10": "http://192.0.2.10:9000",
+		"port=9000,extraEnv[0].name=FIRSTCALL_URL,extraEnv[0].value=http://localhost:9000": "http://localhost:9000",
+	} {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", set)
+		if err != nil {
+			t.Errorf("%s: %v", set, err)
+			continue
+		}
+		conforms(t, manifests)
+		all := objects(t, manifests)
+		if got := env(find(all, "StatefulSet"), "FIRSTCALL_URL"); got != want {
+			t.Errorf("%s: FIRSTCALL_URL is %v, want %v", set, got, want)
 		}
 	}
 }

@@ -149,3 +149,14 @@ func at(o any, path ...any) any {
 	}
 	return o
 }
+
+// env returns the value of a variable of the agent's container; nil where it has none.
+func env(workload object, name string) any {
+	all, _ := at(workload, "spec", "template", "spec", "containers", 0, "env").([]any)
+	for _, v := range all {
+		if at(v, "name") == name {
+			return at(v, "value")
+		}
+	}
+	return nil
+}

@@ -241,13 +241,19 @@ image: {{ include "firstcall.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext: {{- toYaml (.Values.securityContext | default dict) | nindent 2 }}
 {{- $memory := include "firstcall.memory" . }}
+{{- $url := printf "%s://%s:%v" (lower .Values.probes.scheme) (default "127.0.0.1" .Values.probes.host) .Values.port }}
+{{- if eq $url "http://127.0.0.1:9797" }}{{ $url = "" }}{{ end }}
 {{- range .Values.extraEnv }}
 {{- if eq .name "GOMEMLIMIT" }}{{ $memory = "" }}{{ end }}
+{{- if eq .name "FIRSTCALL_URL" }}{{ $url = "" }}{{ end }}
 {{- end }}
-{{- if or $memory .Values.extraEnv }}
+{{- if or $memory $url .Values.extraEnv }}
 env:
   {{- with $memory }}
   - { name: GOMEMLIMIT, value: {{ . }} }
+  {{- end }}
+  {{- with $url }}
+  - { name: FIRSTCALL_URL, value: {{ . | quote }} } # where commands in the pod find the agent
   {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}

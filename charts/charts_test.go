@@ -222,6 +222,32 @@ func TestTheAgentIsFoundInItsPod(t *testing.T) {
 	}
 }
 
+// TestIdentityReachesThePods states that pods are replaced where the webhook must look at them anew, and that a shared ServiceAccount leaves the chart its token's life.
+func TestIdentityReachesThePods(t *testing.T) {
+	const life = "azure.workload.identity/service-account-token-expiration"
+	pod := func(set string) (agent any, test any) {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := objects(t, manifests)
+		return at(find(all, "StatefulSet"), "spec", "template", "metadata", "annotations"), at(find(all, "Pod"), "metadata", "annotations")
+	}
+	if off, _ := pod("azureWorkloadIdentity.clientId=a"); at(off, life) != nil || at(off, "firstcall/identity") != nil {
+		t.Errorf("without an identity the pods have %v", off)
+	}
+	before, _ := pod("azureWorkloadIdentity.enabled=true,azureWorkloadIdentity.clientId=a")
+	for _, change := range []string{"clientId=b", "tenantId=a", "tokenExpiration=7200"} {
+		if after, _ := pod("azureWorkloadIdentity.enabled=true,azureWorkloadIdentity.clientId=a,azureWorkloadIdentity." + change); cmp.Diff(before, after) == "" {
+			t.Errorf("azureWorkloadIdentity.%s has no effect", change)
+		}
+	}
+	agent, test := pod("azureWorkloadIdentity.enabled=true,azureWorkloadIdentity.tokenExpiration=7200,serviceAccount.create=false,serviceAccount.name=watchers")
+	if at(agent, life) != "7200" || at(test, life) != "7200" {
+		t.Errorf("tokens live for %v in the agent's pod and %v in the test's, want 7200", at(agent, life), at(test, life))
+	}
+}
+
 // TestValuesThatAreTakenAway states that whatever has a default map or list may be set to null.
 func TestValuesThatAreTakenAway(t *testing.T) {
 	for _, value := range []string{"resources", "imagePullSecrets", "serviceAccount.annotations", "commonLabels", "podAnnotations", "podLabels", "podSecurityContext", "securityContext", "nodeSelector", "affinity", "tolerations", "service.labels", "persistence.annotations", "files", "secrets", "global", "extraObjects"} {

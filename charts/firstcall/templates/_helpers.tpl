@@ -329,6 +329,13 @@ tolerations:
 {{- toYaml $labels -}}
 {{- end -}}
 
+{{/* What the webhook of Azure workload identity reads of a pod; it goes before the ServiceAccount's. */}}
+{{- define "firstcall.identity" -}}
+{{- if .Values.azureWorkloadIdentity.enabled -}}
+azure.workload.identity/service-account-token-expiration: {{ .Values.azureWorkloadIdentity.tokenExpiration | quote }}
+{{- end -}}
+{{- end -}}
+
 {{/* A probe of the kubelet's: the given one, with the agent's address unless it has a handler of its own. */}}
 {{- define "firstcall.probe" -}}
 {{- $probe := .probe -}}

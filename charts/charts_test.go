@@ -248,6 +248,31 @@ func TestIdentityReachesThePods(t *testing.T) {
 	}
 }
 
+// TestSysctlsOfOnesOwn states that they come beside the one for ICMP, which is there once.
+func TestSysctlsOfOnesOwn(t *testing.T) {
+	const idle = `{"name":"net.ipv4.tcp_keepalive_time","value":"60"}`
+	for _, c := range []struct{ sysctls, set, want string }{
+		{`[` + idle + `]`, "icmp.enabled=true", "net.ipv4.ping_group_range=0 2147483647 net.ipv4.tcp_keepalive_time=60"},
+		{`[` + idle + `]`, "icmp.enabled=false", "net.ipv4.tcp_keepalive_time=60"},
+		{`[{"name":"net.ipv4.ping_group_range","value":"0 9"}]`, "icmp.enabled=true", "net.ipv4.ping_group_range=0 9"},
+		{`null`, "icmp.enabled=true", "net.ipv4.ping_group_range=0 2147483647"},
+	} {
+		manifests, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", c.set, "--set-json", "podSecurityContext.sysctls="+c.sysctls)
+		if err != nil {
+			t.Errorf("%s: %v", c.sysctls, err)
+			continue
+		}
+		var got []string
+		sysctls, _ := at(find(objects(t, manifests), "StatefulSet"), "spec", "template", "spec", "securityContext", "sysctls").([]any)
+		for _, s := range sysctls {
+			got = append(got, fmt.Sprintf("%v=%v", at(s, "name"), at(s, "value")))
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%s, %s: sysctls are %s, want %s", c.sysctls, c.set, got, c.want)
+		}
+	}
+}
+
 // TestValuesThatAreTakenAway states that whatever has a default map or list may be set to null.
 func TestValuesThatAreTakenAway(t *testing.T) {
 	for _, value := range []string{"resources", "imagePullSecrets", "serviceAccount.annotations", "commonLabels", "podAnnotations", "podLabels", "podSecurityContext", "securityContext", "nodeSelector", "affinity", "tolerations", "service.labels", "persistence.annotations", "files", "secrets", "global", "extraObjects"} {
@@ -279,7 +304,8 @@ func TestOnlySomeChangesRestart(t *testing.T) {
 		"config.store.results_for=10d":    true,
 		"config.web.config_file=web.yaml": true,
 		"vantage=weu":                     true,
-		"image.tag=v2":                    true,
+		"config.components[0].probes[1].kind=icmp,config.components[0].probes[1].host=h": true, // the sysctl
+		"image.tag=v2": true,
 	} {
 		if got := cmp.Diff(before, pod("--set", change)) != ""; got != restarts {
 			t.Errorf("%s: pods are replaced: %v, want %v", change, got, restarts)

@@ -280,11 +280,12 @@ enableServiceLinks: false
 {{- with include "firstcall.pullSecrets" . }}
 {{ . }}
 {{- end }}
-{{- $security := dict }}
-{{- if include "firstcall.icmp" . }}
-{{- $security = dict "sysctls" (list (dict "name" "net.ipv4.ping_group_range" "value" .Values.icmp.groupRange)) }}
+{{- $security := .Values.podSecurityContext | default dict }}
+{{- $own := $security.sysctls | default list }}
+{{- if and (include "firstcall.icmp" .) (not (contains "\"net.ipv4.ping_group_range\"" (toJson $own))) }}
+{{- $security = merge (dict "sysctls" (prepend $own (dict "name" "net.ipv4.ping_group_range" "value" .Values.icmp.groupRange))) $security }}
 {{- end }}
-securityContext: {{- merge dict (.Values.podSecurityContext | default dict) $security | toYaml | nindent 2 }}
+securityContext: {{- toYaml $security | nindent 2 }}
 {{- if .Values.hostNetwork }}
 hostNetwork: true
 dnsPolicy: {{ default "ClusterFirstWithHostNet" .Values.dnsPolicy }}

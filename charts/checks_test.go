@@ -72,7 +72,7 @@ var ignored = []string{
 func conforms(t *testing.T, manifests string) {
 	t.Helper()
 	out, said, err := run(t, manifests, servers.Tool(t, "chart", "github.com/yannh/kubeconform/cmd/kubeconform"), "-strict", "-summary",
-		"-schema-location", "testdata/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json", "-skip", "CiliumNetworkPolicy,ExternalSecret,StorageClass,VolumeSnapshot", "-")
+		"-schema-location", "testdata/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json", "-skip", "CiliumNetworkPolicy,ExternalSecret", "-")
 	if err != nil {
 		t.Errorf("kubeconform: %v\n%s%s", err, out, said)
 	}

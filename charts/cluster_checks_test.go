@@ -21,7 +21,7 @@ import (
 
 // known are the kinds that a cluster knows without operators.
 var known = []string{
-	"ConfigMap", "Deployment", "Ingress", "NetworkPolicy", "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Secret", "Service", "ServiceAccount", "StatefulSet", "StorageClass",
+	"ConfigMap", "Deployment", "Ingress", "NetworkPolicy", "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Secret", "Service", "ServiceAccount", "StatefulSet",
 }
 
 // admitted has the API server take what every example renders, and its pods under PodSecurity's level restricted.

@@ -150,6 +150,10 @@ func (f *Fleet) Round(ctx context.Context) error {
 	return err
 }
 
+// errEmpty is the error of a reading without a tenant, where there were some: nobody recovered by that.
+var errEmpty = errors.New("the database has no tenant any more, so that nothing is known of those that it had: look whether store.url is the database of the agents; " +
+	"where it is meant to be empty, begin anew without the file of fleet.state_file")
+
 func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	since := f.read.Add(-overlap)
 	if f.read.IsZero() {
@@ -158,6 +162,9 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	v, err := f.o.Reader.Read(ctx, since)
 	if err != nil {
 		return err
+	}
+	if len(v.Tenants) == 0 && (len(f.view.Tenants) > 0 || slices.ContainsFunc(f.kept.Incidents, fleet.Incident.Open)) {
+		return errEmpty
 	}
 	f.read, f.view = v.At, v
 	before := f.kept.Incidents

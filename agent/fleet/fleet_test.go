@@ -103,6 +103,37 @@ func TestWall(t *testing.T) {
 	}
 }
 
+// TestEmptyReading states that a reading without any tenant ends nothing, also after a restart.
+func TestEmptyReading(t *testing.T) {
+	d := outage()
+	file := "sqlite:" + filepath.Join(t.TempDir(), "fleet.db")
+	for range 2 {
+		state, err := store.Open(t.Context(), file, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := New(t.Context(), Options{Reader: d, State: state})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.view.Tenants) > 0 {
+			if err := f.Round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.view = store.FleetView{At: d.view.At.Add(time.Hour)}
+		if err := f.Round(t.Context()); !errors.Is(err, errEmpty) || f.Wall().Err == "" {
+			t.Errorf("no tenant is left: %v", err)
+		}
+		if len(f.kept.Incidents) != 1 || !f.kept.Incidents[0].Open() || f.kept.Incidents[0].Failing() != 10 {
+			t.Errorf("what nobody sees is over: %+v", f.kept.Incidents)
+		}
+		if err := state.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestSilentAgents states that agents that fall silent together are one cause, too, and that it is over when they are heard.
 func TestSilentAgents(t *testing.T) {
 	d := outage()

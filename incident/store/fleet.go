@@ -107,19 +107,26 @@ func (f *Fleet) check(ctx context.Context) error {
 		return fmt.Errorf("store: %s has schema %d, this firstcall reads %d: use the firstcall of the agents, or update them", f.pg.name, have, want)
 	}
 	var super, sees bool
-	err = f.db.QueryRowContext(ctx, `SELECT rolsuper, rolbypassrls OR EXISTS (SELECT 1 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-			WHERE c.relname = 'tenants' AND c.relnamespace = current_schema()::regnamespace AND p.polname = 'fleet'
-			AND EXISTS (SELECT 1 FROM unnest(p.polroles) r WHERE r <> 0 AND pg_has_role(current_user, r, 'USAGE')))
-		FROM pg_roles WHERE rolname = current_user`).Scan(&super, &sees)
+	err = f.db.QueryRowContext(ctx, "SELECT rolsuper, "+seesAll+" FROM pg_roles WHERE rolname = current_user").Scan(&super, &sees)
 	switch {
 	case err != nil:
 		return f.pg.fault("open", err)
 	case super:
 		return fmt.Errorf("store: the role of %s is a superuser, which may do far more than read: connect as a role of the fleet's own: %s", f.pg.name, f.remedy())
 	case !sees:
-		return fmt.Errorf("store: the role of %s sees one tenant only, and a fleet is of all: %s", f.pg.name, f.remedy())
+		return f.oneOnly()
 	}
 	return nil
+}
+
+// seesAll is whether a role of pg_roles sees every tenant: in each table that the fleet reads it has a policy of let_fleet_read.
+const seesAll = `(rolbypassrls OR (SELECT count(DISTINCT c.relname) FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+	WHERE c.relname IN ('tenants', 'incidents', 'cases') AND c.relnamespace = current_schema()::regnamespace AND (p.polname = 'fleet' OR starts_with(p.polname, 'fleet_'))
+	AND EXISTS (SELECT 1 FROM unnest(p.polroles) r WHERE r <> 0 AND pg_has_role(current_user, r, 'USAGE'))) = 3)`
+
+// oneOnly is the error of a role that sees one tenant, or none, of all.
+func (f *Fleet) oneOnly() error {
+	return fmt.Errorf("store: the role of %s sees one tenant only, and a fleet is of all: %s", f.pg.name, f.remedy())
 }
 
 // remedy says how a role comes to read every tenant.
@@ -148,6 +155,17 @@ func (f *Fleet) Read(ctx context.Context, since time.Time) (v FleetView, err err
 		return v, f.pg.fault("read the fleet", err)
 	}
 	defer func() { _ = tx.Rollback() }()
+	// who lost the right to see gets no error, but no rows; until the end of the transaction the locks keep what is seen as it is
+	if _, err := tx.ExecContext(ctx, "LOCK TABLE tenants, incidents, cases IN ACCESS SHARE MODE"); err != nil {
+		return v, f.pg.fault("read the fleet", err)
+	}
+	var sees bool
+	if err := tx.QueryRowContext(ctx, "SELECT "+seesAll+" FROM pg_roles WHERE rolname = current_user").Scan(&sees); err != nil {
+		return v, f.pg.fault("read the fleet", err)
+	}
+	if !sees {
+		return v, f.oneOnly()
+	}
 	if err := f.read(ctx, tx, since, &v); err != nil {
 		return v, f.pg.fault("read the fleet", err)
 	}

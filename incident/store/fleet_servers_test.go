@@ -87,4 +87,34 @@ func TestFleet(t *testing.T) {
 	} else {
 		_ = all.Close()
 	}
+	// a second reader takes nothing from the first, nor does one that an older version let in
+	server.SQL(t, "firstcall", "CREATE ROLE "+second+" LOGIN PASSWORD 'second'; CREATE ROLE former LOGIN PASSWORD 'former'; GRANT SELECT ON tenants, incidents, cases, firstcall_schema TO former")
+	execute(t, role(t, database), "SELECT let_fleet_read('"+second+"')")
+	for _, table := range []string{"tenants", "incidents", "cases"} {
+		server.SQL(t, "firstcall", "CREATE POLICY fleet ON "+table+" FOR SELECT TO former USING (true)")
+	}
+	for _, other := range []string{second + ":second@", "former:former@", "reader:reader@"} {
+		o, err := OpenFleet(t.Context(), strings.Replace(database, "firstcall:firstcall@", other, 1))
+		if err != nil {
+			t.Errorf("%s: %v", other, err)
+			continue
+		}
+		_ = o.Close()
+	}
+	if v, err := f.Read(t.Context(), time.Time{}); err != nil || len(v.Tenants) != 3 {
+		t.Errorf("since a second role reads the first sees %d tenants (%v)", len(v.Tenants), err)
+	}
+	for _, table := range []string{"incidents", "tenants"} { // no rows, but no error either, if nobody asked
+		server.SQL(t, "firstcall", "DROP POLICY fleet_reader ON "+table)
+		if v, err := f.Read(t.Context(), time.Time{}); err == nil || !strings.Contains(err.Error(), "let_fleet_read") {
+			t.Errorf("without a right to %s: %d tenants, %d incidents (%v)", table, len(v.Tenants), len(v.Incidents), err)
+		}
+	}
+	execute(t, role(t, database), "SELECT let_fleet_read('reader')")
+	if _, err := f.Read(t.Context(), time.Time{}); err != nil {
+		t.Errorf("it may read again: %v", err)
+	}
 }
+
+// second is a role with the longest name.
+var second = strings.Repeat("a", 63)

@@ -1,0 +1,4 @@
+-- Only a PostgreSQL has a fleet.
+
+-- +goose Up
+SELECT 1;

@@ -191,7 +191,11 @@ func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {
 			continue
 		}
 		shown++
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", stateOf(r.State), printable(r.ID), clockTime(r.Since), orDash(printable(strings.Join(r.Cases, " "))), printable(whatOf(r)), orDash(printable(labelsOf(r.Labels))))
+		state := stateOf(r.State)
+		if r.Silent && r.State != fleet.Silent {
+			state += " silent"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", state, printable(r.ID), clockTime(r.Since), orDash(printable(strings.Join(r.Cases, " "))), printable(whatOf(r)), orDash(printable(labelsOf(r.Labels))))
 	}
 	_ = t.Flush() // to memory
 	if shown > 0 {
@@ -352,7 +356,7 @@ func serveFleet(ctx context.Context, server *web.Server, watched *fleet.Fleet, c
 }
 
 func fleetSnapshot(w fleet.Wall) metrics.FleetSnapshot {
-	s := metrics.FleetSnapshot{Tenants: map[string]int{}, Silent: w.Counts[fleet.Silent], Read: w.At, Took: w.Took, Failing: w.Err != ""}
+	s := metrics.FleetSnapshot{Tenants: map[string]int{}, Silent: w.Unheard, Read: w.At, Took: w.Took, Failing: w.Err != ""}
 	for _, state := range fleet.States {
 		s.Tenants[string(state)] = w.Counts[state]
 	}

@@ -13,6 +13,14 @@ import (
 // TestFleetFitsTheTerminal states that no line of the table is broken on a terminal, and that what is cut off is what matters least.
 func TestFleetFitsTheTerminal(t *testing.T) {
 	since := time.Date(2026, 11, 3, 9, 42, 0, 0, time.UTC)
+	silent := fleet.Wall{At: since, Rows: []fleet.Row{{ID: "nordlys", State: fleet.P2, Silent: true, Since: since}, {ID: "acme", State: fleet.Silent, Silent: true, Since: since}}}
+	var first bytes.Buffer
+	if err := (&fleetFlags{}).print(&first, silent, 0); err != nil || !strings.Contains(first.String(), "P2 silent  nordlys") || !strings.Contains(first.String(), "silent     acme") {
+		t.Errorf("agents that are not heard (%v):\n%s", err, &first)
+	}
+	if s := fleetSnapshot(fleet.Wall{Unheard: 2}); s.Silent != 2 {
+		t.Errorf("%d silent agents in the metrics", s.Silent)
+	}
 	w := fleet.Wall{At: since.Add(time.Minute), Counts: map[fleet.State]int{fleet.P2: 1}, Rows: []fleet.Row{{
 		ID: "nordlys", State: fleet.P2, Since: since, Cases: []string{"INC-4001"}, Labels: map[string]string{"region": "westeurope"},
 		Incidents: []incident.Incident{{Title: "virtual-desktop is inaccessible"}},

@@ -337,6 +337,9 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 	for n := range w.Rows {
 		w.Rows[n].Shared = shared[w.Rows[n].ID]
 		w.Counts[w.Rows[n].State]++
+		if w.Rows[n].Silent {
+			w.Unheard++
+		}
 	}
 	f.mu.Lock()
 	f.wall = w

@@ -68,6 +68,7 @@ func lost(tenant int, after time.Duration) incident.Incident {
 func TestWall(t *testing.T) {
 	d := outage()
 	d.view.Tenants[1].Silent = 2 * time.Minute
+	d.view.Tenants[2].Silent = 3 * time.Minute
 	d.view.Tenants[3].Status = []byte(`{"outcome":"unknown","blind":true,"trouble":"the agent is blind"}`)
 	d.view.Tenants[5].Facts = []byte(`{"name":`) // what cannot be read is nothing
 	total := lost(6, time.Hour)
@@ -87,6 +88,9 @@ func TestWall(t *testing.T) {
 	}
 	if got := strings.Join(order, " "); got != "p1 p2 p2 p2 p2 p2 p2 p2 p2 p2 silent blind well" {
 		t.Error(got)
+	}
+	if n := slices.IndexFunc(w.Rows, func(r Row) bool { return r.ID == "t2" }); w.Unheard != 2 || w.Rows[n].State != P2 || !w.Rows[n].Silent {
+		t.Errorf("%d agents are not heard; %+v", w.Unheard, w.Rows[n])
 	}
 	if w.Rows[0].ID != "t6" || w.Rows[1].Cases[0] != "INC-0" || w.Counts[Well] != 28 {
 		t.Errorf("%+v", w.Counts)

@@ -21,7 +21,7 @@ type State string
 const (
 	P1     State = "p1"
 	P2     State = "p2"
-	Silent State = "silent" // its agent is not heard: nothing is known
+	Silent State = "silent" // its agent is not heard: nothing is known; at P1 or P2 before, it stays there: see Row.Silent
 	P3     State = "p3"
 	Blind  State = "blind" // its agent is heard, and sees nothing, or cannot do its work
 	P4     State = "p4"
@@ -39,7 +39,8 @@ type Row struct {
 	URL       string              `json:"url,omitempty"`
 	Labels    map[string]string   `json:"labels,omitempty"`
 	State     State               `json:"state"`
-	Heard     time.Time           `json:"heard"` // of its agent, by the server's clock
+	Heard     time.Time           `json:"heard"`            // of its agent, by the server's clock
+	Silent    bool                `json:"silent,omitempty"` // its agent is not heard, whatever the state: what stands here is from then
 	Trouble   string              `json:"trouble,omitempty"`
 	Since     time.Time           `json:"since,omitzero"` // of the worst incident, or of the silence
 	Incidents []incident.Incident `json:"incidents,omitempty"`
@@ -69,6 +70,8 @@ type Wall struct {
 	Rows   []Row         `json:"tenants"`       // the worst first
 	Shared []Shared      `json:"fleet_incidents"`
 	Counts map[State]int `json:"counts"`
+	// Unheard counts the tenants whose agent is not heard, whatever their state.
+	Unheard int `json:"unheard"`
 	Desks  bool          `json:"desks"` // a parent case can be opened
 }
 
@@ -95,13 +98,13 @@ func rows(v store.FleetView, silentAfter time.Duration) []Row {
 	for _, t := range v.Tenants {
 		facts, status := told(t)
 		r := Row{
-			ID: t.ID, Name: cmp.Or(facts.Name, t.ID), URL: facts.URL, Labels: facts.Labels, Heard: v.At.Add(-t.Silent), Trouble: status.Trouble,
-			Incidents: byTenant[t.ID], Cases: cases[t.ID],
+			ID: t.ID, Name: cmp.Or(facts.Name, t.ID), URL: facts.URL, Labels: facts.Labels, Heard: v.At.Add(-t.Silent), Silent: t.Silent > silentAfter,
+			Trouble: status.Trouble, Incidents: byTenant[t.ID], Cases: cases[t.ID],
 		}
 		slices.SortStableFunc(r.Incidents, func(a, b incident.Incident) int {
 			return cmp.Or(cmp.Compare(urgency(a.Priority), urgency(b.Priority)), a.Started.Compare(b.Started))
 		})
-		r.State = state(r, status, t.Silent > silentAfter)
+		r.State = state(r, status)
 		switch {
 		case r.State == Silent:
 			r.Since = r.Heard
@@ -124,7 +127,7 @@ func urgency(p incident.Priority) int {
 	return int(p)
 }
 
-func state(r Row, s fleet.Status, silent bool) State {
+func state(r Row, s fleet.Status) State {
 	highest := incident.NoPriority
 	if len(r.Incidents) > 0 {
 		highest = r.Incidents[0].Priority
@@ -134,7 +137,7 @@ func state(r Row, s fleet.Status, silent bool) State {
 		return P1
 	case highest == incident.P2:
 		return P2
-	case silent:
+	case r.Silent:
 		return Silent
 	case highest == incident.P3:
 		return P3

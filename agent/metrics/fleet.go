@@ -27,7 +27,7 @@ func NewFleet(version string, snapshot func() FleetSnapshot) prometheus.Gatherer
 		tenants:   prometheus.NewDesc("firstcall_fleet_tenants", "Tenants by state, of the fleet's process.", []string{"state"}, nil),
 		incidents: prometheus.NewDesc("firstcall_fleet_incidents", "Fleet incidents that last: faults of several tenants with one cause.", nil, nil),
 		members:   prometheus.NewDesc("firstcall_fleet_incident_tenants", "Tenants that fail in a fleet incident.", nil, nil),
-		silent:    prometheus.NewDesc("firstcall_fleet_silent_agents", "Agents that are not heard.", nil, nil),
+		silent:    prometheus.NewDesc("firstcall_fleet_silent_agents", "Agents that are not heard, whatever the state of their tenants.", nil, nil),
 		read:      prometheus.NewDesc("firstcall_fleet_last_read_timestamp_seconds", "When the database was read last.", nil, nil),
 		took:      prometheus.NewDesc("firstcall_fleet_read_seconds", "How long the newest reading and judging took.", nil, nil),
 		failing:   prometheus.NewDesc("firstcall_fleet_read_failing", "1 while the database cannot be read.", nil, nil),

@@ -65,7 +65,7 @@ func (s *wallSite) look() sight {
 	state := sha256.New()
 	encoder := json.NewEncoder(state)
 	for _, r := range w.Rows {
-		_ = encoder.Encode([]any{r.ID, r.State, r.Since, len(r.Incidents), r.Cases, r.Shared, r.Trouble}) // to a hash: it does not fail
+		_ = encoder.Encode([]any{r.ID, r.State, r.Silent, r.Since, len(r.Incidents), r.Cases, r.Shared, r.Trouble}) // to a hash: it does not fail
 	}
 	for _, i := range w.Shared {
 		_ = encoder.Encode([]any{i.Key, i.Sentence, i.Now, i.OpenedBy, i.Cases, i.Open()})
@@ -203,7 +203,7 @@ func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case wall.At.IsZero() || len(wall.Rows) == 0:
 		level = levelUnknown
-	case bad > 0 || wall.Counts[fleet.Silent] > 0 || len(open) > 0:
+	case bad > 0 || wall.Unheard > 0 || len(open) > 0:
 		level = levelAlarm
 	case wall.Counts[fleet.Well] < len(wall.Rows):
 		level = levelNotice
@@ -256,7 +256,7 @@ func wallSentence(w fleet.Wall, open []fleet.Shared) string {
 	}{
 		{w.Counts[fleet.P1], "tenant at P1", "tenants at P1"},
 		{w.Counts[fleet.P2], "tenant at P2", "tenants at P2"},
-		{w.Counts[fleet.Silent], "agent is silent", "agents are silent"},
+		{w.Unheard, "agent is silent", "agents are silent"},
 		{w.Counts[fleet.Blind], "agent is blind", "agents are blind"},
 	} {
 		if c.n > 0 {
@@ -355,8 +355,15 @@ func (s *wallSite) row(row fleet.Row, now time.Time) wallRow {
 	for _, i := range row.Incidents[:min(most, len(row.Incidents))] {
 		shown.Titles = append(shown.Titles, bounded(clean(i.Title), 120))
 	}
-	if row.State == fleet.Silent {
-		shown.Titles = append(shown.Titles, "its agent is not heard since "+shown.Last.Text+": nothing is known of it")
+	if row.Silent {
+		what := "nothing is known of it"
+		if len(row.Incidents) > 0 || row.Trouble != "" {
+			what = "what stands here is from then"
+		}
+		shown.Titles = slices.Insert(shown.Titles, 0, "its agent is not heard since "+shown.Last.Text+": "+what)
+		if row.State != fleet.Silent {
+			shown.Word += ", silent"
+		}
 	}
 	if row.Trouble != "" {
 		shown.Titles = append(shown.Titles, bounded(clean(row.Trouble), 200))

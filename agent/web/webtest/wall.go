@@ -36,6 +36,9 @@ func NewFleet(name string, now time.Time) *Fleet {
 			}
 			w.Rows = append(w.Rows, r)
 			w.Counts[state]++
+			if r.Silent {
+				w.Unheard++
+			}
 		}
 	}
 	failing := func(p incident.Priority, title string) func(*fleet.Row, int) {
@@ -51,10 +54,13 @@ func NewFleet(name string, now time.Time) *Fleet {
 	case "full":
 		add(2, fleet.P1, failing(incident.P1, "the entire customer solution is inaccessible"))
 		add(36, fleet.P2, func(r *fleet.Row, k int) {
+			if k == 2 {
+				r.Silent, r.Heard = true, now.Add(-9*time.Minute)
+			}
 			failing(incident.P2, "virtual-desktop is inaccessible")(r, k)
 			r.Shared = "fc-fleet-virtual-desktop-westeurope-20261103T094200.000Z"
 		})
-		add(5, fleet.Silent, func(r *fleet.Row, _ int) { r.Heard, r.Since = now.Add(-9*time.Minute), now.Add(-9*time.Minute) })
+		add(5, fleet.Silent, func(r *fleet.Row, _ int) { r.Silent, r.Heard, r.Since = true, now.Add(-9*time.Minute), now.Add(-9*time.Minute) })
 		add(6, fleet.P3, failing(incident.P3, "backend is slow at times: <b>412 ms</b>, normally 118 ms"))
 		add(3, fleet.Blind, func(r *fleet.Row, _ int) { r.Trouble = "the agent is blind" })
 		add(4, fleet.P4, failing(incident.P4, "the certificate of web-client expires in 12 days"))

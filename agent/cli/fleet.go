@@ -73,7 +73,7 @@ func (f *fleetFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = reader.Close() }() // it was only read
-	o.Reader = reader
+	o.Reader, o.Refresh = reader, f.every
 	watched, err := fleet.New(cmd.Context(), o)
 	if err != nil {
 		return err

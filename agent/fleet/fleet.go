@@ -57,7 +57,9 @@ type Fleet struct {
 	stored []byte // of kept, as it is in the state
 	past   map[string]fleet.Fault
 	read   time.Time // of the newest round, by the database
+	since  time.Time // when it was read again after a time in which it was not, by the database; zero: it always was
 	view   store.FleetView
+	heard  hearing
 
 	mu   sync.Mutex
 	wall Wall
@@ -67,6 +69,7 @@ type Fleet struct {
 type memory struct {
 	Incidents []fleet.Incident `json:"incidents"`
 	Asked     map[string]asked `json:"asked"` // for parent cases, by key
+	Silences  []silence        `json:"silences,omitempty"`
 }
 
 // asked is who wanted a parent case, and when.
@@ -166,13 +169,18 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	if len(v.Tenants) == 0 && (len(f.view.Tenants) > 0 || slices.ContainsFunc(f.kept.Incidents, fleet.Incident.Open)) {
 		return errEmpty
 	}
+	// a fleet without a memory looks once: what it sees counts
+	if f.read.IsZero() && f.o.State != nil || !f.read.IsZero() && v.At.Sub(f.read) > 3*f.o.Refresh {
+		f.since = v.At
+	}
 	f.read, f.view = v.At, v
+	f.heard = hear(v, f.kept.Silences, f.since, f.o.SilentAfter, f.o.Rules.Keep())
 	before := f.kept.Incidents
 	is := f.o.Rules.Correlate(v.At, tenants(v), f.history(v), before)
 	if is == nil {
 		is = []fleet.Incident{}
 	}
-	next := memory{Incidents: is, Asked: map[string]asked{}}
+	next := memory{Incidents: is, Asked: map[string]asked{}, Silences: f.heard.silences}
 	for _, i := range is {
 		if a, ok := f.kept.Asked[i.Key]; ok {
 			next.Asked[i.Key] = a
@@ -189,8 +197,8 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 
 // history returns all faults that last, and those of the last days.
 func (f *Fleet) history(v store.FleetView) []fleet.Fault {
-	var all []fleet.Fault
-	for _, one := range faults(v, f.o.SilentAfter) {
+	all := f.heard.faults(v.At)
+	for _, one := range faults(v) {
 		if one.Ended.IsZero() {
 			delete(f.past, one.Tenant+"\x00"+one.Incident)
 			all = append(all, one)
@@ -284,7 +292,8 @@ func (f *Fleet) Open(ctx context.Context, key, who string) error {
 	if _, already := f.kept.Asked[key]; already {
 		return nil
 	}
-	next := memory{Incidents: f.kept.Incidents, Asked: map[string]asked{key: {By: who, At: f.o.Now().UTC()}}}
+	next := f.kept
+	next.Asked = map[string]asked{key: {By: who, At: f.o.Now().UTC()}}
 	maps.Copy(next.Asked, f.kept.Asked)
 	if err := f.remember(ctx, next, f.o.Now().UTC()); err != nil {
 		return err
@@ -300,7 +309,7 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	w := Wall{At: f.view.At, Took: took, Rows: rows(f.view, f.o.SilentAfter), Counts: map[State]int{}, Desks: f.desks != nil}
+	w := Wall{At: f.view.At, Took: took, Rows: rows(f.view, f.heard), Counts: map[State]int{}, Desks: f.desks != nil}
 	shared := map[string]string{}
 	numbers := f.numbers()
 	for _, i := range slices.Backward(f.kept.Incidents) {
@@ -339,6 +348,9 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 		w.Counts[w.Rows[n].State]++
 		if w.Rows[n].Silent {
 			w.Unheard++
+		}
+		if w.Rows[n].Unsure {
+			w.Unsure++
 		}
 	}
 	f.mu.Lock()

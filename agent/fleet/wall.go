@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -23,7 +24,7 @@ const (
 	P2     State = "p2"
 	Silent State = "silent" // its agent is not heard: nothing is known; at P1 or P2 before, it stays there: see Row.Silent
 	P3     State = "p3"
-	Blind  State = "blind" // its agent is heard, and sees nothing, or cannot do its work
+	Blind  State = "blind" // its agent is heard, and sees nothing, or cannot do its work; or see Row.Unsure
 	P4     State = "p4"
 	Other  State = "other" // an incident that opens no case
 	Well   State = "well"
@@ -41,6 +42,7 @@ type Row struct {
 	State     State               `json:"state"`
 	Heard     time.Time           `json:"heard"`            // of its agent, by the server's clock
 	Silent    bool                `json:"silent,omitempty"` // its agent is not heard, whatever the state: what stands here is from then
+	Unsure    bool                `json:"unsure,omitempty"` // nothing was heard of it yet since the database is read again
 	Trouble   string              `json:"trouble,omitempty"`
 	Since     time.Time           `json:"since,omitzero"` // of the worst incident, or of the silence
 	Incidents []incident.Incident `json:"incidents,omitempty"`
@@ -72,6 +74,7 @@ type Wall struct {
 	Counts map[State]int `json:"counts"`
 	// Unheard counts the tenants whose agent is not heard, whatever their state.
 	Unheard int `json:"unheard"`
+	Unsure  int `json:"unsure"` // the same of Row.Unsure
 	Desks  bool          `json:"desks"` // a parent case can be opened
 }
 
@@ -81,7 +84,7 @@ func (w Wall) Open() []Shared {
 }
 
 // rows makes the rows of what was read, the worst first.
-func rows(v store.FleetView, silentAfter time.Duration) []Row {
+func rows(v store.FleetView, h hearing) []Row {
 	byTenant := map[string][]incident.Incident{}
 	for _, i := range v.Incidents {
 		if i.Open() {
@@ -98,8 +101,14 @@ func rows(v store.FleetView, silentAfter time.Duration) []Row {
 	for _, t := range v.Tenants {
 		facts, status := told(t)
 		r := Row{
-			ID: t.ID, Name: cmp.Or(facts.Name, t.ID), URL: facts.URL, Labels: facts.Labels, Heard: v.At.Add(-t.Silent), Silent: t.Silent > silentAfter,
+			ID: t.ID, Name: cmp.Or(facts.Name, t.ID), URL: facts.URL, Labels: facts.Labels, Heard: v.At.Add(-t.Silent), Silent: h.silent[t.ID], Unsure: h.unsure[t.ID],
 			Trouble: status.Trouble, Incidents: byTenant[t.ID], Cases: cases[t.ID],
+		}
+		if r.Unsure {
+			r.Trouble = notYet
+			if status.Trouble != "" {
+				r.Trouble += "; before: " + status.Trouble
+			}
 		}
 		slices.SortStableFunc(r.Incidents, func(a, b incident.Incident) int {
 			return cmp.Or(cmp.Compare(urgency(a.Priority), urgency(b.Priority)), a.Started.Compare(b.Started))
@@ -141,7 +150,7 @@ func state(r Row, s fleet.Status) State {
 		return Silent
 	case highest == incident.P3:
 		return P3
-	case s.Blind || s.Trouble != "":
+	case s.Blind || r.Trouble != "":
 		return Blind
 	case highest == incident.P4:
 		return P4
@@ -168,11 +177,14 @@ func tenants(v store.FleetView) []fleet.Tenant {
 	return all
 }
 
-// faults returns what the correlation looks at: incidents of infrastructure, agents that see nothing, and agents that fell silent.
-func faults(v store.FleetView, silentAfter time.Duration) []fleet.Fault {
+// faults returns the incidents that the correlation looks at: those of infrastructure, and agents that see nothing.
+func faults(v store.FleetView) []fleet.Fault {
 	var all []fleet.Fault
 	for _, i := range v.Incidents {
 		if !i.Class.OpensCase() && i.Class != incident.Agent {
+			continue
+		}
+		if i.Class == incident.Agent && strings.Contains(i.Root, "/") { // a further vantage (sight/b) sees nothing: the one that leads does
 			continue
 		}
 		f := fleet.Fault{
@@ -191,16 +203,6 @@ func faults(v store.FleetView, silentAfter time.Duration) []fleet.Fault {
 			f.Ended = time.Time{}
 		}
 		all = append(all, f)
-	}
-	const gone = 7 * 24 * time.Hour // an agent that nobody runs any more
-	for _, t := range v.Tenants {
-		if t.Silent > silentAfter && t.Silent < gone {
-			heard := v.At.Add(-t.Silent).Truncate(time.Second)
-			all = append(all, fleet.Fault{
-				Tenant: t.ID, Incident: "silent since " + heard.Format(time.RFC3339), Class: incident.Agent, Components: []string{fleet.AgentComponent}, Reason: "silent",
-				Started: heard, Opened: heard.Add(silentAfter),
-			})
-		}
 	}
 	return all
 }

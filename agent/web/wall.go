@@ -257,7 +257,8 @@ func wallSentence(w fleet.Wall, open []fleet.Shared) string {
 		{w.Counts[fleet.P1], "tenant at P1", "tenants at P1"},
 		{w.Counts[fleet.P2], "tenant at P2", "tenants at P2"},
 		{w.Unheard, "agent is silent", "agents are silent"},
-		{w.Counts[fleet.Blind], "agent is blind", "agents are blind"},
+		{w.Counts[fleet.Blind] - unsure(w), "agent is blind", "agents are blind"},
+		{w.Unsure, "agent is not heard yet since the database is read again", "agents are not heard yet since the database is read again"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, plural(c.n, c.one, c.many))
@@ -267,6 +268,16 @@ func wallSentence(w fleet.Wall, open []fleet.Shared) string {
 		return fmt.Sprintf("No tenant of %d is at P1 or P2, and every agent is heard", len(w.Rows))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// unsure counts the tenants that are blind only as long as nothing is heard of them.
+func unsure(w fleet.Wall) (n int) {
+	for _, r := range w.Rows {
+		if r.State == fleet.Blind && r.Unsure {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *wallSite) shared(i fleet.Shared, names map[string]fleet.Row, now time.Time) wallShared {

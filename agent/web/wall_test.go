@@ -88,6 +88,17 @@ func TestWallSaysWhenItIsOld(t *testing.T) {
 	}
 }
 
+func TestWallSaysWhoIsNotHeardYet(t *testing.T) {
+	f := webtest.NewFleet("well", wallNow)
+	f.Change(func(w *fleet.Wall) {
+		w.Rows[0].State, w.Rows[0].Unsure, w.Rows[0].Trouble = fleet.Blind, true, "its agent is not heard yet"
+		w.Rows[1].State, w.Counts[fleet.Blind], w.Unsure = fleet.Blind, 2, 1
+	})
+	if text := get(t, wallOf(f), "/").Body.String(); !strings.Contains(text, "1 agent is blind; 1 agent is not heard yet since the database is read again.") {
+		t.Error("the sentence does not say who is not heard yet")
+	}
+}
+
 func TestWallTakesOrdersFromWhoMay(t *testing.T) {
 	f := webtest.NewFleet("full", wallNow)
 	h := wallOf(f)

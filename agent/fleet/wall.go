@@ -73,9 +73,9 @@ type Wall struct {
 	Shared []Shared      `json:"fleet_incidents"`
 	Counts map[State]int `json:"counts"`
 	// Unheard counts the tenants whose agent is not heard, whatever their state.
-	Unheard int `json:"unheard"`
-	Unsure  int `json:"unsure"` // the same of Row.Unsure
-	Desks  bool          `json:"desks"` // a parent case can be opened
+	Unheard int  `json:"unheard"`
+	Unsure  int  `json:"unsure"` // the same of Row.Unsure
+	Desks   bool `json:"desks"`  // a parent case can be opened
 }
 
 // Open returns the fleet incidents that last.

@@ -60,7 +60,9 @@ func NewFleet(name string, now time.Time) *Fleet {
 			failing(incident.P2, "virtual-desktop is inaccessible")(r, k)
 			r.Shared = "fc-fleet-virtual-desktop-westeurope-20261103T094200.000Z"
 		})
-		add(5, fleet.Silent, func(r *fleet.Row, _ int) { r.Silent, r.Heard, r.Since = true, now.Add(-9*time.Minute), now.Add(-9*time.Minute) })
+		add(5, fleet.Silent, func(r *fleet.Row, _ int) {
+			r.Silent, r.Heard, r.Since = true, now.Add(-9*time.Minute), now.Add(-9*time.Minute)
+		})
 		add(6, fleet.P3, failing(incident.P3, "backend is slow at times: <b>412 ms</b>, normally 118 ms"))
 		add(3, fleet.Blind, func(r *fleet.Row, _ int) { r.Trouble = "the agent is blind" })
 		add(4, fleet.P4, failing(incident.P4, "the certificate of web-client expires in 12 days"))

@@ -47,6 +47,9 @@ type Options struct {
 // overlap is how much of what was read before is read again: agents' clocks differ, and a transaction may commit late.
 const overlap = 10 * time.Minute
 
+// readStep is how exactly it is remembered until when the database was read.
+const readStep = 10 * time.Minute
+
 // Fleet watches all tenants. Its methods are safe for concurrent use.
 type Fleet struct {
 	o     Options
@@ -70,6 +73,7 @@ type memory struct {
 	Incidents []fleet.Incident `json:"incidents"`
 	Asked     map[string]asked `json:"asked"` // for parent cases, by key
 	Silences  []silence        `json:"silences,omitempty"`
+	Read      time.Time        `json:"read,omitzero"` // of the newest round, rounded down so that it changes seldom
 }
 
 // asked is who wanted a parent case, and when.
@@ -173,14 +177,18 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	if f.read.IsZero() && f.o.State != nil || !f.read.IsZero() && v.At.Sub(f.read) > 3*f.o.Refresh {
 		f.since = v.At
 	}
+	last := f.read
+	if last.IsZero() {
+		last = f.kept.Read
+	}
 	f.read, f.view = v.At, v
 	f.heard = hear(v, f.kept.Silences, f.since, f.o.SilentAfter, f.o.Rules.Keep())
 	before := f.kept.Incidents
-	is := f.o.Rules.Correlate(v.At, tenants(v), f.history(v), before)
+	is := f.o.Rules.Correlate(v.At, last, tenants(v), f.history(v), before)
 	if is == nil {
 		is = []fleet.Incident{}
 	}
-	next := memory{Incidents: is, Asked: map[string]asked{}, Silences: f.heard.silences}
+	next := memory{Incidents: is, Asked: map[string]asked{}, Silences: f.heard.silences, Read: v.At.Truncate(readStep)}
 	for _, i := range is {
 		if a, ok := f.kept.Asked[i.Key]; ok {
 			next.Asked[i.Key] = a

@@ -168,6 +168,41 @@ func TestSilentAgents(t *testing.T) {
 	}
 }
 
+// TestFoundAfterAGap states that a common cause of hours in which the fleet was not read is found, by the same process and by the next.
+func TestFoundAfterAGap(t *testing.T) {
+	file := "sqlite:" + filepath.Join(t.TempDir(), "fleet.db")
+	for _, restart := range []bool{false, true} {
+		d := outage()
+		d.set(func(v *store.FleetView) { v.At, v.Incidents = start.Add(-20*time.Minute), nil })
+		state, err := store.Open(t.Context(), fmt.Sprint(file, restart), store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := New(t.Context(), Options{Reader: d, State: state})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if restart {
+			if f, err = New(t.Context(), Options{Reader: d, State: state}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.view.Incidents, d.view.At = outage().view.Incidents, start.Add(3*time.Hour)
+		if err := f.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if open := f.Wall().Open(); len(open) != 1 || len(open[0].Members) != 10 {
+			t.Errorf("restart %t: %d fleet incidents", restart, len(open))
+		}
+		if err := state.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // watched is a fleet with the built-in desk.
 func watched(t *testing.T, d *database, file string, auto bool) (*Fleet, *store.Store, func()) {
 	t.Helper()

@@ -24,7 +24,7 @@ const (
 	shortest  = 12 * time.Hour // that the base rate is counted over
 	perDay    = 3              // faults of one tenant that count in a day
 	hourShare = time.Hour      // the same hour of the days before counts for itself
-	fresh     = 2 * time.Hour
+	fresh     = 2 * time.Hour // that is judged again each time: what is confirmed, or read, late
 )
 
 func (r Rules) withDefaults() Rules {
@@ -40,14 +40,17 @@ func (r Rules) withDefaults() Rules {
 func (r Rules) Keep() time.Duration { return History }
 
 // Correlate returns the fleet incidents at now: those that last, and those that ended within History, the oldest first. faults are all that
-// last and those that ended within History, in any order. before is what it returned the last time; nil when nothing is remembered:
-// then what it would have found is found again, under the same keys.
-func (r Rules) Correlate(now time.Time, tenants []Tenant, faults []Fault, before []Incident) []Incident {
+// last and those that ended within History, in any order. before is what it returned the last time, at last or later; nil when nothing is
+// remembered: then what it would have found is found again, under the same keys.
+func (r Rules) Correlate(now, last time.Time, tenants []Tenant, faults []Fault, before []Incident) []Incident {
 	c := newCorrelator(r.withDefaults(), now, tenants, faults, before)
 	c.follow()
 	first := 0
 	if before != nil {
-		first, _ = slices.BinarySearchFunc(c.faults, now.Add(-fresh), func(f known, t time.Time) int { return f.Opened.Compare(t) })
+		if last.IsZero() || last.After(now) {
+			last = now
+		}
+		first, _ = slices.BinarySearchFunc(c.faults, last.Add(-fresh), func(f known, t time.Time) int { return f.Opened.Compare(t) })
 	}
 	for n := first; n < len(c.faults); n++ {
 		if !c.faults[n].taken && !c.join(n) {

@@ -76,7 +76,7 @@ func TestFalseCorrelations(t *testing.T) {
 			all := noise(tenants, start, 14, c.every, c.swing, random)
 			faults += len(all)
 			var first, list []Incident
-			list = Rules{}.Correlate(start.Add(14*24*time.Hour), tenants, all, nil)
+			list = Rules{}.Correlate(start.Add(14*24*time.Hour), time.Time{}, tenants, all, nil)
 			for _, i := range list {
 				if !i.Found.Before(start.Add(7 * 24 * time.Hour)) {
 					first = append(first, i)
@@ -129,7 +129,7 @@ func TestDetectionDelay(t *testing.T) {
 				f.Opened = f.Started.Add(time.Duration(20+random.IntN(40)) * time.Second) // confirmed by re-probes
 				all = append(all, f)
 			}
-			for _, i := range (Rules{}).Correlate(start.Add(time.Hour), tenants, all, nil) {
+			for _, i := range (Rules{}).Correlate(start.Add(time.Hour), time.Time{}, tenants, all, nil) {
 				real := slices.ContainsFunc(i.Members, func(m Member) bool { return slices.Contains(m.Incidents, "real-"+m.Tenant) })
 				if real && slices.Equal(i.Scope.Components, []string{"virtual-desktop"}) && i.Scope.Label == label {
 					delays, needed = append(delays, i.Found.Sub(start)), append(needed, i.First)

@@ -72,6 +72,7 @@ type Fleet struct {
 type memory struct {
 	Incidents []fleet.Incident `json:"incidents"`
 	Asked     map[string]asked `json:"asked"` // for parent cases, by key
+	Numbers   map[string]string `json:"numbers,omitempty"` // of members' cases, by incident
 	Silences  []silence        `json:"silences,omitempty"`
 	Read      time.Time        `json:"read,omitzero"` // of the newest round, rounded down so that it changes seldom
 }
@@ -189,6 +190,7 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 		is = []fleet.Incident{}
 	}
 	next := memory{Incidents: is, Asked: map[string]asked{}, Silences: f.heard.silences, Read: v.At.Truncate(readStep)}
+	next.Numbers = numbers(is, v.Cases, f.kept.Numbers)
 	for _, i := range is {
 		if a, ok := f.kept.Asked[i.Key]; ok {
 			next.Asked[i.Key] = a
@@ -253,7 +255,7 @@ func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 		if was.Key != "" && !was.Open() {
 			continue
 		}
-		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.numbers(), at)
+		p := i.Parent(f.o.Tenant.ID, f.o.Rules, next.Numbers, at)
 		p.Commencement = f.o.Level.Commencement(a.At)
 		p.ReactionDue = f.o.Level.ReactionDue(p.Highest, p.Commencement)
 		c.Incidents = append(c.Incidents, p)
@@ -272,12 +274,21 @@ func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 	return nil
 }
 
-// numbers returns the numbers of the tenants' cases by incident.
-func (f *Fleet) numbers() map[string]string {
-	all := map[string]string{}
-	for _, c := range f.view.Cases {
-		if c.Number != "" && all[c.Incident] == "" {
-			all[c.Incident] = c.Number
+// numbers returns the numbers of the members' cases by incident: those that are read, and those that were, as long as a member has them.
+func numbers(is []fleet.Incident, cases []store.FleetCase, before map[string]string) map[string]string {
+	read, all := map[string]string{}, map[string]string{}
+	for _, c := range cases {
+		if c.Number != "" && read[c.Incident] == "" {
+			read[c.Incident] = c.Number
+		}
+	}
+	for _, i := range is {
+		for _, m := range i.Members {
+			for _, id := range m.Incidents {
+				if number := cmp.Or(read[id], before[id]); number != "" {
+					all[id] = number
+				}
+			}
 		}
 	}
 	return all
@@ -319,12 +330,11 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 	}
 	w := Wall{At: f.view.At, Took: took, Rows: rows(f.view, f.heard), Counts: map[State]int{}, Desks: f.desks != nil}
 	shared := map[string]string{}
-	numbers := f.numbers()
 	for _, i := range slices.Backward(f.kept.Incidents) {
 		if !i.Open() && i.Closed.Before(f.view.At.Add(-24*time.Hour)) {
 			continue
 		}
-		p := i.Parent(f.o.Tenant.ID, f.o.Rules, numbers, f.view.At)
+		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.kept.Numbers, f.view.At)
 		s := Shared{
 			Incident: i, Sentence: i.Sentence(zone), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.kept.Asked[i.Key].By,
 			Text: fmt.Sprintf("%s %s\n\n%s\nKey: %s\n\n%s\n", p.Priority, p.Title, p.Why, i.Key, strings.Join(p.Detail, "\n")),

@@ -25,13 +25,27 @@ type database struct {
 	mu   sync.Mutex
 	view store.FleetView
 	err  error
+	gave int // cases, in the newest reading
 }
 
-func (d *database) Read(context.Context, time.Time) (store.FleetView, error) {
+// given reports whether the newest reading had so many cases.
+func (d *database) given(n int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.gave == n
+}
+
+func (d *database) Read(_ context.Context, since time.Time) (store.FleetView, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v := d.view
-	v.Incidents = slices.Clone(v.Incidents)
+	over := map[string]bool{}
+	v.Incidents = slices.DeleteFunc(slices.Clone(v.Incidents), func(i incident.Incident) bool {
+		over[i.ID] = !i.Open() && i.Closed.Before(since)
+		return over[i.ID]
+	})
+	v.Cases = slices.DeleteFunc(slices.Clone(v.Cases), func(c store.FleetCase) bool { return over[c.Incident] })
+	d.gave = len(v.Cases)
 	return v, d.err
 }
 
@@ -252,6 +266,8 @@ func until(t *testing.T, what string, ok func() bool) {
 // recovers, and is resolved when all have.
 func TestParentCase(t *testing.T) {
 	d := outage()
+	late := d.view.Cases[9] // whose number comes after the parent case
+	d.view.Cases = d.view.Cases[:9]
 	file := filepath.Join(t.TempDir(), "fleet.db")
 	f, state, end := watched(t, d, file, false)
 	defer end()
@@ -273,6 +289,11 @@ func TestParentCase(t *testing.T) {
 		return len(w) == 1 && len(w[0].Cases) == 1 && strings.HasPrefix(w[0].Cases[0], "FC-")
 	}
 	until(t, "the parent case", opened)
+	d.set(func(v *store.FleetView) { v.Cases = append(v.Cases, late) })
+	until(t, "the number that came late in the parent incident", func() bool {
+		i, err := state.Incident(t.Context(), key)
+		return err == nil && strings.Contains(strings.Join(i.Detail, "\n"), "t18: P2, timeout, case INC-9")
+	})
 	end()
 
 	f, state, end = watched(t, d, file, false) // a restart, while more join
@@ -289,9 +310,23 @@ func TestParentCase(t *testing.T) {
 	if err != nil || len(cases) != 1 {
 		t.Fatalf("%d cases (%v)", len(cases), err)
 	}
+	d.set(func(v *store.FleetView) { // one recovers long before the others
+		v.Incidents[0].Ended, v.Incidents[0].Closed, v.Incidents[0].Resolution = start.Add(6*time.Minute), start.Add(7*time.Minute), incident.Recovered
+		v.At = start.Add(8 * time.Minute)
+	})
+	until(t, "the first that recovered", func() bool { w := f.Wall().Open(); return len(w) == 1 && w[0].Now == 11 })
+	for _, r := range f.Wall().Rows {
+		if r.ID == "t0" && (r.State != Well || len(r.Cases) > 0) {
+			t.Errorf("it recovered: %+v", r)
+		}
+	}
+	d.set(func(v *store.FleetView) { v.At = start.Add(19 * time.Minute) })
+	until(t, "a reading without what closed long before", func() bool { return d.given(9) })
 	d.set(func(v *store.FleetView) {
 		for n := range v.Incidents {
-			v.Incidents[n].Ended, v.Incidents[n].Closed, v.Incidents[n].Resolution = start.Add(20*time.Minute), start.Add(21*time.Minute), incident.Recovered
+			if v.Incidents[n].Open() {
+				v.Incidents[n].Ended, v.Incidents[n].Closed, v.Incidents[n].Resolution = start.Add(20*time.Minute), start.Add(21*time.Minute), incident.Recovered
+			}
 		}
 		v.At = start.Add(30 * time.Minute)
 	})
@@ -315,6 +350,13 @@ func TestParentCase(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q in\n%s", want, body)
 		}
+	}
+	parent, err := state.Incident(t.Context(), key)
+	if text := strings.Join(parent.Detail, "\n"); err != nil || strings.Count(text, ", case INC-") != 10 {
+		t.Errorf("the numbers at the end (%v):\n%s", err, text)
+	}
+	if strings.Contains(body, "still works") {
+		t.Errorf("the fleet measures nothing itself:\n%s", body)
 	}
 	for _, want := range []string{"2 more, 12 in all: t30, t32"} {
 		if !strings.Contains(log, want) {

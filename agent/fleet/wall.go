@@ -91,9 +91,12 @@ func rows(v store.FleetView, h hearing) []Row {
 			byTenant[i.Tenant] = append(byTenant[i.Tenant], i)
 		}
 	}
-	cases := map[string][]string{}
+	cases, open := map[string][]string{}, map[string]bool{}
+	for _, i := range v.Incidents {
+		open[i.ID] = i.Open()
+	}
 	for _, c := range v.Cases {
-		if c.Number != "" && !slices.Contains(cases[c.Tenant], c.Number) {
+		if c.Number != "" && open[c.Incident] && !slices.Contains(cases[c.Tenant], c.Number) {
 			cases[c.Tenant] = append(cases[c.Tenant], c.Number)
 		}
 	}

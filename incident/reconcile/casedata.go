@@ -18,6 +18,7 @@ type CaseText struct {
 	Judged       string   `doc:"Whose matter that is, by the contract, and why: judged infrastructure because ...; empty where it is not known."`
 	Detail       []string `doc:"What is measured, a line a finding."`
 	Evidence     []string `doc:"The newest result of every failing probe with its facts; none in a case that is read from the store."`
+	Viewed       bool     `doc:"It is known what works: false in the parent case of a fleet, and in what 'desk render' makes of the store."`
 	Works        []string `doc:"Components that answer."`
 	Broken       []string `doc:"Other components that do not, each with what is wrong."`
 	Story        []string `doc:"The timeline so far, in a body."`

@@ -124,7 +124,7 @@ func (w *writer) caseText(i incident.Incident, c incident.Case, v engine.View) C
 		Priority: i.Priority.String(), Level: english.levels[min(i.Priority, incident.P4)], Tenant: w.tenant.Name, Problem: tidy(i.Title, maxText), Why: tidy(i.Why, maxText),
 		Started: w.stamp(i.Started), LastGood: w.stamp(lastGood(i, v)), Opened: w.stamp(i.Opened), Commencement: w.stamp(i.Commencement), React: w.stamp(i.ReactionDue),
 		Ended: w.stamp(i.Ended), Closed: w.stamp(i.Closed), Reason: i.Reason, Judged: tidy(i.Judged.String(), maxText),
-		Detail: tidied(i.Detail), Evidence: evidenceLines(i, v),
+		Detail: tidied(i.Detail), Evidence: evidenceLines(i, v), Viewed: len(v.Components) > 0,
 		Class: string(i.Class), Root: i.Root, TenantID: w.tenant.ID, Number: c.Number,
 		Contact: contact(w.tenant.Customer), Key: cmp.Or(c.Key(), i.ID), Agent: w.agent, Centre: w.centre,
 		Open: i.Open(), Absorbed: i.Resolution == incident.Absorbed, Removed: i.Resolution == incident.Removed, Momentary: i.Resolution == incident.Momentary,

@@ -307,7 +307,10 @@ func TestTextsWithoutAnything(t *testing.T) {
 			}
 		}
 	}
-	if f := w.fields(incident.Incident{ID: "k", Title: "x"}, incident.Case{}, incident.P4, nil, engine.View{}); !strings.Contains(f.Body, "nothing that is measured") {
+	if f := w.fields(incident.Incident{ID: "k", Title: "x"}, incident.Case{}, incident.P4, nil, engine.View{}); strings.Contains(f.Body, "still works") {
+		t.Errorf("body %s", f.Body)
+	}
+	if f := w.fields(incident.Incident{ID: "k", Title: "x"}, incident.Case{}, incident.P4, nil, engine.View{Components: make([]engine.ComponentView, 1)}); !strings.Contains(f.Body, "nothing that is measured") {
 		t.Errorf("body %s", f.Body)
 	}
 }

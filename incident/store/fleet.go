@@ -54,7 +54,7 @@ type FleetView struct {
 	At        time.Time // of the server
 	Tenants   []FleetTenant
 	Incidents []incident.Incident // open ones, and those that closed since
-	Cases     []FleetCase         // of open incidents
+	Cases     []FleetCase         // of them
 }
 
 // FleetCase is a case of a tenant.
@@ -199,11 +199,12 @@ func (f *Fleet) read(ctx context.Context, tx *sql.Tx, since time.Time, v *FleetV
 	if err != nil {
 		return err
 	}
-	return f.cases(ctx, tx, v)
+	return f.cases(ctx, tx, since, v)
 }
 
-func (f *Fleet) cases(ctx context.Context, tx *sql.Tx, v *FleetView) error {
-	rows, err := tx.QueryContext(ctx, "SELECT c.tenant, c.body FROM incidents i JOIN cases c ON c.tenant = i.tenant AND c.incident = i.id WHERE i.closed = 0 ORDER BY c.tenant, c.seq")
+func (f *Fleet) cases(ctx context.Context, tx *sql.Tx, since time.Time, v *FleetView) error {
+	const of = "SELECT c.tenant, c.seq, c.body FROM incidents i JOIN cases c ON c.tenant = i.tenant AND c.incident = i.id WHERE "
+	rows, err := tx.QueryContext(ctx, "SELECT tenant, body FROM ("+of+"i.closed = 0 UNION ALL "+of+"i.closed <> 0 AND i.closed >= ?) found ORDER BY tenant, seq", nanos(since))
 	if err != nil {
 		return err
 	}

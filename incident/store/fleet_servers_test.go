@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,12 @@ func TestFleet(t *testing.T) {
 	server := servers.StartPostgres(t)
 	database := server.Database(t, "firstcall")
 	var urls []string
+	var first *Store
 	for n := range 3 {
 		url := aTenant(database)
 		urls = append(urls, url)
 		s := openURL(t, url)
+		first = cmp.Or(first, s)
 		c := step(n + 1)
 		c.Incidents[0].Closed = time.Time{}
 		if err := s.Commit(t.Context(), c); err != nil {
@@ -66,6 +69,16 @@ func TestFleet(t *testing.T) {
 	for _, one := range v.Tenants {
 		if string(one.Facts) != `{"name":"a"}` || string(one.Status) != `{"outcome":"down"}` || one.Silent > time.Minute {
 			t.Errorf("%s: %s %s %s", one.ID, one.Facts, one.Status, one.Silent)
+		}
+	}
+	over := step(1)
+	over.Incidents[0].Closed = at.Add(time.Hour)
+	if err := first.Commit(t.Context(), over); err != nil {
+		t.Fatal(err)
+	}
+	for since, want := range map[time.Duration]int{30 * time.Minute: 3, 2 * time.Hour: 2} {
+		if v, err := f.Read(t.Context(), at.Add(since)); err != nil || len(v.Incidents) != want || len(v.Cases) != want {
+			t.Errorf("since %s: %d incidents, %d cases (%v)", since, len(v.Incidents), len(v.Cases), err)
 		}
 	}
 	own := role(t, reader)

@@ -70,11 +70,11 @@ type Fleet struct {
 
 // memory is what survives a restart.
 type memory struct {
-	Incidents []fleet.Incident `json:"incidents"`
-	Asked     map[string]asked `json:"asked"` // for parent cases, by key
+	Incidents []fleet.Incident  `json:"incidents"`
+	Asked     map[string]asked  `json:"asked"`             // for parent cases, by key
 	Numbers   map[string]string `json:"numbers,omitempty"` // of members' cases, by incident
-	Silences  []silence        `json:"silences,omitempty"`
-	Read      time.Time        `json:"read,omitzero"` // of the newest round, rounded down so that it changes seldom
+	Silences  []silence         `json:"silences,omitempty"`
+	Read      time.Time         `json:"read,omitzero"` // of the newest round, rounded down so that it changes seldom
 }
 
 // asked is who wanted a parent case, and when.

@@ -24,7 +24,7 @@ const (
 	shortest  = 12 * time.Hour // that the base rate is counted over
 	perDay    = 3              // faults of one tenant that count in a day
 	hourShare = time.Hour      // the same hour of the days before counts for itself
-	fresh     = 2 * time.Hour // that is judged again each time: what is confirmed, or read, late
+	fresh     = 2 * time.Hour  // that is judged again each time: what is confirmed, or read, late
 )
 
 func (r Rules) withDefaults() Rules {

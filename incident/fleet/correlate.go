@@ -279,7 +279,13 @@ func (c *correlator) follow() {
 			}
 		}
 		slices.SortFunc(i.Members, byStart)
-		i.Of = max(c.tenantsOf(i.Scope), len(i.Members))
+		for k := range i.Members {
+			m := &i.Members[k]
+			if t, ok := c.byID[m.Tenant]; ok { // one that left stays where it was
+				m.Outside = !i.Scope.about(m.Components) || !i.Scope.holds(t)
+			}
+		}
+		i.Of = max(c.tenantsOf(i.Scope), i.Within())
 	}
 }
 

@@ -53,7 +53,8 @@ type Member struct {
 	Reason     string            `json:"reason"`     // of the first
 	Priority   incident.Priority `json:"priority"`   // the highest
 	Started    time.Time         `json:"started"`
-	Ended      time.Time         `json:"ended,omitzero"` // zero while one of them lasts
+	Ended      time.Time         `json:"ended,omitzero"`    // zero while one of them lasts
+	Outside    bool              `json:"outside,omitempty"` // it began with the others, but does not lie in the scope that tells most about them
 }
 
 // Incident is a fleet incident: faults of several tenants with one cause. It is an incident of a pseudo-tenant: see Parent.
@@ -61,7 +62,7 @@ type Incident struct {
 	Key     string    `json:"key"` // deterministic; it stays as members come and go
 	Scope   Scope     `json:"scope"`
 	Members []Member  `json:"members"` // by start, then by tenant
-	Of      int       `json:"of"`      // tenants that the scope has
+	Of      int       `json:"of"`      // tenants that the scope has; of these Within are members
 	Started time.Time `json:"started"` // of the earliest member when it was found
 	Found   time.Time `json:"found"`   // when the fault that gave it away was confirmed
 	First   int       `json:"first"`   // members when it was found
@@ -81,6 +82,17 @@ func (i Incident) Failing() int {
 	n := 0
 	for _, m := range i.Members {
 		if m.Ended.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// Within returns how many members lie in the scope.
+func (i Incident) Within() int {
+	n := 0
+	for _, m := range i.Members {
+		if !m.Outside {
 			n++
 		}
 	}

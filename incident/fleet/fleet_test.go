@@ -271,7 +271,7 @@ func TestProperties(t *testing.T) {
 						owner[id] = i.Key
 					}
 				}
-				if i.Of < len(i.Members) || i.Open() != i.Closed.IsZero() || !i.Open() && i.Failing() > 0 {
+				if i.Of < i.Within() || i.Open() != i.Closed.IsZero() || !i.Open() && i.Failing() > 0 {
 					t.Fatalf("%+v", i)
 				}
 			}

@@ -19,7 +19,15 @@ func (i Incident) Title() string {
 	verb := map[incident.Class]string{
 		incident.Availability: "inaccessible", incident.Performance: "slow", incident.Capacity: "near a limit", incident.Agent: "silent or blind",
 	}[i.Scope.Class]
-	return fmt.Sprintf("%s %s at %d tenants%s", i.Scope.what(), cmp.Or(verb, string(i.Scope.Class)), len(i.Members), i.Scope.where())
+	return fmt.Sprintf("%s %s at %d tenants%s%s", i.Scope.what(), cmp.Or(verb, string(i.Scope.Class)), i.Within(), i.Scope.where(), i.others(" and %d others"))
+}
+
+// others counts the members that do not lie in the scope; it is empty where all do.
+func (i Incident) others(format string) string {
+	if n := len(i.Members) - i.Within(); n > 0 {
+		return fmt.Sprintf(format, n)
+	}
+	return ""
 }
 
 func (s Scope) what() string {
@@ -49,14 +57,14 @@ func (i Incident) Sentence(zone *time.Location) string {
 	if i.Scope.Class == incident.Agent {
 		what = "agent that is heard and sees,"
 	}
-	return fmt.Sprintf("%d tenants %s %s%s at %s: one cause", len(i.Members), cmp.Or(verb, "have trouble with"), what, i.Scope.where(), i.Started.In(zone).Format("15:04"))
+	return fmt.Sprintf("%d tenants %s %s%s%s at %s: one cause", i.Within(), cmp.Or(verb, "have trouble with"), what, i.Scope.where(), i.others(", and %d others,"), i.Started.In(zone).Format("15:04"))
 }
 
 // Why says in numbers that can be checked why it is taken for one cause.
 func (i Incident) Why(r Rules) string {
 	r = r.withDefaults()
-	return fmt.Sprintf("%d of %d tenants%s, %d of them within %.0f min of each other when it was found; by chance that is expected %s",
-		len(i.Members), i.Of, i.Scope.where(), i.First, r.Window.Minutes(), often(i.Odds))
+	return fmt.Sprintf("%d of %d tenants%s%s, %d of them within %.0f min of each other when it was found; by chance that is expected %s",
+		i.Within(), i.Of, i.Scope.where(), i.others(" and %d others"), i.First, r.Window.Minutes(), often(i.Odds))
 }
 
 // often says how often something is expected that comes so many times a year.

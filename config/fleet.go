@@ -78,9 +78,9 @@ func (d *decoder) fleet(f *FleetFile) {
 	f.Tenant, f.ServiceLevel, f.Desks, f.Store, f.Web = c.Tenant, c.ServiceLevel, c.Desks, c.Store, c.Web
 }
 
-// StoreURL returns the address of the database: it may hold a password.
+// StoreURL returns the address of the database, with its password or its identity at Entra.
 func (f *FleetFile) StoreURL() string {
-	return WithPassword(f.Store.URL.Reveal(), f.Store.Password)
+	return f.Agent().address("")
 }
 
 // Agent returns the parts that a fleet's configuration shares with an agent's.

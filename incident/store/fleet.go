@@ -69,9 +69,13 @@ func OpenFleet(ctx context.Context, rawURL string) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openFleet(ctx, p)
+}
+
+func openFleet(ctx context.Context, p *postgres) (*Fleet, error) {
 	p.config.RuntimeParams["default_transaction_read_only"] = "on"
 	p.config.RuntimeParams["application_name"] = "firstcall fleet"
-	f := &Fleet{pg: p, db: sql.OpenDB(pgsql.Connector{Config: p.config})}
+	f := &Fleet{pg: p, db: sql.OpenDB(pgsql.Connector{Config: p.config, Tokens: p.tokens})}
 	f.db.SetMaxOpenConns(2)
 	if err := f.check(ctx); err != nil {
 		return nil, errors.Join(err, f.db.Close())

@@ -92,6 +92,15 @@ func TestEntra(t *testing.T) {
 		t.Errorf("%s sessions are not encrypted", n)
 	}
 
+	// A fleet's role logs on so, too; that it may read is another matter.
+	p, err := parseFleet(WithEntra(address, identity))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.tokens = tokens
+	_, err = openFleet(t.Context(), p)
+	says(err, "let_fleet_read")
+
 	// The token of before is over: sessions go on, and new ones have the new one.
 	valid(second)
 	if err := s.AppendResults(t.Context(), httpResults(0, 2, at.Add(time.Minute))); err != nil {

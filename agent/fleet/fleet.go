@@ -359,7 +359,7 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 		if a.Open() != b.Open() {
 			return map[bool]int{true: -1, false: 1}[a.Open()]
 		}
-		return cmp.Compare(b.Now, a.Now)
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Now, a.Now), a.Started.Compare(b.Started))
 	})
 	for n := range w.Rows {
 		w.Rows[n].Shared = shared[w.Rows[n].ID]

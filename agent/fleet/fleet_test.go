@@ -121,6 +121,27 @@ func TestWall(t *testing.T) {
 	}
 }
 
+// TestMostUrgentFirst states that of two fleet incidents the more urgent one is told first, however few tenants it has.
+func TestMostUrgentFirst(t *testing.T) {
+	d := outage()
+	for n := range 6 {
+		i := lost(2*n+1, time.Hour+time.Duration(n)*time.Second)
+		i.Root, i.Components, i.Priority, i.Highest = "backend", []string{"backend"}, incident.P1, incident.P1
+		d.view.Incidents = append(d.view.Incidents, i)
+	}
+	d.view.At = start.Add(65 * time.Minute)
+	f, err := New(t.Context(), Options{Reader: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if open := f.Wall().Open(); len(open) != 2 || open[0].Priority != "P1" || open[0].Now != 6 || open[1].Now != 10 {
+		t.Errorf("%+v", open)
+	}
+}
+
 // TestEmptyReading states that a reading without any tenant ends nothing, also after a restart.
 func TestEmptyReading(t *testing.T) {
 	d := outage()

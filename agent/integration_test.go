@@ -394,6 +394,19 @@ func TestHeartbeatIsHeldBackWhileTheAgentCannotDoItsWork(t *testing.T) {
 		t.Errorf("heartbeats are held back: %s", why)
 	}
 	stop()
+	a.lag.newest.Store(int64(-time.Hour))
+	if s := a.fleetStatus(); s.Trouble != "" {
+		t.Errorf("the fleet is told of trouble: %s", s.Trouble)
+	}
+	a.configError = "acme.yaml:9:7: unknown key\n    9 |   adress"
+	if s := a.fleetStatus(); s.Trouble != "The newest configuration is not in force: acme.yaml:9:7: unknown key" {
+		t.Errorf("while a configuration is refused the fleet is told %q", s.Trouble)
+	}
+	a.lag.note(a.clock.mono(), a.clock.mono(), "the machine slept")
+	if s := a.fleetStatus(); !strings.Contains(s.Trouble, "late") || !strings.HasSuffix(s.Trouble, " (and 1 more)") {
+		t.Errorf("while the agent is late, too, the fleet is told %q", s.Trouble)
+	}
+	a.lag.newest.Store(int64(-time.Hour))
 
 	a.writer.trouble[incidents] = trouble{err: errors.New("disk full"), since: a.clock.mono() - 59*time.Second}
 	if why := a.silent(); why != "" {

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident/fleet"
@@ -68,8 +70,8 @@ func (a *Agent) fleetFacts(s *set) fleet.Facts {
 }
 
 func (a *Agent) fleetStatus() fleet.Status {
-	v := a.judge.current()
-	s := fleet.Status{At: a.clock.Now(), Outcome: v.Outcome.String(), Blind: v.Blind, Trouble: a.silent(), Components: map[string]string{}}
+	v, now := a.judge.current(), a.clock.Now()
+	s := fleet.Status{At: now, Outcome: v.Outcome.String(), Blind: v.Blind, Trouble: cmp.Or(a.silent(), first(a.Health().Trouble(now))), Components: map[string]string{}}
 	const most = 100
 	for _, c := range v.Components {
 		if c.Outcome != probes.Up && len(s.Components) < most {
@@ -77,4 +79,15 @@ func (a *Agent) fleetStatus() fleet.Status {
 		}
 	}
 	return s
+}
+
+// first is what stands first of what is wrong, and how much more is.
+func first(trouble []string) string {
+	switch len(trouble) {
+	case 0:
+		return ""
+	case 1:
+		return trouble[0]
+	}
+	return fmt.Sprintf("%s (and %d more)", trouble[0], len(trouble)-1)
 }

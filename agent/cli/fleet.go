@@ -239,10 +239,12 @@ func whatOf(r fleet.Row) string {
 	switch {
 	case r.State == fleet.Silent && len(r.Incidents) == 0:
 		return "its agent is not heard"
+	case (r.State == fleet.Blind || r.State == fleet.Impaired) && r.Trouble != "":
+		return shortened(r.Trouble, most)
 	case len(r.Incidents) > 0:
 		return shortened(r.Incidents[0].Title, most)
 	}
-	return orDash(shortened(r.Trouble, most))
+	return "-"
 }
 
 func labelsOf(labels map[string]string) string {

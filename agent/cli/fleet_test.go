@@ -40,3 +40,22 @@ func TestFleetFitsTheTerminal(t *testing.T) {
 		}
 	}
 }
+
+// TestFleetSaysWhat states what stands beside a tenant: why its agent cannot tell, before an incident that is less.
+func TestFleetSaysWhat(t *testing.T) {
+	low := []incident.Incident{{Title: "the certificate of web-client expires in 12 days"}}
+	for _, c := range []struct {
+		row  fleet.Row
+		want string
+	}{
+		{fleet.Row{State: fleet.P2, Incidents: low, Trouble: "the agent is blind"}, low[0].Title},
+		{fleet.Row{State: fleet.Silent}, "its agent is not heard"},
+		{fleet.Row{State: fleet.Blind, Incidents: low, Trouble: "the agent is blind"}, "the agent is blind"},
+		{fleet.Row{State: fleet.Impaired, Incidents: low, Trouble: "A desk fails: soc"}, "A desk fails: soc"},
+		{fleet.Row{State: fleet.Well}, "-"},
+	} {
+		if got := whatOf(c.row); got != c.want {
+			t.Errorf("%s: %q, want %q", c.row.State, got, c.want)
+		}
+	}
+}

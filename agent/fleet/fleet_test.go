@@ -173,6 +173,35 @@ func TestEmptyReading(t *testing.T) {
 	}
 }
 
+// TestAnAgentThatCannotTellIsNotWell states that no tenant is well whose agent does not know how it fares, or cannot do all of its work.
+func TestAnAgentThatCannotTellIsNotWell(t *testing.T) {
+	for name, c := range map[string]struct {
+		status string
+		want   State
+		why    string
+	}{
+		"well":                   {`{"outcome":"up"}`, Well, ""},
+		"a slow component":       {`{"outcome":"degraded","components":{"backend":"degraded"}}`, Well, ""},
+		"blind":                  {`{"outcome":"unknown","blind":true,"trouble":"the agent is blind"}`, Blind, "the agent is blind"},
+		"all unknown":            {`{"outcome":"unknown","components":{"backend":"unknown","virtual-desktop":"unknown"}}`, Blind, "the agent cannot tell how any component fares"},
+		"unknown without a name": {`{"outcome":"unknown"}`, Blind, "the agent cannot tell how any component fares"},
+		"one unknown":            {`{"outcome":"unknown","components":{"backend":"unknown"}}`, Impaired, "the agent cannot tell how backend fares"},
+		"in trouble":             {`{"outcome":"up","trouble":"A desk fails: soc: refused"}`, Impaired, "A desk fails: soc: refused"},
+	} {
+		d := outage()
+		d.view.Incidents, d.view.Cases, d.view.Tenants = nil, nil, d.view.Tenants[:1]
+		d.view.Tenants[0].Status = []byte(c.status)
+		f, _ := New(t.Context(), Options{Reader: d})
+		if err := f.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w := f.Wall()
+		if r := w.Rows[0]; r.State != c.want || r.Trouble != c.why || w.Counts[c.want] != 1 {
+			t.Errorf("%s: %s, %q; want %s, %q", name, r.State, r.Trouble, c.want, c.why)
+		}
+	}
+}
+
 // TestSilentAgents states that agents that fall silent together are one cause, too, and that it is over when they are heard.
 func TestSilentAgents(t *testing.T) {
 	d := outage()

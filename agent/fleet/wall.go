@@ -6,6 +6,7 @@ package fleet
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/fleet"
 	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // State is how a tenant stands, in one word.
@@ -24,14 +26,16 @@ const (
 	P2     State = "p2"
 	Silent State = "silent" // its agent is not heard: nothing is known; at P1 or P2 before, it stays there: see Row.Silent
 	P3     State = "p3"
-	Blind  State = "blind" // its agent is heard, and sees nothing, or cannot do its work; or see Row.Unsure
-	P4     State = "p4"
-	Other  State = "other" // an incident that opens no case
-	Well   State = "well"
+	Blind  State = "blind" // its agent is heard, and sees nothing; or see Row.Unsure
+	// Impaired is a tenant whose agent is heard and sees, but not every component, or cannot do all of its work.
+	Impaired State = "impaired"
+	P4       State = "p4"
+	Other    State = "other" // an incident that opens no case
+	Well     State = "well"
 )
 
 // States are all states, the worst first.
-var States = []State{P1, P2, Silent, P3, Blind, P4, Other, Well}
+var States = []State{P1, P2, Silent, P3, Blind, Impaired, P4, Other, Well}
 
 // Row is a tenant on the wall.
 type Row struct {
@@ -116,7 +120,9 @@ func rows(v store.FleetView, h hearing) []Row {
 		slices.SortStableFunc(r.Incidents, func(a, b incident.Incident) int {
 			return cmp.Or(cmp.Compare(urgency(a.Priority), urgency(b.Priority)), a.Started.Compare(b.Started))
 		})
-		r.State = state(r, status)
+		unseen, everything := unknown(facts, status)
+		r.Trouble = cmp.Or(r.Trouble, unseen)
+		r.State = state(r, status.Blind || everything || r.Unsure)
 		switch {
 		case r.State == Silent:
 			r.Since = r.Heard
@@ -139,7 +145,7 @@ func urgency(p incident.Priority) int {
 	return int(p)
 }
 
-func state(r Row, s fleet.Status) State {
+func state(r Row, blind bool) State {
 	highest := incident.NoPriority
 	if len(r.Incidents) > 0 {
 		highest = r.Incidents[0].Priority
@@ -153,14 +159,40 @@ func state(r Row, s fleet.Status) State {
 		return Silent
 	case highest == incident.P3:
 		return P3
-	case s.Blind || r.Trouble != "":
+	case blind:
 		return Blind
+	case r.Trouble != "":
+		return Impaired
 	case highest == incident.P4:
 		return P4
 	case len(r.Incidents) > 0:
 		return Other
 	}
 	return Well
+}
+
+// unknown says which components the agent cannot tell of, and whether these are all; "": it can tell of each.
+func unknown(f fleet.Facts, s fleet.Status) (text string, all bool) {
+	const most = 3 // that are named
+	var names []string
+	for name, outcome := range s.Components {
+		if outcome == probes.Unknown.String() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	n := len(names)
+	switch {
+	case n == 0 && s.Outcome != probes.Unknown.String():
+		return "", false
+	case n == 0 || n >= len(f.Components):
+		return "the agent cannot tell how any component fares", true
+	case n == 1:
+		return "the agent cannot tell how " + names[0] + " fares", false
+	case n > most:
+		names = append(names[:most], fmt.Sprint(n-most, " more"))
+	}
+	return "the agent cannot tell how these fare: " + strings.Join(names, ", "), false
 }
 
 // told reads what an agent told; what cannot be read is nothing.

@@ -269,7 +269,15 @@ func suspected(c engine.ComponentView) bool {
 
 // trouble lists what is wrong with the agent itself.
 func (g glance) trouble() []string {
-	h := g.health
+	all := g.health.Trouble(g.now)
+	if g.storeErr != nil {
+		all = append(all, "State cannot be read: "+bounded(clean(g.storeErr.Error()), 600))
+	}
+	return all
+}
+
+// Trouble lists what is wrong with the agent, for people; what it believes of the tenant is not in it.
+func (h Health) Trouble(now time.Time) []string {
 	var all []string
 	add := func(what, why string) {
 		if why != "" {
@@ -279,10 +287,7 @@ func (g glance) trouble() []string {
 	if h.Lagging {
 		add("The agent is late, so that its results are not used against anybody", cmp.Or(h.LagReason, "the reason is not known"))
 	}
-	first, rest, _ := strings.Cut(h.ConfigError, "\n")
-	if rest != "" {
-		first += " (in full at Agent)"
-	}
+	first, _, _ := strings.Cut(h.ConfigError, "\n")
 	add("The newest configuration is not in force", first)
 	add("State cannot be written", h.StoreError)
 	switch h.Role {
@@ -291,8 +296,10 @@ func (g glance) trouble() []string {
 	case "follower":
 		add("The database does not answer", h.StoreAway)
 	}
-	if g.storeErr != nil {
-		add("State cannot be read", g.storeErr.Error())
+	for _, v := range h.Vantages {
+		if v.silent(now) {
+			add("A vantage is silent", v.Name)
+		}
 	}
 	for _, name := range sortedKeys(h.DeskErrors) {
 		add("A desk fails", named(name, h.DeskErrors[name]))
@@ -302,4 +309,9 @@ func (g glance) trouble() []string {
 	}
 	add("The heartbeat is not answered", h.HeartbeatError)
 	return all
+}
+
+// silent reports whether somebody must look why it is not heard. One that nobody has run for a week is not missed any more.
+func (v Vantage) silent(now time.Time) bool {
+	return !v.Alive && !v.Beat.IsZero() && now.Sub(v.Beat) < 7*24*time.Hour
 }

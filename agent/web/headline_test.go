@@ -100,6 +100,35 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
+// TestASilentVantageIsTrouble states that a vantage that is not heard needs attention, but for one that stopped in good order or was left long ago.
+func TestASilentVantageIsTrouble(t *testing.T) {
+	f := webtest.Scene("well")
+	f.State.Role, f.State.Voter, f.State.Leader = "leader", "a", "a"
+	f.State.Vantages = []web.Vantage{
+		{Name: "a", Self: true, Alive: true, Leads: true, Beat: webtest.At(0)},
+		{Name: "b", Beat: webtest.At(3 * time.Minute)},
+		{Name: "stopped"},
+		{Name: "left", Beat: webtest.At(8 * 24 * time.Hour)},
+	}
+	h := web.New(options(f))
+	for _, path := range []string{"/", "/agent"} {
+		body := get(t, h, path).Body.String()
+		if strings.Count(body, "A vantage is silent: ") != 1 || !strings.Contains(body, "A vantage is silent: b<") || strings.Contains(body, "o trouble.") {
+			t.Errorf("%s does not say it", path)
+		}
+	}
+}
+
+// TestTroubleInFull states that the status page, which shows the first line, and no other says where the rest is.
+func TestTroubleInFull(t *testing.T) {
+	h := web.New(options(webtest.Scene("trouble")))
+	for path, want := range map[string]bool{"/": true, "/agent": false} {
+		if body := get(t, h, path).Body.String(); strings.Contains(strings.ToLower(body), "in full at") != want {
+			t.Errorf("%s: %v", path, !want)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	for d, want := range map[time.Duration][2]string{
 		-time.Second: {"0 s", "0 s"}, 45 * time.Second: {"45 s", "45 s"}, 200 * time.Second: {"3 min", "3 min 20 s"}, 125 * time.Minute: {"2 h 5 min", "2 h 5 min"},

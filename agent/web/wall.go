@@ -192,7 +192,7 @@ type wallLabel struct {
 // words and shapes of the states.
 var stateWords = map[fleet.State][2]string{
 	fleet.P1: {"down", "P1 Critical"}, fleet.P2: {"down", "P2 Urgent"}, fleet.Silent: {"unknown", "silent"}, fleet.P3: {"degraded", "P3 Moderate"},
-	fleet.Blind: {"unknown", "blind"}, fleet.P4: {"degraded", "P4 Low"}, fleet.Other: {"degraded", "no case"}, fleet.Well: {"up", "well"},
+	fleet.Blind: {"unknown", "blind"}, fleet.Impaired: {"unknown", "impaired"}, fleet.P4: {"degraded", "P4 Low"}, fleet.Other: {"degraded", "no case"}, fleet.Well: {"up", "well"},
 }
 
 func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
@@ -259,6 +259,7 @@ func wallSentence(w fleet.Wall, open []fleet.Shared) string {
 		{w.Unheard, "agent is silent", "agents are silent"},
 		{w.Counts[fleet.Blind] - unsure(w), "agent is blind", "agents are blind"},
 		{w.Unsure, "agent is not heard yet since the database is read again", "agents are not heard yet since the database is read again"},
+		{w.Counts[fleet.Impaired], "agent is impaired", "agents are impaired"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, plural(c.n, c.one, c.many))

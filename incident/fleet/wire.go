@@ -17,6 +17,6 @@ type Status struct {
 	At         time.Time         `json:"at"` // by its own clock
 	Outcome    string            `json:"outcome"`
 	Blind      bool              `json:"blind,omitempty"`
-	Trouble    string            `json:"trouble,omitempty"`    // why it cannot do its work; "": it can
+	Trouble    string            `json:"trouble,omitempty"`    // why it cannot do its work, or not all of it; "": it can
 	Components map[string]string `json:"components,omitempty"` // outcomes of those that are not up
 }

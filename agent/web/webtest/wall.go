@@ -65,8 +65,11 @@ func NewFleet(name string, now time.Time) *Fleet {
 		})
 		add(6, fleet.P3, failing(incident.P3, "backend is slow at times: <b>412 ms</b>, normally 118 ms"))
 		add(3, fleet.Blind, func(r *fleet.Row, _ int) { r.Trouble = "the agent is blind" })
+		add(2, fleet.Impaired, func(r *fleet.Row, _ int) {
+			r.Trouble = "The newest configuration is not in force: acme.yaml:9:7: unknown key"
+		})
 		add(4, fleet.P4, failing(incident.P4, "the certificate of web-client expires in 12 days"))
-		add(944, fleet.Well, nil)
+		add(942, fleet.Well, nil)
 		i := shared.Incident{
 			Key: "fc-fleet-virtual-desktop-westeurope-20261103T094200.000Z", Scope: shared.Scope{Class: incident.Availability, Components: []string{"virtual-desktop"}, Label: "region", Values: []string{"westeurope"}},
 			Started: now.Add(-21 * time.Minute), Found: now.Add(-20 * time.Minute), Of: 334, First: 7, Odds: 1e-6,

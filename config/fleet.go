@@ -11,7 +11,7 @@ import (
 // FleetFile is the configuration of 'firstcall fleet serve'. Its sections are those of an agent's configuration, but for fleet. It is
 // read-only after LoadFleet.
 type FleetFile struct {
-	Tenant           Tenant       `yaml:"tenant" required:"true" doc:"The fleet, in the place of a customer: its id is in the keys of parent cases."`
+	Tenant           Tenant       `yaml:"tenant" required:"true" doc:"The fleet, in the place of a customer: its id stands in the texts of parent cases."`
 	ServiceLevel     ServiceLevel `yaml:"service_level" doc:"Reaction times of parent cases."`
 	OperationsCentre Centre       `yaml:"operations_centre" doc:"Who takes the cases."`
 	Desks            []Desk       `yaml:"desks" doc:"Where parent cases are opened; none: nowhere, their text is offered."`

@@ -6,7 +6,33 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/firstcall-agent/firstcall/incident/engine"
+	"github.com/firstcall-agent/firstcall/probes"
 )
+
+func TestSummaryCounts(t *testing.T) {
+	for _, c := range []struct {
+		components, witnesses []probes.Outcome
+		want                  string
+	}{
+		{[]probes.Outcome{probes.Up}, []probes.Outcome{probes.Down}, "the other component answers normally; the witness does not answer"},
+		{[]probes.Outcome{probes.Degraded}, []probes.Outcome{probes.Up}, "the other component does not answer normally; the witness answers"},
+		{[]probes.Outcome{probes.Up, probes.Down}, []probes.Outcome{probes.Up, probes.Up}, "1 of 2 other components answer normally; 2 of 2 witnesses answer"},
+		{nil, nil, "the state at the time is below"},
+	} {
+		var f findings
+		for _, o := range c.components {
+			f.view.Components = append(f.view.Components, engine.ComponentView{Outcome: o})
+		}
+		for _, o := range c.witnesses {
+			f.view.Witnesses = append(f.view.Witnesses, engine.ProbeView{Outcome: o})
+		}
+		if got := f.summary(); got != c.want {
+			t.Errorf("%s\nwant %s", got, c.want)
+		}
+	}
+}
 
 func TestSecondNameServer(t *testing.T) {
 	for text, want := range map[string]string{

@@ -79,7 +79,7 @@ func (f findings) summary() string {
 		}
 	}
 	if all > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d other components answer normally", works, all))
+		parts = append(parts, answering(works, all, "other component", "other components", " normally"))
 	}
 	if n := len(f.view.Witnesses); n > 0 {
 		up := 0
@@ -88,12 +88,23 @@ func (f findings) summary() string {
 				up++
 			}
 		}
-		parts = append(parts, fmt.Sprintf("%d of %d witnesses answer", up, n))
+		parts = append(parts, answering(up, n, "witness", "witnesses", ""))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "the state at the time is below")
 	}
 	return strings.Join(parts, "; ")
+}
+
+// answering says how many of all answer.
+func answering(n, all int, one, many, how string) string {
+	switch {
+	case all > 1:
+		return fmt.Sprintf("%d of %d %s answer%s", n, all, many, how)
+	case n == 1:
+		return "the " + one + " answers" + how
+	}
+	return "the " + one + " does not answer" + how
 }
 
 // summary compares what the others say with what the system's resolver says.

@@ -336,7 +336,7 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 		}
 		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.kept.Numbers, f.view.At)
 		s := Shared{
-			Incident: i, Sentence: i.Sentence(zone), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.kept.Asked[i.Key].By,
+			Incident: i, Sentence: i.Sentence(zone, f.view.At), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.kept.Asked[i.Key].By,
 			Text: fmt.Sprintf("%s %s\n\n%s\nKey: %s\n\n%s\n", p.Priority, p.Title, p.Why, i.Key, strings.Join(p.Detail, "\n")),
 		}
 		if s.OpenedBy != "" {

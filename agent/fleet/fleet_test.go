@@ -109,7 +109,7 @@ func TestWall(t *testing.T) {
 	if w.Rows[0].ID != "t6" || w.Rows[1].Cases[0] != "INC-0" || w.Counts[Well] != 28 {
 		t.Errorf("%+v", w.Counts)
 	}
-	if len(w.Open()) != 1 || w.Open()[0].Sentence != "10 tenants lost virtual-desktop in region weu at 09:42: one cause" || w.Open()[0].OpenedBy != "" {
+	if len(w.Open()) != 1 || w.Open()[0].Sentence != "10 tenants lost virtual-desktop in region weu at 09:42 UTC: one cause" || w.Open()[0].OpenedBy != "" {
 		t.Fatalf("%+v", w.Shared)
 	}
 	if err := f.Open(t.Context(), w.Open()[0].Key, "mette"); !errors.Is(err, ErrNoDesk) {

@@ -209,14 +209,25 @@ func TestParent(t *testing.T) {
 	if p.ID != i.Key || p.Priority != incident.P2 || !p.Open() || !p.Class.OpensCase() || p.Reason != "timeout" {
 		t.Errorf("%+v", p)
 	}
-	if got := i.Sentence(time.UTC); got != "31 tenants lost virtual-desktop in region weu at 09:42: one cause" {
+	cet := time.FixedZone("CET", 3600)
+	for want, now := range map[string]time.Time{
+		"31 tenants lost virtual-desktop in region weu at 10:42 CET: one cause":              start.Add(time.Hour),
+		"31 tenants lost virtual-desktop in region weu at 10:42 CET on Tue 3 Nov: one cause": start.Add(13*time.Hour + 18*time.Minute), // 00:00 CET
+	} {
+		if got := i.Sentence(cet, now); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	i.Scope.Class, i.Scope.Components = incident.Agent, []string{AgentComponent}
+	if got := i.Sentence(cet, start); got != "Nobody watches 31 tenants in region weu since 10:42 CET, their agents are silent or blind: one cause" {
 		t.Error(got)
 	}
+	i.Scope.Class, i.Scope.Components = incident.Availability, []string{"virtual-desktop"}
 	if got := i.Why(Rules{}); !strings.HasPrefix(got, "31 of 40 tenants in region weu, ") || !strings.HasSuffix(got, " years") {
 		t.Error(got)
 	}
 	text := strings.Join(p.Detail, "\n")
-	for _, want := range []string{"31 of 31 tenants fail now; reasons: timeout 31", "weu-1: P2, timeout, case INC-1, since 09:42:00 UTC", "weu-2: P2, timeout, no case yet"} {
+	for _, want := range []string{"31 of 31 tenants fail now; reasons: timeout at 31", "weu-1: P2, timeout, case INC-1, since 09:42:00 UTC", "weu-2: P2, timeout, no case yet"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

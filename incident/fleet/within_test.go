@@ -24,7 +24,7 @@ func TestWithin(t *testing.T) {
 	if i.Title() != "virtual-desktop inaccessible at 30 tenants in region weu and 10 others" || i.Within() != 30 || i.Of != 30 || len(i.Members) != 40 {
 		t.Errorf("%s; %d of %d, %d members", i.Title(), i.Within(), i.Of, len(i.Members))
 	}
-	if got := i.Sentence(time.UTC); got != "30 tenants lost virtual-desktop in region weu, and 10 others, at 09:42: one cause" {
+	if got := i.Sentence(time.UTC, start); got != "30 tenants lost virtual-desktop in region weu, and 10 others, at 09:42 UTC: one cause" {
 		t.Error(got)
 	}
 	if got := i.Why(Rules{}); !strings.HasPrefix(got, "30 of 30 tenants in region weu and 10 others, ") {

@@ -47,17 +47,23 @@ func (s Scope) where() string {
 	return " in " + strings.ReplaceAll(s.Label, "_", " ") + " " + strings.Join(s.Values, ", ")
 }
 
-// Sentence says what a person should know first, with times in the zone: "31 tenants lost virtual-desktop in region westeurope at
-// 10:42: one cause".
-func (i Incident) Sentence(zone *time.Location) string {
-	verb := map[incident.Class]string{
-		incident.Availability: "lost", incident.Performance: "are slow with", incident.Capacity: "are near a limit of", incident.Agent: "are not watched, for want of an",
-	}[i.Scope.Class]
-	what := i.Scope.what()
+// Sentence says what a person should know first, with times in the zone, and the day where it is not today: "31 tenants lost
+// virtual-desktop in region westeurope at 10:42 CET: one cause".
+func (i Incident) Sentence(zone *time.Location, now time.Time) string {
 	if i.Scope.Class == incident.Agent {
-		what = "agent that is heard and sees,"
+		return fmt.Sprintf("Nobody watches %d tenants%s%s since %s, their agents are silent or blind: one cause",
+			i.Within(), i.Scope.where(), i.others(", and %d others,"), since(i.Started.In(zone), now))
 	}
-	return fmt.Sprintf("%d tenants %s %s%s%s at %s: one cause", i.Within(), cmp.Or(verb, "have trouble with"), what, i.Scope.where(), i.others(", and %d others,"), i.Started.In(zone).Format("15:04"))
+	verb := map[incident.Class]string{incident.Availability: "lost", incident.Performance: "are slow with", incident.Capacity: "are near a limit of"}[i.Scope.Class]
+	return fmt.Sprintf("%d tenants %s %s%s%s at %s: one cause", i.Within(), cmp.Or(verb, "have trouble with"), i.Scope.what(), i.Scope.where(), i.others(", and %d others,"), since(i.Started.In(zone), now))
+}
+
+// since is an instant in its zone, with the day where that is not now's.
+func since(t, now time.Time) string {
+	if y, d := now.In(t.Location()).Year(), now.In(t.Location()).YearDay(); t.Year() != y || t.YearDay() != d {
+		return t.Format("15:04 MST on Mon 2 Jan")
+	}
+	return t.Format("15:04 MST")
 }
 
 // Why says in numbers that can be checked why it is taken for one cause.
@@ -79,7 +85,7 @@ func often(perYear float64) string {
 	return fmt.Sprintf("once in %.0f years", years)
 }
 
-// Reasons returns the reasons of the members with how many have each, the most frequent first: "timeout 29, dns 2".
+// Reasons returns the reasons of the members with how many have each, the most frequent first: "timeout at 29, dns at 2".
 func (i Incident) Reasons() string {
 	counts := map[string]int{}
 	for _, m := range i.Members {
@@ -87,7 +93,7 @@ func (i Incident) Reasons() string {
 	}
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(counts[b]-counts[a], cmp.Compare(a, b)) })
 	for n, name := range names {
-		names[n] = fmt.Sprintf("%s %d", name, counts[name])
+		names[n] = fmt.Sprintf("%s at %d", name, counts[name])
 	}
 	return strings.Join(names, ", ")
 }

@@ -82,7 +82,7 @@ func NewFleet(name string, now time.Time) *Fleet {
 			i.Members = append(i.Members, m)
 		}
 		w.Shared = []fleet.Shared{{
-			Incident: i, Sentence: i.Sentence(time.UTC), Title: i.Title(), Why: i.Why(shared.Rules{}), Reasons: i.Reasons(), Now: i.Failing(), Priority: "P2", Text: "P2 " + i.Title(),
+			Incident: i, Sentence: i.Sentence(time.UTC, now), Title: i.Title(), Why: i.Why(shared.Rules{}), Reasons: i.Reasons(), Now: i.Failing(), Priority: "P2", Text: "P2 " + i.Title(),
 		}}
 	default:
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,9 +34,10 @@ import (
 
 // fleetFlags are the flags of fleet.
 type fleetFlags struct {
-	file, store, password string
-	json, watch, all      bool
-	every                 time.Duration
+	file, store, password, output string
+	json, watch, all              bool
+	every                         time.Duration
+	zone                          *time.Location // of what is printed; nil: UTC
 }
 
 func newFleet() *cobra.Command {
@@ -45,8 +47,9 @@ func newFleet() *cobra.Command {
 		Long: "Reads the PostgreSQL that many agents share and prints every tenant that is not well, the worst first, with agents that are\n" +
 			"not heard, and fleet incidents: faults of several tenants that have one cause. 'fleet serve' shows the same as a page.\n\n" +
 			"The role of --store.url must be one that reads every tenant (docs/fleet.md). Nothing is written.\n\n" +
-			"Exit code: 0 no tenant is at priority 1 or 2, every agent is heard, and there is no fleet incident; 1 otherwise, or the\n" +
-			"database cannot be read; 2 wrong usage or configuration.",
+			"With --watch a reading that fails is told above what was read last, and is tried again.\n\n" +
+			"Exit code: 0 no tenant is at priority 1 or 2, every agent is heard, sees and has no trouble, and there is no fleet incident;\n" +
+			"1 otherwise, or there is no tenant, or the database cannot be read; 2 wrong usage or configuration; 130 interrupted.",
 		Example: "  firstcall fleet --store.url postgres://fleet_reader@db/monitoring --store.password-file db-password\n" +
 			"  firstcall fleet --config.file fleet.yaml --watch\n  firstcall fleet serve --config.file fleet.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -55,7 +58,9 @@ func newFleet() *cobra.Command {
 	flags.StringVar(&f.file, "config.file", "", "configuration `FILE` of the fleet, whose store.url and rules are taken")
 	flags.StringVar(&f.store, "store.url", "", "`ADDRESS` of the database, instead of store.url: postgres://USER@HOST/DATABASE")
 	flags.StringVar(&f.password, "store.password-file", "", "`FILE` with the password of the role in --store.url")
-	flags.BoolVar(&f.json, "json", false, "print everything as JSON")
+	flags.StringVarP(&f.output, "output", "o", "text", "`FORM` of the answer: text, json, which has every tenant")
+	complete(cmd, "output", "text", "json")
+	flags.BoolVar(&f.json, "json", false, "the same as --output json")
 	flags.BoolVar(&f.all, "all", false, "print tenants that are well, too")
 	flags.BoolVar(&f.watch, "watch", false, "print it again and again until interrupted")
 	flags.DurationVar(&f.every, "every", 5*time.Second, "with --watch: how `OFTEN`; at least 1s")
@@ -78,12 +83,21 @@ func (f *fleetFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	return f.show(cmd.Context(), cmd.OutOrStdout(), watched)
+}
+
+// show prints what is read, once or until ctx ends.
+func (f *fleetFlags) show(ctx context.Context, out io.Writer, watched *fleet.Fleet) error {
 	for {
-		if err := watched.Round(cmd.Context()); err != nil {
+		err := watched.Round(ctx)
+		w := watched.Wall()
+		switch {
+		case f.watch && ctx.Err() != nil:
+			return exitError{code: exitInterrupted}
+		case err != nil && (!f.watch || w.At.IsZero()):
 			return err
 		}
-		w := watched.Wall()
-		if err := f.print(cmd.OutOrStdout(), w, widthOf(cmd.OutOrStdout())); err != nil {
+		if err := f.print(out, w, widthOf(out)); err != nil {
 			return err
 		}
 		if !f.watch {
@@ -93,7 +107,7 @@ func (f *fleetFlags) run(cmd *cobra.Command) error {
 			return nil
 		}
 		select {
-		case <-cmd.Context().Done():
+		case <-ctx.Done():
 			return exitError{code: exitInterrupted}
 		case <-time.After(f.every):
 		}
@@ -107,8 +121,20 @@ func (f *fleetFlags) options(cmd *cobra.Command) (o fleet.Options, address strin
 		return o, "", usage("which database? name it with --store.url, or a fleet's configuration with --config.file")
 	case f.password != "" && f.store == "":
 		return o, "", usage("--store.password-file goes with --store.url only")
+	case f.json && cmd.Flags().Changed("output") && f.output != "json":
+		return o, "", usage("--json and --output %s do not go together", printable(f.output))
+	}
+	if err := oneOf("--output", f.output, "text", "json"); err != nil {
+		return o, "", err
+	}
+	f.json = f.json || f.output == "json"
+	switch {
 	case f.watch && f.json:
-		return o, "", usage("--watch and --json do not go together")
+		return o, "", usage("--watch and JSON do not go together")
+	case f.all && f.json:
+		return o, "", usage("--all goes with --output text only: JSON has every tenant")
+	case !f.watch && cmd.Flags().Changed("every"):
+		return o, "", usage("--every goes with --watch only")
 	case f.every < time.Second:
 		return o, "", usage("--every: %s is shorter than a second", f.every)
 	}
@@ -118,6 +144,7 @@ func (f *fleetFlags) options(cmd *cobra.Command) (o fleet.Options, address strin
 			return o, "", err
 		}
 		o, address = fleetOptions(c), c.StoreURL()
+		f.zone = o.Tenant.Zone
 	}
 	if f.store != "" {
 		address = f.store
@@ -168,7 +195,7 @@ func fleetOptions(f *config.FleetFile) fleet.Options {
 
 // troubled reports whether somebody must look.
 func troubled(w fleet.Wall) bool {
-	return w.Counts[fleet.P1]+w.Counts[fleet.P2]+w.Counts[fleet.Silent] > 0 || len(w.Open()) > 0
+	return w.Counts[fleet.P1]+w.Counts[fleet.P2]+w.Counts[fleet.Silent]+w.Counts[fleet.Blind]+w.Counts[fleet.Impaired] > 0 || len(w.Open()) > 0 || len(w.Rows) == 0
 }
 
 func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {
@@ -178,6 +205,9 @@ func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {
 	var b strings.Builder
 	if file, ok := out.(*os.File); ok && f.watch && term.IsTerminal(int(file.Fd())) {
 		b.WriteString("\x1b[H\x1b[2J")
+	}
+	if w.Err != "" {
+		_, _ = fmt.Fprintf(&b, "old: the database is not read since %s: %s\n", f.clock(w.At), printable(w.Err))
 	}
 	for _, s := range w.Open() {
 		_, _ = fmt.Fprintf(&b, "%s %s\n   %s\n   %d fail now; reasons: %s; key %s\n", s.Priority, printable(s.Sentence), printable(s.Why), s.Now, printable(s.Reasons), s.Key)
@@ -195,7 +225,7 @@ func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {
 		if r.Silent && r.State != fleet.Silent {
 			state += " silent"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", state, printable(r.ID), clockTime(r.Since), orDash(printable(strings.Join(r.Cases, " "))), printable(whatOf(r)), orDash(printable(labelsOf(r.Labels))))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", state, printable(r.ID), f.clock(r.Since), orDash(printable(strings.Join(r.Cases, " "))), printable(whatOf(r)), orDash(printable(labelsOf(r.Labels))))
 	}
 	_ = t.Flush() // to memory
 	if shown > 0 {
@@ -207,8 +237,19 @@ func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {
 			counts = append(counts, fmt.Sprintf("%d %s", w.Counts[s], stateOf(s)))
 		}
 	}
-	_, err := fmt.Fprintf(out, "%s%s at %s: %s\n", &b, plural(len(w.Rows), "tenant"), clockTime(w.At), orDash(strings.Join(counts, ", ")))
+	if len(w.Rows) == 0 {
+		counts = []string{"no agent has told of itself"}
+	}
+	_, err := fmt.Fprintf(out, "%s%s at %s: %s\n", &b, plural(len(w.Rows), "tenant"), f.clock(w.At), strings.Join(counts, ", "))
 	return err
+}
+
+// clock writes an instant in the zone of the fleet, as the sentences of fleet incidents are.
+func (f *fleetFlags) clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.In(cmp.Or(f.zone, time.UTC)).Format("2006-01-02 15:04:05 MST")
 }
 
 // within cuts the lines of a table to the width of a terminal, so that none is broken; width 0 is as wide as it takes.

@@ -2,12 +2,16 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/agent/fleet"
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
 // TestFleetFitsTheTerminal states that no line of the table is broken on a terminal, and that what is cut off is what matters least.
@@ -57,5 +61,73 @@ func TestFleetSaysWhat(t *testing.T) {
 		if got := whatOf(c.row); got != c.want {
 			t.Errorf("%s: %q, want %q", c.row.State, got, c.want)
 		}
+	}
+}
+
+func TestFleetIsTroubled(t *testing.T) {
+	row := []fleet.Row{{ID: "acme"}}
+	for _, c := range []struct {
+		rows  []fleet.Row
+		state fleet.State
+		want  bool
+	}{
+		{row, fleet.P1, true},
+		{row, fleet.P2, true},
+		{row, fleet.Silent, true},
+		{row, fleet.P3, false},
+		{row, fleet.Blind, true},
+		{row, fleet.Impaired, true},
+		{row, fleet.P4, false},
+		{row, fleet.Other, false},
+		{row, fleet.Well, false},
+		{nil, fleet.Well, true}, // nothing is known
+	} {
+		w := fleet.Wall{Rows: c.rows, Counts: map[fleet.State]int{c.state: len(c.rows)}}
+		if got := troubled(w); got != c.want {
+			t.Errorf("%d tenants, %s: %t", len(c.rows), c.state, got)
+		}
+	}
+}
+
+// readings answers each reading in turn.
+type readings []error
+
+func (r *readings) Read(context.Context, time.Time) (v store.FleetView, err error) {
+	err = (*r)[0]
+	*r = (*r)[1:]
+	return store.FleetView{At: time.Now(), Tenants: []store.FleetTenant{{ID: "acme"}}}, err
+}
+
+// TestFleetWatchesOn states that --watch goes on after a reading that failed, and says so above what is old; the very first must not fail.
+func TestFleetWatchesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 11*time.Second)
+		defer cancel()
+		var out bytes.Buffer
+		f := &fleetFlags{watch: true, every: 5 * time.Second, zone: time.FixedZone("CET", 3600)}
+		watched, _ := fleet.New(ctx, fleet.Options{Reader: &readings{nil, errors.New("the database is away"), nil}})
+		if err := f.show(ctx, &out, watched); !errors.Is(err, exitError{code: exitInterrupted}) {
+			t.Errorf("it ends with %v", err)
+		}
+		const at = "1 tenant at 2000-01-01 01:00:0"
+		if want := at + "0 CET: 1 well\nold: the database is not read since 2000-01-01 01:00:00 CET: the database is away\n"; !strings.Contains(out.String(), want) ||
+			strings.Count(out.String(), "old: ") != 1 || !strings.Contains(out.String(), "1 tenant at 2000-01-01 01:00:10 CET: ") {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+		for _, watch := range []bool{true, false} {
+			f.watch = watch
+			never, _ := fleet.New(ctx, fleet.Options{Reader: &readings{errors.New("away")}})
+			if err := f.show(t.Context(), &out, never); err == nil || err.Error() != "away" {
+				t.Errorf("a first reading that fails ends it with %v", err)
+			}
+		}
+	})
+}
+
+func TestFleetWithoutTenants(t *testing.T) {
+	var out bytes.Buffer
+	w := fleet.Wall{At: time.Date(2026, 11, 3, 9, 42, 0, 0, time.UTC)}
+	if err := (&fleetFlags{}).print(&out, w, 0); err != nil || out.String() != "0 tenants at 2026-11-03 09:42:00 UTC: no agent has told of itself\n" {
+		t.Errorf("%s, %v", &out, err)
 	}
 }

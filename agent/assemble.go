@@ -25,11 +25,13 @@ func (a *Agent) openStores(ctx context.Context) error {
 	if !a.o.Config.Shares() || err != nil && !errors.Is(err, store.ErrAway) {
 		return err
 	}
-	if err != nil {
-		a.log.Error("the database does not answer: this agent starts without it, probes, and judges alone if that lasts", "after", a.o.Config.Store.AloneAfter, "err", err)
-	}
-	if a.member, err = a.newMember(ctx); err != nil || shared == nil {
+	gone := err
+	if a.member, err = a.newMember(ctx); err != nil {
 		return err
+	}
+	if gone != nil {
+		a.member.begin(gone)
+		return nil
 	}
 	sent, round, err := a.member.greet(ctx, shared)
 	if err == nil {

@@ -1,10 +1,17 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -72,4 +79,46 @@ func TestARefusedWriteTellsThatAnotherLeads(t *testing.T) {
 			t.Error("it was stored")
 		}
 	})
+}
+
+// TestTheStartWithoutTheDatabaseIsToldOnce states that the log says once that the database does not answer, not again for each that needs it, and that another
+// failure of the store is told.
+func TestTheStartWithoutTheDatabaseIsToldOnce(t *testing.T) {
+	s := newSite(t, newTarget(t), newTarget(t))
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.file, []byte(strings.Replace(string(text), "sqlite:"+filepath.Join(s.dir, "firstcall.db"), "postgres://acme@127.0.0.1:1/firstcall", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), Options{Config: c, Version: "test", AlertOnly: true, NoPage: true, Log: slog.New(slog.NewTextHandler(&s.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	if h := a.Health(); h.StoreAway == "" {
+		t.Error("the page does not say that the database is away")
+	}
+	a.member.reach(t.Context())
+	a.member.opened <- <-a.member.opened
+	a.member.reach(t.Context())
+	write := func(l lane, err error) {
+		_ = a.writer.write(l, a.writer.moved, func(context.Context) error { return err }, nil)
+	}
+	write(incidents, away{}.Commit(t.Context(), store.Commit{}))
+	write(results, away{}.AppendResults(t.Context(), nil))
+	write(results, nil)
+	if log := s.log.String(); strings.Count(log, "the database does not answer: this agent") != 1 || !strings.Contains(log, "starts without it") || strings.Contains(log, "the store ") {
+		t.Error(log)
+	}
+	write(incidents, errors.New("no space left"))
+	write(incidents, nil)
+	if log := s.log.String(); !strings.Contains(log, "no space left") || !strings.Contains(log, "the store is written again") {
+		t.Error(log)
+	}
 }

@@ -55,6 +55,20 @@ func (m *member) vote(ctx context.Context) {
 	m.hear(r)
 }
 
+// begin notes that the shared store does not answer at the start. It is told once: that nothing can be written, and that the store is tried
+// in vain again, follows from it.
+func (m *member) begin(err error) {
+	m.mu.Lock()
+	m.failing = err.Error()
+	grace := m.s.grace
+	m.mu.Unlock()
+	if grace == 0 {
+		m.log.Error("the database does not answer: this agent starts without it and probes; no case is opened meanwhile, since store.alone_after is 0s", "err", err)
+		return
+	}
+	m.log.Error("the database does not answer: this agent starts without it, probes, and judges alone if that lasts", "after", grace, "err", err)
+}
+
 // missed notes that the shared store did not answer.
 func (m *member) missed(ctx context.Context, err error) {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {

@@ -325,10 +325,11 @@ func (w *writer) account(l lane, began time.Duration, err error) {
 		w.trouble[l].err, w.trouble[l].at = err, began
 	}
 	w.mu.Unlock()
+	told := func(err error) bool { return err != nil && !errors.Is(err, errNoStore) } // of that the start tells
 	switch {
-	case err != nil && before.err == nil:
+	case told(err) && !told(before.err):
 		w.log.Error("the store cannot be written; probing and judging go on, and it is tried again", "what", l.String(), "err", err)
-	case err == nil && before.err != nil:
+	case err == nil && told(before.err):
 		w.log.Info("the store is written again", "what", l.String(), "after", (w.clock.mono() - before.since).Round(time.Millisecond))
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func (m *member) takeHandovers(ctx context.Context, shared *store.Store, judged 
 	if err != nil || len(waiting) == 0 {
 		return err
 	}
-	for _, h := range waiting {
+	for _, h := range inOrder(waiting) {
 		t, err := m.weigh(ctx, shared, h, judged)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -22,14 +23,15 @@ type present struct {
 func taken(h store.Handed, same *present, others []present, judged bool, ahead time.Duration, now time.Time) store.Taken {
 	t := store.Taken{Events: h.Events}
 	if same != nil {
-		if !judged && same.Open() && h.Incident.Updated.After(same.Updated) {
-			t.Incidents = []incident.Incident{h.Incident}
+		goesOn := same.Open()
+		if !judged && goesOn && h.Incident.Updated.After(same.Updated) {
+			t.Incidents, goesOn = []incident.Incident{h.Incident}, h.Incident.Open()
 		}
-		t.Cases, t.Notices = newer(h.Cases, same, judged), h.Notices
+		// The end of its case is no more than that of one which the leader judges: it goes on, as another agent saw it, or said so later.
+		t.Cases, t.Notices = newer(h.Cases, same, judged || goesOn && !h.Incident.Open()), h.Notices
 		return t
 	}
 	t.Incidents, t.Cases, t.Notices = []incident.Incident{h.Incident}, h.Cases, h.Notices
-	opened := slices.ContainsFunc(h.Cases, func(c incident.Case) bool { return c.Ref != "" || !c.Attempted.IsZero() })
 	at := slices.IndexFunc(others, func(o present) bool {
 		switch {
 		case !sameFault(o.Incident, h.Incident):
@@ -39,12 +41,35 @@ func taken(h store.Handed, same *present, others []present, judged bool, ahead t
 		}
 		dated := h.Incident
 		dated.Started, dated.Ended = dated.Started.Add(ahead), dated.Ended.Add(ahead)
-		return !opened && overlap(o.Incident, dated) // its case would be a second one
+		return !opened(h) && overlap(o.Incident, dated) // its case would be a second one
 	})
 	if at < 0 {
 		return t
 	}
 	return absorbed(h, others[at], now)
+}
+
+// inOrder returns handovers so that what each may be the same as is decided before it: first what was known before, by the newest word on it,
+// so that nothing that began after its end is taken for it; last what was over before it had a case, since another's may be its. Of two
+// the earlier lives on.
+func inOrder(all []store.Handover) []store.Handover {
+	rank := func(h store.Handover) int {
+		switch {
+		case !slices.ContainsFunc(h.Events, func(e incident.Event) bool { return e.Kind == incident.EventOpened }):
+			return 0
+		case h.Incident.Open() || opened(h.Handed):
+			return 1
+		}
+		return 2
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b store.Handover) int {
+		return cmp.Or(rank(a)-rank(b), a.Incident.Opened.Compare(b.Incident.Opened), b.Incident.Updated.Compare(a.Incident.Updated))
+	})
+}
+
+// opened reports whether a case was opened for what was done alone, or may have been.
+func opened(h store.Handed) bool {
+	return slices.ContainsFunc(h.Cases, func(c incident.Case) bool { return c.Ref != "" || !c.Attempted.IsZero() })
 }
 
 // overlapSlack is how far apart two agents may be about the times of one fault.
@@ -69,9 +94,12 @@ func newer(handed []incident.Case, same *present, judged bool) []incident.Case {
 	for _, c := range handed {
 		at := slices.IndexFunc(shared, func(s incident.Case) bool { return s.Desk == c.Desk })
 		switch {
-		case at < 0,
-			shared[at].Ref == "" && (c.Ref != "" || !c.Attempted.IsZero()),
-			!judged && shared[at].Ref == c.Ref && c.Noted >= shared[at].Noted:
+		case at < 0 || shared[at].Ref == "" && (c.Ref != "" || !c.Attempted.IsZero()):
+			if judged && same.Open() && c.State == incident.CaseResolved && c.ResolvedBy == incident.ActorAgent {
+				c.Settled = false
+			}
+			list = append(list, c)
+		case !judged && shared[at].Ref == c.Ref && c.Noted >= shared[at].Noted:
 			list = append(list, c)
 		case same.Open() && shared[at].Ref == c.Ref && c.State == incident.CaseResolved && c.ResolvedBy == incident.ActorAgent && shared[at].Reopened == 0:
 			s := shared[at]

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/store"
@@ -96,6 +99,105 @@ func TestWhatWasDoneAloneBecomesOneIncidentWithOneCase(t *testing.T) {
 		}
 		if len(got.Notices) != 1 || c.absorbed != (got.Notices[0].State == incident.NoticeSuperseded) {
 			t.Errorf("%s: notices %+v", name, got.Notices)
+		}
+	}
+}
+
+// TestWhatIsOpenHasALiveCase states that whatever agents did alone, and in whatever order it was handed over, an incident that is open in the end
+// has a case that is not settled, and one that is not has none of its own beside it.
+func TestWhatIsOpenHasALiveCase(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	known := incident.Incident{ID: "known", Class: incident.Availability, Root: "backend", Components: []string{"backend"}, Started: now, Opened: now, Updated: now}
+	over := known
+	over.Ended, over.Closed, over.Updated = now.Add(9*time.Minute), now.Add(10*time.Minute), now.Add(10*time.Minute)
+	behind := over // by a clock that is behind the last leader's
+	behind.Updated = now.Add(-time.Minute)
+	raised := known
+	raised.Updated, raised.Priority = now.Add(20*time.Minute), incident.P1
+	next := known
+	next.ID, next.Started, next.Opened, next.Updated = "next", now.Add(30*time.Minute), now.Add(30*time.Minute), now.Add(30*time.Minute)
+	brief := next
+	brief.ID, brief.Started, brief.Opened, brief.Ended, brief.Closed = "brief", next.Started.Add(-time.Second), next.Opened.Add(-time.Second), next.Started.Add(10*time.Second), next.Started.Add(12*time.Second)
+	live := func(ref string, i incident.Incident) incident.Case {
+		return incident.Case{Incident: i.ID, Desk: "soc", Ref: ref, As: "key"}
+	}
+	settled := func(ref string, i incident.Incident) incident.Case {
+		c := live(ref, i)
+		c.State, c.Resolved, c.ResolvedBy, c.Settled, c.Noted = incident.CaseResolved, now, incident.ActorAgent, true, 9
+		return c
+	}
+	hand := func(i incident.Incident, cases ...incident.Case) store.Handover {
+		h := store.Handover{Handed: store.Handed{Incident: i, Cases: cases}}
+		if i.ID != "known" {
+			h.Events = []incident.Event{{Incident: i.ID, Kind: incident.EventOpened}}
+		}
+		return h
+	}
+	for name, c := range map[string]struct {
+		first []incident.Case // of the incident that was known before
+		all   []store.Handover
+		live  map[string]string // the cases that are not settled at the end, and of which incident
+	}{
+		"it ended, and began again": {
+			[]incident.Case{live("1", known)}, []store.Handover{hand(next, live("2", next)), hand(over, settled("1", known))}, map[string]string{"2": "next"},
+		},
+		"it ended by a clock that is behind, and began again": {
+			[]incident.Case{live("1", known)}, []store.Handover{hand(next, live("2", next)), hand(behind, settled("1", known))}, map[string]string{"1": "known"},
+		},
+		"it ended at one place, and was raised at another": {
+			[]incident.Case{live("1", known)}, []store.Handover{hand(raised, live("1", known)), hand(over, settled("1", known))}, map[string]string{"1": "known"},
+		},
+		"the case was opened and ended at one place, and at another it goes on": {
+			nil, []store.Handover{hand(raised), hand(behind, settled("1", known))}, map[string]string{"1": "known"},
+		},
+		"one place saw it end before it had a case, another opened one": {
+			[]incident.Case{live("1", known)}, []store.Handover{hand(brief), hand(next, live("2", next)), hand(over, settled("1", known))}, map[string]string{"2": "next"},
+		},
+	} {
+		for range 2 {
+			slices.Reverse(c.all)
+			rows := []present{{known, slices.Clone(c.first)}}
+			at := func(id string) int { return slices.IndexFunc(rows, func(p present) bool { return p.ID == id }) }
+			for _, h := range inOrder(c.all) {
+				var same *present
+				var others []present
+				for _, p := range rows {
+					if p.ID == h.Incident.ID {
+						same = &p
+					} else if p.Resolution != incident.Absorbed {
+						others = append(others, p)
+					}
+				}
+				got := taken(h.Handed, same, others, false, 0, now.Add(time.Hour))
+				for _, i := range got.Incidents {
+					if at(i.ID) < 0 {
+						rows = append(rows, present{})
+						rows[len(rows)-1].ID = i.ID
+					}
+					rows[at(i.ID)].Incident = i
+				}
+				for _, k := range got.Cases {
+					of := &rows[at(k.Incident)]
+					of.cases = append(slices.DeleteFunc(of.cases, func(o incident.Case) bool { return o.Desk == k.Desk }), k)
+				}
+			}
+			live := map[string]string{}
+			for _, p := range rows {
+				for _, k := range p.cases {
+					if !k.Settled && p.Resolution != incident.Absorbed {
+						live[k.Ref] = p.ID
+					}
+				}
+				if p.Open() && !slices.ContainsFunc(p.cases, func(k incident.Case) bool { return !k.Settled }) {
+					t.Errorf("%s: %s is open and has no live case: %+v", name, p.ID, p.cases)
+				}
+				if !p.Open() && len(p.cases) == 0 && p.Resolution != incident.Absorbed {
+					t.Errorf("%s: %s is over, would get a case, and another has one", name, p.ID)
+				}
+			}
+			if diff := cmp.Diff(c.live, live); diff != "" {
+				t.Errorf("%s: the live cases differ (-want +got):\n%s", name, diff)
+			}
 		}
 	}
 }

@@ -24,7 +24,8 @@ func (e *Engine) Follow(now time.Time) Step {
 
 // Lead makes the engine judge incidents, with what the last leader committed: state is as State returned it, of any vantage's engine;
 // of it what all share is taken (the memory of components and the open incidents) and the rest is left. nil: it begins with the
-// incidents that the store has as open, as New does. Keys, priorities and beginnings stay, and what this vantage knows nothing of
+// incidents that the store has as open, as New does. Of what is open the store knows more than the state, which may be older than what an
+// agent did alone. Keys, priorities and beginnings stay, and what this vantage knows nothing of
 // stays open until it, or a quorum, has measured it. The votes of the peers must have been heard before. An engine that leads keeps its
 // state and takes up the open incidents that it does not know.
 //
@@ -40,6 +41,7 @@ func (e *Engine) Lead(now time.Time, saved []byte, open []incident.Incident) (St
 			}
 		}
 		e.leads, e.began = true, e.now
+		shared.correct(open)
 		e.share(&shared)
 	}
 	known := len(e.s.Open)
@@ -54,6 +56,18 @@ func (e *Engine) Lead(now time.Time, saved []byte, open []incident.Incident) (St
 	}
 	e.evaluate()
 	return e.finish(), nil
+}
+
+// correct makes the open incidents of a state those that the store has as open, as the store has them where that is newer: an agent that
+// was alone ended or raised some after the state was stored.
+func (s *state) correct(open []incident.Incident) {
+	s.Open = slices.DeleteFunc(s.Open, func(l *live) bool {
+		at := slices.IndexFunc(open, func(i incident.Incident) bool { return i.ID == l.ID })
+		if at >= 0 && open[at].Updated.After(l.Updated) {
+			l.Incident, l.Active = open[at], slices.Clone(open[at].Components)
+		}
+		return at < 0
+	})
 }
 
 // share takes what all vantages share of the last leader's state.

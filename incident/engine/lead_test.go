@@ -154,3 +154,40 @@ func TestDoublesBecomeOne(t *testing.T) {
 		t.Error(c.dump())
 	}
 }
+
+// TestTakeOverAfterATimeAlone states that a new leader goes by what agents did alone, which the store has and the last leader's state has not:
+// what they ended is not open any more, and what they raised is neither raised nor told again.
+func TestTakeOverAfterATimeAlone(t *testing.T) {
+	begin := func() (*council, incident.Incident) {
+		c := newCouncil(t, "dk neu", three()...).all(during(2*minute, time.Hour, refused, "rdp"))
+		c.run(5 * minute)
+		i := c.open()[0]
+		c.leader.engine.Follow(c.leader.now)
+		c.leader = nil
+		return c, i
+	}
+	c, known := begin()
+	over, next := known, known
+	over.Ended, over.Closed, over.Updated, over.Resolution = known.Opened.Add(minute), known.Opened.Add(minute), known.Opened.Add(minute), incident.Momentary
+	next.Started, next.Opened, next.Updated = over.Ended.Add(minute), over.Ended.Add(minute), over.Ended.Add(minute)
+	next.ID = incident.Key("acme", incident.Availability, "rdp", next.Started)
+	c.incidents[over.ID], c.incidents[next.ID] = over, next
+	c.lead("neu")
+	c.run(30 * minute)
+	if open := c.open(); len(open) != 1 || open[0].ID != next.ID || c.incidents[known.ID].Open() {
+		t.Errorf("ended, and there again: %s", c.dump())
+	}
+
+	c, known = begin()
+	raised := known
+	raised.Priority, raised.Highest, raised.Title, raised.Updated = incident.P1, incident.P1, "raised", known.Opened.Add(minute)
+	c.incidents[raised.ID] = raised
+	c.events = nil
+	c.lead("neu")
+	if open := c.open(); len(open) != 1 || open[0].Priority != incident.P1 || c.leader.engine.s.Open[0].Priority != incident.P1 || len(c.events) > 0 {
+		t.Errorf("raised: %s", c.dump())
+	}
+	if c.run(30 * minute); len(c.events) == 0 || c.events[0].Kind != incident.EventLowered {
+		t.Errorf("raised by what no quorum sees: %s", c.dump())
+	}
+}

@@ -291,6 +291,9 @@ func (e *Engine) follow(l *live, all []condition, entire whole) {
 		}
 	}
 	if (len(active) == 0 || l.Stateless) && e.unheard(l) {
+		if len(active) > 0 {
+			e.raise(l, active, all, entire)
+		}
 		return
 	}
 	l.Stateless = false
@@ -301,6 +304,17 @@ func (e *Engine) follow(l *live, all []condition, entire whole) {
 	e.noteInaccessible(l, all)
 	e.leaveAndReturn(l, active)
 	e.update(l, e.sayNow(l, active, all, entire))
+}
+
+// raise lets an incident rise by what is measured, while too little is to lower it or to call any of it over.
+func (e *Engine) raise(l *live, active, all []condition, entire whole) {
+	root := l.Root
+	t := e.sayNow(l, active, all, entire)
+	if t.doubtful || !t.priority.Above(l.Priority) {
+		l.Root = root
+		return
+	}
+	e.update(l, t)
 }
 
 // sayNow returns what an incident shall say of its components that have a problem.
@@ -354,7 +368,8 @@ func (e *Engine) setRoot(l *live, active []condition, worst condition, all []con
 }
 
 // unheard reports whether an incident cannot be called over yet: a deciding probe of a component that was down has failed and is
-// being looked at; or, where the incident was taken from the store without what led to it, has not said anything.
+// being looked at; or, where the incident was taken from the store without what led to it or there are peers, has not said anything and
+// is not mute.
 func (e *Engine) unheard(l *live) bool {
 	for _, name := range l.Active {
 		c := e.byName[name]
@@ -363,7 +378,7 @@ func (e *Engine) unheard(l *live) bool {
 		}
 		for _, p := range c.deciding {
 			f := p.detector.Outage()
-			if (l.Stateless || len(e.peers) > 0) && !e.measured(p) || f != nil && !e.blind() && !e.proven(f) || e.doubts(p, lookLong) {
+			if (l.Stateless || len(e.peers) > 0) && !e.measured(p) && !e.mute(p, l) || f != nil && !e.blind() && !e.proven(f) || e.doubts(p, lookLong) {
 				return true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/policy"
 )
 
 // TestTakeOver states that another vantage's engine goes on with what the last leader committed.
@@ -189,5 +190,58 @@ func TestTakeOverAfterATimeAlone(t *testing.T) {
 	}
 	if c.run(30 * minute); len(c.events) == 0 || c.events[0].Kind != incident.EventLowered {
 		t.Errorf("raised by what no quorum sees: %s", c.dump())
+	}
+}
+
+// TestAProbeThatIsMuteHoldsNothingUp states that a deciding probe that never says anything, as one whose browser is missing, keeps no
+// incident open for good, and does not keep one that was taken over from rising.
+func TestAProbeThatIsMuteHoldsNothingUp(t *testing.T) {
+	withMute := func(c policy.Component) policy.Component {
+		for n := range c.Instances {
+			i := &c.Instances[n]
+			i.Probes = append(i.Probes, policy.Probe{ID: "mute/" + i.Name, Deciding: true})
+		}
+		return c
+	}
+	mute := during(0, 3*time.Hour, local, "mute")
+	moves := func(c *council) []string {
+		return slices.DeleteFunc(c.short(), func(s string) bool { return strings.HasPrefix(s, "measured") })
+	}
+
+	c := newCouncil(t, "dk neu weu", withMute(one("web")), one("rdp"))
+	c.all(both(during(2*minute, 12*minute, refused, "web"), mute))
+	c.run(30 * minute)
+	if got := moves(c); !slices.Equal(got, []string{"opened P2 web", "resolved P2 web"}) {
+		t.Errorf("it ends: %s", c.dump())
+	}
+
+	c = newCouncil(t, "dk", withMute(two("app")), one("rdp"))
+	c.all(both(during(2*minute, 20*minute, refused, "app/a"), during(6*minute, 12*minute, refused, "app/b"), mute))
+	c.run(5 * minute)
+	c.leader.engine.Follow(c.leader.now)
+	c.leader = nil
+	c.run(7 * minute)
+	if got := moves(c); !slices.Equal(got, []string{"opened P3 app", "raised P1 app"}) {
+		t.Errorf("it rises: %s", c.dump())
+	}
+	c.run(30 * minute)
+	if got := moves(c); !slices.Equal(got, []string{"opened P3 app", "raised P1 app", "lowered P3 app", "resolved P3 app"}) {
+		t.Errorf("it rises, falls and ends: %s", c.dump())
+	}
+
+	// Nothing else of the instance speaks: nobody knows whether it is over.
+	c = newCouncil(t, "dk neu", one("web"), one("rdp"))
+	c.all(both(during(2*minute, 5*minute, refused, "rdp"), during(5*minute, 40*minute, local, "rdp")))
+	c.run(5 * minute)
+	c.kill("dk")
+	c.kill("neu")
+	c.of("neu").saved = nil
+	c.begin(c.of("neu"))
+	c.run(35 * minute)
+	if got := moves(c); !slices.Equal(got, []string{"opened P2 rdp"}) {
+		t.Errorf("nobody knows: %s", c.dump())
+	}
+	if c.run(50 * minute); len(c.open()) != 0 {
+		t.Errorf("it is known again: %s", c.dump())
 	}
 }

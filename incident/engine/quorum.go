@@ -385,6 +385,14 @@ func (e *Engine) measured(p *probe) bool {
 	return slices.ContainsFunc(p.voices, func(v voice) bool { return !v.held && v.Outcome != probes.Unknown })
 }
 
+// mute reports whether a probe that nobody has measured is waited for no longer, before an incident is called over: it runs and can say
+// nothing, as one whose credential expired or whose browser is missing, it had its time, and another probe of its instance has spoken.
+func (e *Engine) mute(p *probe, l *live) bool {
+	return p.last != nil && p.last.Outcome == probes.Unknown && p.detector.Outage() == nil &&
+		e.now.Sub(e.began) > wordHolds && e.now.Sub(l.Opened) > wordHolds &&
+		slices.ContainsFunc(decidingOf(p.component.instances[p.instance]), e.measured)
+}
+
 // told says what the vantages measure of an instance's deciding probes, a line each.
 func (e *Engine) told(instance []*probe) (lines []string) {
 	for _, p := range instance {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -206,9 +207,10 @@ func (c *council) take(w *world, s Step) {
 }
 
 // says returns who sees, and says last, that a probe of some has a finding of a kind, and who has measured one since it began to see and
-// says nothing of the kind: what was told with the newest beat, and what the leader itself knows. lasted: one has said so for long
-// enough to be believed against the others.
+// says nothing of the kind: what was told with the newest beat, and what the leader itself knows; places, where there are several, by the most
+// of their agents. lasted: one has said so for long enough to be believed against the others.
 func (c *council) says(kind incident.FindingKind, list []*probe) (says, denies int, lasted bool) {
+	yes, no := map[string]int{}, map[string]int{}
 	for _, m := range c.members {
 		v, told := c.said[m]
 		if m == c.leader {
@@ -228,13 +230,28 @@ func (c *council) says(kind incident.FindingKind, list []*probe) (says, denies i
 		}
 		switch {
 		case said:
-			says++
+			yes[m.place()]++
 		case heard:
+			no[m.place()]++
+		}
+	}
+	all := maps.Clone(no)
+	maps.Copy(all, yes)
+	for place := range all {
+		switch {
+		case len(all) == 1:
+			return yes[place], no[place], lasted
+		case yes[place] > no[place]:
+			says++
+		default:
 			denies++
 		}
 	}
 	return says, denies, lasted
 }
+
+// place is where a vantage's agent is.
+func (m *member) place() string { return strings.TrimRight(m.name, "#0123456789") }
 
 // slack is by how much what vantages say of the same time differs: a beat, and what their clocks do, since one leads after the other.
 func (c *council) slack() time.Duration {
@@ -302,7 +319,7 @@ func (c *council) sober(w *world, e incident.Event) {
 	}
 }
 
-// followed holds that what all vantages that see have called down for long is in an incident, above priority 4 where they are two or
+// followed holds that what all vantages that see have called down for long is in an incident, above priority 4 where they are at two places or
 // more, and that what they all call well is in none.
 func (c *council) followed() {
 	var see []*member
@@ -317,6 +334,7 @@ func (c *council) followed() {
 	if c.leader == nil || c.now-c.calm < 2*wordHolds {
 		return
 	}
+	several := slices.ContainsFunc(see, func(m *member) bool { return m.place() != see[0].place() })
 	e := c.leader.engine
 	all := func(comp policy.Component, o probes.Outcome, every bool) bool {
 		return !slices.ContainsFunc(see, func(m *member) bool { return !m.says(comp, o, steady, every) })
@@ -325,7 +343,7 @@ func (c *council) followed() {
 		l := e.member(incident.Availability, comp.Name)
 		maintained := len(c.leader.setup.Windows) > 0
 		switch {
-		case !maintained && all(comp, probes.Down, false) && (l == nil || len(see) > 1 && !l.Priority.Above(incident.P4)):
+		case !maintained && all(comp, probes.Down, false) && (l == nil || several && !l.Priority.Above(incident.P4)):
 			c.t.Fatalf("%s: %s is down for all, and in no incident or a low one: %+v\n%s", c.now, comp.Name, l, c.dump())
 		case l != nil && !l.Stateless && slices.Contains(l.Active, comp.Name) && all(comp, probes.Up, true) && !slices.ContainsFunc(see, func(m *member) bool { return m.flaps(comp.Name) }) &&
 			!e.byName[comp.Name].memory.Flaps:

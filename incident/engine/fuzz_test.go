@@ -342,6 +342,7 @@ func FuzzObserve(f *testing.F) {
 // drawn is a story of several vantages: what each sees, and what happens to them.
 type drawn struct {
 	vantages int
+	crowd    bool // some share a place
 	first    shape
 	faults   []fault
 	of       []int // by fault: bits of the vantages that see it
@@ -351,7 +352,7 @@ type drawn struct {
 }
 
 func drawSeveral(rt *rapid.T) (d drawn) {
-	d.vantages = rapid.IntRange(2, 4).Draw(rt, "vantages")
+	d.vantages, d.crowd = rapid.IntRange(2, 4).Draw(rt, "vantages"), rapid.Bool().Draw(rt, "crowd")
 	s := draw(rt)
 	d.first, d.faults, d.turns = s.first, s.faults, s.turns
 	for i := range d.faults {
@@ -372,7 +373,11 @@ func drawSeveral(rt *rapid.T) (d drawn) {
 // playSeveral plays a story: vantages die and come back, lose touch with the store, lead one after the other, and all is well at the
 // end.
 func playSeveral(d drawn, t tester) *council {
-	c := newCouncil(t, strings.Join([]string{"dk", "neu", "sea", "weu"}[:d.vantages], " "))
+	names := []string{"dk", "neu", "sea", "weu"}
+	if d.crowd {
+		names = []string{"weu", "weu#2", "dk", "weu#3"}
+	}
+	c := newCouncil(t, strings.Join(names[:d.vantages], " "))
 	for n, m := range c.members {
 		d.first.apply(&m.setup)
 		m.every, m.beat = map[string]time.Duration{"portal/seldom": 5 * minute}, c.pace

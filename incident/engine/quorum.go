@@ -26,6 +26,80 @@ type tally struct {
 	fresh  bool     // one of those by a run since it began
 	held   []string // they are gone or blind; their last word was that it is so
 	denied []string // they are gone or blind; their last word, of a run since it began, was that it is not so
+
+	elsewhere bool // one of denies or denied is at another place than all that say so, by a run since it began
+}
+
+// placeOf returns the place of an agent: agents at one place are told apart by a number.
+func placeOf(vantage string) string {
+	place, _, _ := strings.Cut(vantage, "#")
+	return place
+}
+
+// voices returns how many say so, of how many: a place has one voice, that of the majority of its agents. Where there is but one place,
+// each of its agents has one; several: there are more. held: last words that it is so count too.
+func (t *tally) voices(held bool) (says, all int, several bool) {
+	type ballot struct {
+		yes, no, denied int
+		live            bool
+	}
+	places := map[string]*ballot{}
+	at := func(name string) *ballot {
+		place := placeOf(name)
+		if places[place] == nil {
+			places[place] = &ballot{}
+		}
+		return places[place]
+	}
+	for _, name := range t.says {
+		b := at(name)
+		b.yes, b.live = b.yes+1, true
+	}
+	for _, name := range t.denies {
+		b := at(name)
+		b.no, b.live = b.no+1, true
+	}
+	for _, name := range t.denied {
+		at(name).denied++
+	}
+	if held {
+		for _, name := range t.held {
+			at(name).yes++
+		}
+	}
+	for _, b := range places {
+		if len(places) == 1 {
+			return b.yes, b.yes + b.no + b.denied, false
+		}
+		if !b.live {
+			b.no += b.denied
+		}
+		if all++; b.yes > b.no {
+			says++
+		}
+	}
+	return says, all, all > 1
+}
+
+// speakers returns how to name those for whom agents speak: their places, or where all are at one, themselves.
+func speakers(agents ...string) func(string) string {
+	for _, name := range agents {
+		if placeOf(name) != placeOf(agents[0]) {
+			return placeOf
+		}
+	}
+	return func(name string) string { return name }
+}
+
+// speak returns how many speakers agents have.
+func speak(by func(string) string, agents ...[]string) int {
+	all := map[string]bool{}
+	for _, list := range agents {
+		for _, name := range list {
+			all[by(name)] = true
+		}
+	}
+	return len(all)
 }
 
 // standing is what is remembered of a problem where there are several vantages.
@@ -33,6 +107,7 @@ type standing struct {
 	Full   bool      `json:"full,omitempty"`   // a quorum said so last
 	Alone  time.Time `json:"alone,omitzero"`   // since when fewer than a quorum say so
 	Denied bool      `json:"denied,omitempty"` // and one measured it meanwhile, and did not
+	Away   bool      `json:"away,omitempty"`   // and that at another place
 	Lasted bool      `json:"lasted,omitempty"` // for so long that it counts in full all the same
 }
 
@@ -174,6 +249,7 @@ func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice
 		case w.run.After(since):
 			t.denied = append(t.denied, w.vantage)
 		}
+		t.elsewhere = t.elsewhere || !w.says && w.run.After(since) && !slices.ContainsFunc(words, func(o word) bool { return o.says && placeOf(o.vantage) == placeOf(w.vantage) })
 	}
 	return t, found, since
 }
@@ -181,10 +257,8 @@ func count(list []*probe, open bool, kind incident.FindingKind, says func(*voice
 // succeeded reports whether another agent that sees from the vantage of v, a last word, has measured the probe well since, not only at once: v's
 // own agent could say no more either.
 func succeeded(p *probe, v *voice) bool {
-	from, _, _ := strings.Cut(v.vantage, "#")
 	return slices.ContainsFunc(p.voices, func(o voice) bool {
-		place, _, _ := strings.Cut(o.vantage, "#")
-		return place == from && !o.held && (o.Outcome == probes.Up || o.Outcome == probes.Degraded) && o.finding(incident.Outage) == nil && o.Run.Sub(v.at) >= voteLasts
+		return placeOf(o.vantage) == placeOf(v.vantage) && !o.held && (o.Outcome == probes.Up || o.Outcome == probes.Degraded) && o.finding(incident.Outage) == nil && o.Run.Sub(v.at) >= voteLasts
 	})
 }
 
@@ -208,38 +282,39 @@ func endedElsewhere(list []*probe, kind incident.FindingKind) (at time.Time) {
 // weigh decides how far something counts that vantages say of a component since then; how long it lasts alone is counted from now, or
 // from then where that comes later. open: an incident speaks of it, so that the last words of vantages that are gone count too.
 //
-// It counts in full by a quorum of those that see and have measured it. That vantages come, go or lose sight alone neither raises,
-// lowers nor ends it: who denied it is remembered, who said so too, each for wordHolds; and what was seen by one vantage alone while
-// others answered stays so when those go. What a quorum saw holds for lookLong more, since the last vantage to recover is most often
-// only late.
+// It counts in full by a quorum of those that see and have measured it, see tally.voices. That vantages come, go or lose sight alone
+// neither raises, lowers nor ends it: who denied it is remembered, who said so too, each for wordHolds; and what was seen by one vantage
+// alone while others answered, or by one place alone, stays so when those go. What a quorum saw holds for lookLong more, since the last
+// vantage to recover is most often only late.
 func (e *Engine) weigh(c *component, what string, t tally, then time.Time, open bool) (weight, policy.Alone) {
-	says, held := len(t.says), len(t.held)
-	if says == 0 && (held == 0 || !open) {
+	if len(t.says) == 0 && (len(t.held) == 0 || !open) {
 		delete(c.memory.Standing, what)
 		return nothing, policy.Alone{}
 	}
 	s := c.memory.standing(what)
-	all := says + len(t.denies) + len(t.denied)
+	says, all, several := t.voices(false)
 	lasted := func() bool {
-		return !s.Alone.IsZero() && (s.Lasted || says > 0 && min(e.now.Sub(s.Alone), e.now.Sub(then)) >= e.set.Quorum.Lasting())
+		return !s.Alone.IsZero() && (s.Lasted || len(t.says) > 0 && min(e.now.Sub(s.Alone), e.now.Sub(then)) >= e.set.Quorum.Lasting())
 	}
-	if says > 0 && says >= e.set.Quorum.Of(all) && (all > 1 || !s.Denied) {
+	if says > 0 && says >= e.set.Quorum.Of(all) && (several || !s.Away && (all > 1 || !s.Denied)) {
 		if s.Full = true; !lasted() {
-			s.Alone, s.Denied = time.Time{}, false
+			s.Alone, s.Denied, s.Away = time.Time{}, false, false
 		}
 		return inFull, policy.Alone{}
 	}
-	if s.Full && held > 0 && says+held >= e.set.Quorum.Of(all+held) {
-		return stays, policy.Alone{}
+	if s.Full && len(t.held) > 0 {
+		if says, all, _ := t.voices(true); says >= e.set.Quorum.Of(all) {
+			return stays, policy.Alone{}
+		}
 	}
 	if s.Alone.IsZero() {
 		if s.Alone = e.now; then.After(e.now) {
 			s.Alone = then
 		}
 	}
-	s.Denied = s.Denied || t.fresh || len(t.denied) > 0
+	s.Denied, s.Away = s.Denied || t.fresh || len(t.denied) > 0, s.Away || t.elsewhere
 	a := policy.Alone{From: t.says, Others: slices.Concat(t.denies, t.denied)}
-	if says == 0 {
+	if len(t.says) == 0 {
 		a.From = t.held
 	}
 	slices.Sort(a.Others)
@@ -277,11 +352,11 @@ func (e *Engine) judgeInstances(c *component) {
 		j.weight, j.alone = e.weigh(c, downOf(c, n), t, since, open)
 		if j.weight != nothing {
 			j.found, j.seen = found, t.says
-			need := 1
+			need, by := 1, speakers(slices.Concat(t.says, t.denies, t.held)...)
 			if !j.alone.Is() {
-				need = e.set.Quorum.Of(len(t.says) + len(t.denies))
+				need = e.set.Quorum.Of(speak(by, t.says, t.denies))
 			}
-			j.newest = newestBy(instance, min(need, max(1, len(t.says)+len(t.held))))
+			j.newest = newestBy(instance, by, min(need, max(1, speak(by, t.says, t.held))))
 		}
 		full = full || j.weight >= stays
 		for _, name := range j.alone.From {
@@ -312,14 +387,14 @@ func decidingOf(instance []*probe) (list []*probe) {
 	return list
 }
 
-// newestBy returns the start of the newest run that shows an instance down, of the vantage that is so many'th; zero: fewer do.
-func newestBy(instance []*probe, many int) time.Time {
+// newestBy returns the start of the newest run that shows an instance down, of the speaker that is so many'th; zero: fewer do.
+func newestBy(instance []*probe, by func(string) string, many int) time.Time {
 	runs := map[string]time.Time{}
 	for _, p := range instance {
 		for i := range p.voices {
 			v := &p.voices[i]
-			if p.deciding && v.Outcome == probes.Down && v.finding(incident.Outage) != nil && v.Run.After(runs[v.vantage]) {
-				runs[v.vantage] = v.Run
+			if p.deciding && v.Outcome == probes.Down && v.finding(incident.Outage) != nil && v.Run.After(runs[by(v.vantage)]) {
+				runs[by(v.vantage)] = v.Run
 			}
 		}
 	}

@@ -231,6 +231,50 @@ func TestQuorum(t *testing.T) {
 			want: []string{"opened P2 rdp", "resolved P2 rdp"},
 		},
 		{
+			name: "two agents at one place are no two places: the way from there to all is broken, and nothing is priority 1", vantages: "dk weu weu#2", components: three(), until: 14 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "web", "backend", "rdp"), "weu", "weu#2") },
+			want:    []string{"opened P4 rdp", "left P4 rdp", "left P4 rdp", "resolved P4 rdp"},
+			texts:   []string{"the entire customer solution is inaccessible from weu and weu#2"},
+		},
+		{
+			name: "two of three places see it, and three agents at the third do not", vantages: "dk neu weu weu#2 weu#3", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "dk", "neu") },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "one agent of a place sees it, the others there do not", vantages: "dk weu weu#2 weu#3", components: three(), until: 14 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu#2") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+			texts:   []string{"seen from weu#2 only, not from dk, weu and weu#3"},
+		},
+		{
+			name: "most agents of each place see it", vantages: "dk weu weu#2 weu#3", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "dk", "weu", "weu#3") },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "there is but one place: most of its agents are enough", vantages: "weu weu#2 weu#3", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu", "weu#3") },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
+			name: "there is but one place: one agent is not", vantages: "weu weu#2 weu#3", components: three(), until: 14 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu#3") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "the other place, which denied it, vanishes: that raises nothing", vantages: "dk weu weu#2", components: three(), until: 14 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu", "weu#2") },
+			play:    func(c *council) { c.run(4 * minute).kill("dk") },
+			want:    []string{"opened P4 rdp", "resolved P4 rdp"},
+		},
+		{
+			name: "the other place vanishes before it has measured it: those that are left are believed", vantages: "dk weu weu#2", components: three(), until: 30 * minute,
+			prepare: func(c *council) { c.all(during(2*minute, 12*minute, refused, "rdp"), "weu", "weu#2") },
+			play:    func(c *council) { c.run(2*minute - 10*time.Second).kill("dk") },
+			want:    []string{"opened P2 rdp", "resolved P2 rdp"},
+		},
+		{
 			name: "slow for all but one", components: three(), until: 90 * minute,
 			prepare: func(c *council) {
 				c.all(during(10*minute, 40*minute, slow, "web"), "dk", "weu")
@@ -345,6 +389,11 @@ func TestWeigh(t *testing.T) {
 		{"a quorum with a last word", standing{Full: true}, tally{says: one, held: []string{"neu"}, denies: []string{"dk"}}, now, true, stays},
 		{"it has lasted", standing{Alone: long}, tally{says: one, denies: []string{"dk", "neu"}}, long, true, inFull},
 		{"it has lasted, but of this vantage", standing{Alone: long}, tally{says: one, denies: []string{"dk", "neu"}}, now, true, alone},
+		{"a place that is split, and another", standing{}, tally{says: []string{"dk", "weu"}, denies: []string{"weu#2"}}, now, true, alone},
+		{"a place of which one died that denied it, and another", standing{}, tally{says: []string{"dk", "weu"}, denied: []string{"weu#2"}}, now, true, inFull},
+		{"a place that another denied", standing{Alone: now, Denied: true, Away: true}, tally{says: []string{"weu", "weu#2"}}, now, true, alone},
+		{"a place of which one denied it", standing{Alone: now, Denied: true}, tally{says: []string{"weu", "weu#2"}}, now, true, inFull},
+		{"a last word of one at a place", standing{Full: true}, tally{says: []string{"weu#2"}, held: []string{"weu"}, denies: []string{"weu#3"}}, now, true, stays},
 		{"a last word, and nothing is open", standing{}, tally{held: one}, long, false, nothing},
 	} {
 		w := newWorld(t, three()...)

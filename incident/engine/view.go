@@ -153,11 +153,12 @@ func (e *Engine) viewVantages() []VantageView {
 func (e *Engine) outcomeOf(c *component, n int) probes.Outcome {
 	deciding := decidingOf(c.instances[n])
 	t, _, _ := count(deciding, false, incident.Outage, func(v *voice) *incident.Finding { return v.finding(incident.Outage) })
+	t.denied = nil
 	s := c.memory.Standing[downOf(c, n)]
-	switch says := len(t.says); {
-	case says > 0 && (says >= e.set.Quorum.Of(says+len(t.denies)) || s != nil && s.Lasted):
+	switch says, all, _ := t.voices(false); {
+	case len(t.says) > 0 && (says >= e.set.Quorum.Of(all) || s != nil && s.Lasted):
 		return probes.Down
-	case says > 0:
+	case len(t.says) > 0:
 		return probes.Degraded
 	}
 	var all []probes.Outcome

@@ -242,11 +242,11 @@ func (a *Agent) URL() string {
 	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }
 
-// jumped is called after the agent slept or its clock jumped.
-func (a *Agent) jumped(reason string) {
+// jumped is called after the agent slept or its clock jumped, by gap.
+func (a *Agent) jumped(reason string, gap time.Duration) {
 	a.log.Warn("suspicions that are not confirmed are dropped", "reason", reason)
 	a.schedule.realign()
-	a.judge.forget(reason)
+	a.judge.forget(reason, gap)
 }
 
 // silent says why no heartbeat may be given now, or "".

@@ -59,7 +59,7 @@ func newBench() *bench {
 	b := &bench{start: time.Now()}
 	c := newClock()
 	m := metrics.New("test", time.Time{}, func() metrics.Snapshot { return metrics.Snapshot{} })
-	b.schedule = newSchedule(c, newLag(c, quiet, func(string) {}), quiet, m, func(m measured) {
+	b.schedule = newSchedule(c, newLag(c, quiet, func(string, time.Duration) {}), quiet, m, func(m measured) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.got = append(b.got, m)

@@ -52,7 +52,7 @@ func (e *counting) Tick(now time.Time) engine.Step {
 	return engine.Step{At: now, Wake: now.Add(e.wake)}
 }
 
-func (e *counting) Forget(now time.Time, reason string) engine.Step {
+func (e *counting) Forget(now time.Time, reason string, _ time.Duration) engine.Step {
 	e.forgot = append(e.forgot, reason)
 	return engine.Step{At: now}
 }

@@ -30,7 +30,7 @@ const (
 type Engine interface {
 	Observe(r probes.Result) engine.Step
 	Tick(now time.Time) engine.Step
-	Forget(now time.Time, reason string) engine.Step
+	Forget(now time.Time, reason string, gap time.Duration) engine.Step
 	State() ([]byte, error)
 	Baselines() map[string][]byte
 	AllBaselines() map[string][]byte
@@ -230,15 +230,15 @@ func (j *judge) untilWake() time.Duration {
 	return max(time.Millisecond, j.wake.Sub(j.clock.Now()))
 }
 
-// forget tells the engine that the agent slept or that its clock jumped.
-func (j *judge) forget(reason string) {
+// forget tells the engine that the agent slept or that its clock jumped, by gap.
+func (j *judge) forget(reason string, gap time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := j.clock.Now()
 	if j.moves != nil {
 		j.moves.woke(now)
 	}
-	j.follow(j.engine.Forget(now, reason))
+	j.follow(j.engine.Forget(now, reason, gap))
 }
 
 // lookAtNetwork drops suspicions that are not confirmed where the machine is in another network than before. The caller holds mu.
@@ -246,7 +246,7 @@ func (j *judge) lookAtNetwork() {
 	now := j.clock.Now()
 	if reason := j.moves.look(now); reason != "" {
 		j.writer.log.Warn("suspicions that are not confirmed are dropped", "reason", reason)
-		j.follow(j.engine.Forget(now, reason))
+		j.follow(j.engine.Forget(now, reason, 0))
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 type lag struct {
 	clock  *clock
 	log    *slog.Logger
-	jumped func(reason string) // after a sleep or a jump of more than jumpLimit
+	jumped func(reason string, gap time.Duration) // after a sleep or a jump of more than jumpLimit; gap is how far the clock went on by it
 
 	beat   atomic.Int64 // monotonic time of the newest beat
 	newest atomic.Int64 // end of the newest period
@@ -47,7 +47,7 @@ type worst struct {
 	delay time.Duration
 }
 
-func newLag(c *clock, log *slog.Logger, jumped func(string)) *lag {
+func newLag(c *clock, log *slog.Logger, jumped func(string, time.Duration)) *lag {
 	l := &lag{clock: c, log: log, jumped: jumped}
 	l.beat.Store(int64(c.mono()))
 	l.newest.Store(-1)
@@ -88,7 +88,7 @@ func (l *lag) look() {
 	}
 	l.beat.Store(int64(now))
 	if stall > jumpLimit || jump > jumpLimit || jump < -jumpLimit {
-		l.jumped(reason)
+		l.jumped(reason, stall+max(0, jump))
 	}
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,7 +66,8 @@ func TestClockFollowsForwardsAtOnceAndNeverGoesBack(t *testing.T) {
 func TestLagMarksWhatItOverlaps(t *testing.T) {
 	m := &machine{wall: noon}
 	var jumps []string
-	l := newLag(m.clock(), quiet, func(reason string) { jumps = append(jumps, reason) })
+	var gaps []time.Duration
+	l := newLag(m.clock(), quiet, func(reason string, gap time.Duration) { jumps, gaps = append(jumps, reason), append(gaps, gap) })
 	beats := func(n int) {
 		for range n {
 			m.pass(beatEvery)
@@ -121,11 +123,14 @@ func TestLagMarksWhatItOverlaps(t *testing.T) {
 	if len(jumps) != 3 || !strings.Contains(jumps[0], "2.9s") || !strings.Contains(jumps[1], "forward by 1h0m0s") || !strings.Contains(jumps[2], "set back by 2h0m0s") {
 		t.Errorf("jumps %q; want a stall, a sleep and a clock set back", jumps)
 	}
+	if !slices.Equal(gaps, []time.Duration{3*time.Second - beatEvery, time.Hour, 0}) {
+		t.Errorf("the clock went on by %s", gaps)
+	}
 }
 
 func TestManyLagsAreBounded(t *testing.T) {
 	m := &machine{wall: noon}
-	l := newLag(m.clock(), quiet, func(string) {})
+	l := newLag(m.clock(), quiet, func(string, time.Duration) {})
 	for range 1000 {
 		m.pass(beatEvery)
 		l.look()

@@ -130,7 +130,7 @@ func (l *laptop) sleep(d, network time.Duration) {
 	l.slept += d
 	l.late = l.clock.mono() + network
 	l.clock.follow()
-	l.forget("the machine slept")
+	l.forget("the machine slept", 0)
 }
 
 func TestALaptopRaisesNoFalseAlarm(t *testing.T) {

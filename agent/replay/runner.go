@@ -111,8 +111,9 @@ func (r *runner) passTime(to time.Time) {
 	if r.usual > 0 && gap > max(interrupted, interruptedTimes*r.usual) {
 		r.report.Gaps = append(r.report.Gaps, Span{From: r.now, To: to})
 		r.tick(r.now.Add(max(r.usual, tickLeast))) // what was about to be decided still was
+		left := to.Sub(r.now)
 		r.now, r.wake = to, time.Time{}
-		r.follow(r.engine.Forget(to, "the record was interrupted"))
+		r.follow(r.engine.Forget(to, "the record was interrupted", left))
 		r.look()
 		return
 	}

@@ -225,11 +225,12 @@ func (e *Engine) unproven() bool {
 	})
 }
 
-// Forget tells the engine that the agent slept or that its clock jumped: what is not confirmed is dropped, what is stays.
-func (e *Engine) Forget(now time.Time, _ string) Step {
+// Forget tells the engine that the agent slept or that its clock jumped, by gap: what is not confirmed is dropped, what is stays, and
+// nothing has lasted longer for it.
+func (e *Engine) Forget(now time.Time, _ string, gap time.Duration) Step {
 	e.begin(now)
 	e.forget()
-	e.resumeCouncil()
+	e.resumeCouncil(gap)
 	e.evaluate()
 	return e.finish()
 }

@@ -109,14 +109,20 @@ func (e *Engine) failsElsewhere(id string) (since time.Time) {
 
 // resumeCouncil makes the time that the agent slept, or that its clock was moved by, none in which a peer was silent or one vantage's word
 // lasted.
-func (e *Engine) resumeCouncil() {
+func (e *Engine) resumeCouncil(gap time.Duration) {
+	without := func(t time.Time) time.Time {
+		if t = t.Add(gap); t.After(e.now) {
+			return e.now
+		}
+		return t
+	}
 	for _, p := range e.peers {
-		p.renewed = e.now
+		p.renewed = without(p.renewed)
 	}
 	for _, c := range e.components {
 		for _, s := range c.memory.Standing {
 			if !s.Alone.IsZero() && !s.Lasted {
-				s.Alone = e.now
+				s.Alone = without(s.Alone)
 			}
 		}
 	}

@@ -205,7 +205,7 @@ func (w *world) forget(d time.Duration) *world {
 		w.queue[i].at = w.queue[i].at.Add(d)
 	}
 	w.calm = w.now
-	w.take(w.engine.Forget(w.now, "slept"))
+	w.take(w.engine.Forget(w.now, "slept", d))
 	return w
 }
 

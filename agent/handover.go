@@ -9,34 +9,111 @@ import (
 	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
-// handBack puts what was done alone before the leader.
-func (m *member) handBack(ctx context.Context) {
-	if !m.a.desksGone() {
-		return // a call of its reconciler has not ended: what comes of it belongs to what is handed over
+// errand is what waits for a write to the shared store, which ends no sooner than it is known whether it is stored, however long that takes:
+// it has a goroutine of its own, so that the beats go on, and the agent judges alone if the store is away again.
+type errand struct {
+	done      chan struct{}
+	err       error // once done is closed
+	incidents int   // that are handed over
+	stale     bool  // the agent judged alone again since it began: it has more to hand over
+}
+
+// over reports whether it ended; nil: there was none.
+func (e *errand) over() bool {
+	if e == nil {
+		return true
 	}
-	shared := m.a.store.shared.Load()
-	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin does what may wait; the beats look when it ended.
+func (m *member) begin(do func() error) *errand {
+	e := &errand{done: make(chan struct{})}
+	m.errands.Go(func() {
+		e.err = do()
+		close(e.done)
+		m.rouse()
+	})
+	return e
+}
+
+// handBack puts what was done alone before the leader: it begins that, or sees how it ended.
+func (m *member) handBack(ctx context.Context) {
+	h, err := m.handing, error(nil)
+	if !h.over() {
+		return
+	}
+	m.handing = nil
+	switch {
+	case h != nil && !h.stale:
+		if err = h.err; err == nil {
+			err = m.handedBack(ctx, h)
+		}
+	case m.a.desksGone(): // otherwise a call of its reconciler has not ended: what comes of it belongs to what is handed over
+		m.handing, err = m.handOver(ctx)
+	}
+	if err != nil {
+		m.log.Error("what this agent did alone could not be handed over; it is tried again", "err", err)
+	}
+}
+
+// handOver begins to write what was done alone to the shared store. Neither does the agent judge alone meanwhile, nor does anything else change
+// that; where it does after all, the errand is stale.
+func (m *member) handOver(ctx context.Context) (*errand, error) {
+	local, cancel := context.WithTimeout(ctx, tendTimeout)
 	defer cancel()
-	list, err := m.refuge.handed(ctx)
+	list, err := m.refuge.handed(local)
+	if err != nil {
+		return nil, err
+	}
 	for i := range list {
 		list[i].Offset = m.refuge.clock()
 	}
-	for part := range slices.Chunk(list, mostHanded) {
-		if err == nil {
-			err = shared.Handover(ctx, m.self(), part)
+	shared, self := m.a.store.shared.Load(), m.self()
+	e := m.begin(func() error {
+		ctx, cancel := context.WithTimeout(ctx, tendTimeout)
+		defer cancel()
+		for part := range slices.Chunk(list, mostHanded) {
+			if err := shared.Handover(ctx, self, part); err != nil {
+				return err
+			}
 		}
-	}
-	if err == nil {
-		err = m.refuge.clear(ctx)
-	}
-	if err != nil {
-		m.log.Error("what this agent did alone could not be handed over; it is tried again", "incidents", len(list), "err", err)
-		return
+		return nil
+	})
+	e.incidents = len(list)
+	return e, nil
+}
+
+// handedBack forgets what is in the shared store.
+func (m *member) handedBack(ctx context.Context, h *errand) error {
+	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
+	defer cancel()
+	if err := m.refuge.clear(ctx); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	m.s.handed()
 	m.mu.Unlock()
-	m.log.Info("what this agent did alone is handed over to whoever leads", "incidents", len(list))
+	m.log.Info("what this agent did alone is handed over to whoever leads", "incidents", h.incidents)
+	return nil
+}
+
+var errTaking = errors.New("what another agent did alone is being written to the database, which has not said yet that it is stored")
+
+// takeFirst takes what others did alone before this agent judges.
+func (m *member) takeFirst(ctx context.Context, shared *store.Store) error {
+	m.taking = m.begin(func() error { return m.takeHandovers(ctx, shared, false) })
+	select {
+	case <-m.taking.done:
+		return m.taking.err
+	case <-ctx.Done():
+		return errTaking
+	}
 }
 
 // takeHandovers takes what others did alone; judged says that this agent's engine judges already.

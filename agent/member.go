@@ -47,7 +47,10 @@ type member struct {
 	last    role          // of it
 	shifts  shifts        // of the peers' clocks to this one's; under "" of this one's to the shared store's
 	tried   time.Duration // monotonic time of the newest attempt to open the shared store; -1: none is under way
+	handing *errand       // the handover under way; nil: none
+	taking  *errand       // the newest taking of handovers before it judged; nil: there was none
 
+	errands sync.WaitGroup
 	pouring atomic.Bool
 }
 
@@ -96,6 +99,7 @@ func fileName(name string) string {
 func (m *member) run(ctx context.Context) {
 	ticker := time.NewTicker(voteEvery)
 	defer ticker.Stop()
+	defer m.errands.Wait()
 	for ctx.Err() == nil {
 		m.vote(ctx)
 		m.act(ctx)
@@ -104,6 +108,14 @@ func (m *member) run(ctx context.Context) {
 		case <-ticker.C:
 		case <-m.poke:
 		}
+	}
+}
+
+// rouse lets it vote, and act, at once.
+func (m *member) rouse() {
+	select {
+	case m.poke <- struct{}{}:
+	default:
 	}
 }
 

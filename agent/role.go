@@ -70,10 +70,13 @@ func (m *member) leave() {
 // lead begins to judge for all.
 func (m *member) lead(ctx context.Context, term int, epoch int64) error {
 	shared := m.a.store.shared.Load()
+	if !m.taking.over() { // of a lead of before, in which it must not go on
+		return errTaking
+	}
 	if err := shared.Lead(ctx, epoch); err != nil {
 		return err
 	}
-	if err := m.takeHandovers(ctx, shared, false); err != nil {
+	if err := m.takeFirst(ctx, shared); err != nil {
 		return err
 	}
 	state, err := shared.EngineState(ctx)
@@ -98,6 +101,9 @@ func (m *member) lead(ctx context.Context, term int, epoch int64) error {
 
 // alone begins to judge by itself.
 func (m *member) alone(ctx context.Context, term int) error {
+	if m.handing != nil {
+		m.handing.stale = true
+	}
 	if err := m.refuge.adopt(ctx); err != nil {
 		return err
 	}
@@ -169,10 +175,7 @@ func (m *member) lost() {
 	m.mu.Lock()
 	m.s.lost(m.now())
 	m.mu.Unlock()
-	select {
-	case m.poke <- struct{}{}:
-	default:
-	}
+	m.rouse()
 }
 
 // createFor is how long an agent needs from its first look at an incident until a desk has answered.

@@ -32,7 +32,7 @@ func (m *member) tend(ctx context.Context) {
 			continue
 		}
 		err := m.look(ctx, shared, owes, &loose)
-		if err == nil && role == leader {
+		if err == nil && role == leader && m.a.judge.leads() { // before, lead takes them
 			err = m.takeHandovers(ctx, shared, true)
 		}
 		if now := m.a.clock.mono(); err == nil && role == follower && now-orders >= ordersEvery {

@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"errors"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/config"
+	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// partner is an agent among several whose beats a test makes. Its shared store is an SQLite file, in which every agent that beats leads.
+type partner struct {
+	*member
+	t *testing.T
+}
+
+// newPartner returns one that owes what it decided alone in a life before: incidents of those names.
+func newPartner(t *testing.T, owed ...string) *partner {
+	t.Helper()
+	nowhere := &target{Server: &httptest.Server{URL: "http://127.0.0.1:1"}} // no probe runs
+	s := newSite(t, nowhere, nowhere)
+	c, err := config.Load(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), Options{Config: c, Version: "test", AlertOnly: true, NoPage: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := a.newMember(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.member = m
+	p := &partner{member: m, t: t}
+	p.s.grace = time.Minute
+	p.decide(owed...)
+	t.Cleanup(func() {
+		p.errands.Wait()
+		a.endDesks()
+		if d := a.desks.Load(); d != nil {
+			<-d.done
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// decide lets it have opened incidents alone.
+func (p *partner) decide(ids ...string) {
+	p.t.Helper()
+	for _, id := range ids {
+		now := p.a.clock.Now()
+		i := incident.Incident{ID: id, Class: incident.Availability, Root: id, Components: []string{id}, Priority: incident.P2, Opened: now, Updated: now}
+		if err := p.refuge.own.Commit(p.t.Context(), store.Commit{At: now, State: []byte("{}"), Incidents: []incident.Incident{i}}); err != nil {
+			p.t.Fatal(err)
+		}
+		p.s.owes = true
+	}
+}
+
+// heard lets a beat be answered: leads says whether the agent has the lead.
+func (p *partner) heard(leads bool) {
+	r := store.Round{Self: "weu", Leader: "dk", Epoch: 7}
+	if leads {
+		r.Leading, r.Leader, r.Lease = true, "weu", time.Hour
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.s.heard(p.now(), p.now(), r)
+}
+
+// away lets beats fail, one a second.
+func (p *partner) away(d time.Duration) {
+	for range int(d / time.Second) {
+		time.Sleep(time.Second)
+		p.mu.Lock()
+		p.s.missed(p.now())
+		p.mu.Unlock()
+		p.act(p.t.Context())
+	}
+}
+
+// acts lets it act so often, with all the time between that is needed.
+func (p *partner) acts(times int) {
+	for range times {
+		synctest.Wait()
+		p.act(p.t.Context())
+	}
+	synctest.Wait()
+}
+
+// halt lets no write to the shared store end until the function is called that it returns.
+func (p *partner) halt() (resume func()) {
+	p.t.Helper()
+	shared := p.a.store.shared.Load()
+	c, err := shared.CreateDeskCase(p.t.Context(), incident.StoredCase{Key: "halt", Created: p.a.clock.Now()})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	refuse := errors.New("not changed")
+	go func() {
+		defer close(ended)
+		_ = shared.UpdateDeskCase(p.t.Context(), c.Number, func(*incident.StoredCase) error { <-stop; return refuse })
+	}()
+	synctest.Wait()
+	return func() { close(stop); <-ended }
+}
+
+func (p *partner) handovers() (ids []string) {
+	p.t.Helper()
+	all, err := p.a.store.shared.Load().Handovers(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, h := range all {
+		ids = append(ids, h.Incident.ID)
+	}
+	return ids
+}
+
+// A database that goes away again in the middle of a handover keeps no agent from judging alone, and what was decided meanwhile is handed over, too.
+func TestAHandoverThatHangsKeepsNobodyFromJudgingAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t, "backend")
+		resume := p.halt()
+		p.heard(false)
+		began := time.Now()
+		p.act(t.Context())
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("the beats waited %s for the handover", waited)
+		}
+		p.away(2 * time.Minute)
+		if p.last != alone || p.a.store.own.Load() == nil {
+			t.Fatalf("it is a %s", p.last)
+		}
+		p.decide("web-client")
+		resume()
+		p.heard(false)
+		p.acts(5) // it follows, begins anew, and sees the end of that
+		if got := p.handovers(); len(got) != 2 || p.s.owes {
+			t.Errorf("%q wait for the leader (more is owed: %t)", got, p.s.owes)
+		}
+	})
+}
+
+// One that still writes, in an earlier lead, what it took does not begin another before that is over: in it that would be of before it judges.
+func TestNoLeadBeginsWhileAnEarlierOneStillWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		stuck := make(chan struct{})
+		p.taking = p.begin(func() error { <-stuck; return errors.New("of before") })
+		p.heard(true)
+		p.acts(3)
+		if p.last == leader || p.a.desks.Load() != nil {
+			t.Error("it judges while what it took before is being written")
+		}
+		close(stuck)
+		p.acts(1)
+		if p.last != leader || p.a.desks.Load() == nil {
+			t.Error("it does not judge afterwards")
+		}
+	})
+}

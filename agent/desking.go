@@ -86,9 +86,8 @@ func (a *Agent) desksEnded() bool {
 	return d == nil || d.ctx.Err() != nil
 }
 
-// desksGone reports whether no call of a reconciler is under way.
-func (a *Agent) desksGone() bool {
-	d := a.desks.Load()
+// gone reports whether no call of it is under way any more; nil: there was none.
+func (d *desking) gone() bool {
 	if d == nil {
 		return true
 	}

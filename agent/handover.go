@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/store"
 )
 
@@ -54,12 +55,21 @@ func (m *member) handBack(ctx context.Context) {
 		if err = h.err; err == nil {
 			err = m.handedBack(ctx, h)
 		}
-	case m.a.desksGone(): // otherwise a call of its reconciler has not ended: what comes of it belongs to what is handed over
+	case m.lone().gone(): // otherwise what comes of a call of its reconciler belongs to what is handed over
 		m.handing, err = m.handOver(ctx)
 	}
 	if err != nil {
 		m.log.Error("what this agent did alone could not be handed over; it is tried again", "err", err)
 	}
+}
+
+// lone returns the reconciler of the last time alone, ended; nil: there was none.
+func (m *member) lone() *desking {
+	if d := m.a.desks.Load(); d != nil && d.store == reconcile.Store(m.refuge.own) {
+		d.cancel()
+		m.desks = d // a reload may have put it in the place of another, after that was ended
+	}
+	return m.desks
 }
 
 // handOver begins to write what was done alone to the shared store. Neither does the agent judge alone meanwhile, nor does anything else change
@@ -96,6 +106,7 @@ func (m *member) handedBack(ctx context.Context, h *errand) error {
 	if err := m.refuge.clear(ctx); err != nil {
 		return err
 	}
+	m.desks = nil
 	m.mu.Lock()
 	m.s.handed()
 	m.mu.Unlock()

@@ -169,3 +169,36 @@ func TestNoLeadBeginsWhileAnEarlierOneStillWrites(t *testing.T) {
 		}
 	})
 }
+
+// An agent that has the lead before it handed over does so all the same, when the reconciler of its time alone says nothing more, and takes it itself.
+func TestALeaderHandsOverWhatItDidAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		p.heard(false)
+		p.away(2 * time.Minute)
+		p.decide("backend")
+		p.a.endDesks()
+		<-p.a.desks.Load().done
+		busy := &desking{store: p.a.store.own.Load(), ctx: t.Context(), cancel: func() {}, done: make(chan struct{})}
+		p.a.desks.Store(busy)
+		for range 5 {
+			p.heard(true) // it owes for so long that it asks for the lead again
+			p.acts(1)
+		}
+		if p.last != leader || !p.s.owes || len(p.handovers()) > 0 {
+			t.Errorf("a %s handed over before a call of its reconciler ended", p.last)
+		}
+		close(busy.done)
+		p.acts(5)
+		if got := p.handovers(); len(got) != 1 || p.s.owes {
+			t.Fatalf("%q wait for the leader (more is owed: %t)", got, p.s.owes)
+		}
+		if err := p.takeHandovers(t.Context(), p.a.store.shared.Load(), true); err != nil {
+			t.Fatal(err)
+		}
+		open, err := p.a.store.Incidents(t.Context(), store.IncidentFilter{Open: true})
+		if err != nil || len(open) != 1 || open[0].ID != "backend" || len(p.handovers()) > 0 {
+			t.Errorf("%+v are open (%v)", open, err)
+		}
+	})
+}

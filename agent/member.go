@@ -47,6 +47,7 @@ type member struct {
 	last    role          // of it
 	shifts  shifts        // of the peers' clocks to this one's; under "" of this one's to the shared store's
 	tried   time.Duration // monotonic time of the newest attempt to open the shared store; -1: none is under way
+	desks   *desking      // of the last time alone; nil: there was none since the last handover
 	handing *errand       // the handover under way; nil: none
 	taking  *errand       // the newest taking of handovers before it judged; nil: there was none
 

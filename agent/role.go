@@ -42,7 +42,7 @@ func (m *member) act(ctx context.Context) {
 		}
 		m.entered, m.last = term, role
 	}
-	if role == follower && owes && answers {
+	if role != alone && owes && answers {
 		m.handBack(ctx)
 	}
 }
@@ -50,6 +50,7 @@ func (m *member) act(ctx context.Context) {
 // leave ends the role that the agent had: whatever it was about to tell a desk or a person is told by whoever judges next.
 func (m *member) leave() {
 	m.a.endDesks()
+	m.lone() // what it says last belongs to what is handed over, also when this agent leads
 	at := place{state: away{}, results: away{}}
 	if s := m.a.store.shared.Load(); s != nil {
 		at = place{state: s, results: s}

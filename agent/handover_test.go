@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net/http/httptest"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/store"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // partner is an agent among several whose beats a test makes. Its shared store is an SQLite file, in which every agent that beats leads.
@@ -200,5 +202,50 @@ func TestALeaderHandsOverWhatItDidAlone(t *testing.T) {
 		if err != nil || len(open) != 1 || open[0].ID != "backend" || len(p.handovers()) > 0 {
 			t.Errorf("%+v are open (%v)", open, err)
 		}
+	})
+}
+
+// What an agent looks at beside the beats does not wait for the results of its time alone.
+func TestResultsThatHangStopNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		spool, err := p.spool(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := spool.AppendResults(t.Context(), []probes.Result{{Probe: "backend/http", Start: time.Now(), Outcome: probes.Up}}); err != nil {
+			t.Fatal(err)
+		}
+		shared, now := p.a.store.shared.Load(), time.Now()
+		i := incident.Incident{ID: "backend", Class: incident.Availability, Root: "backend", Opened: now, Updated: now}
+		if err := shared.Commit(t.Context(), store.Commit{At: now, Incidents: []incident.Incident{i}}); err != nil {
+			t.Fatal(err)
+		}
+		p.heard(false)
+		resume := p.halt()
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			p.tend(ctx)
+		}()
+		time.Sleep(3 * tendEvery)
+		p.mu.Lock()
+		p.open = nil
+		p.mu.Unlock()
+		time.Sleep(3 * tendEvery)
+		if len(p.incidents()) != 1 {
+			t.Error("no snapshot is read while results are brought")
+		}
+		resume()
+		time.Sleep(3 * tendEvery)
+		if p.a.store.spool.Load() != nil {
+			t.Error("there is a spool still")
+		}
+		if got, err := shared.Results(t.Context(), "backend/http", time.Time{}, time.Time{}, 10); len(got) != 1 || err != nil {
+			t.Errorf("%d results are brought (%v)", len(got), err)
+		}
+		end()
+		<-ended
 	})
 }

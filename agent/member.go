@@ -53,6 +53,8 @@ type member struct {
 
 	errands sync.WaitGroup
 	pouring atomic.Bool
+	pours   sync.WaitGroup
+	spools  sync.Mutex // held while there comes to be a spool, or none
 }
 
 // opening is how an attempt to open the shared store ended.

@@ -299,16 +299,19 @@ func (r *refuge) spooled() bool {
 	return err == nil
 }
 
-// pour moves the results of a time alone to the shared store, a chunk at a time, and returns how many. A pour that is broken off goes
-// on where it was.
-func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured int, err error) {
+// pourWait is how long the shared store may take for a chunk before the spool, which the writer may wait for, is let go.
+const pourWait = 2 * time.Second
+
+var errBrokenOff = errors.New("the rest of the results is brought later")
+
+// pour moves the results of a time alone to the shared store, a chunk at a time while it may, and returns how many. A pour that is broken off
+// goes on where it was. It returns when the last chunk is known to be stored or not.
+func (r *refuge) pour(ctx context.Context, spool *store.Store, shared Store, may func() bool) (poured int, err error) {
 	base := r.path()
 	var list []probes.Result
-	flush := func() error {
-		if len(list) == 0 {
-			return nil
-		}
-		if err := shared.AppendResults(ctx, list); err != nil {
+	var late chan error // of a chunk that takes long
+	stored := func(err error) error {
+		if err != nil {
 			return err
 		}
 		poured, r.done = poured+len(list), r.done+len(list)
@@ -317,6 +320,23 @@ func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured i
 			return nil
 		}
 		return os.WriteFile(base+pouredTail, []byte(strconv.Itoa(r.done)), 0o600)
+	}
+	flush := func() error {
+		if len(list) == 0 {
+			return nil
+		}
+		if !may() {
+			return errBrokenOff
+		}
+		done := make(chan error, 1)
+		go func() { done <- shared.AppendResults(ctx, list) }()
+		select {
+		case err := <-done:
+			return stored(err)
+		case <-time.After(pourWait):
+			late = done
+			return errBrokenOff
+		}
 	}
 	skip := r.done
 	err = spool.EachResult(ctx, nil, time.Time{}, time.Time{}, func(result probes.Result) error {
@@ -331,6 +351,11 @@ func (r *refuge) pour(ctx context.Context, spool, shared *store.Store) (poured i
 	})
 	if err == nil {
 		err = flush()
+	}
+	if late != nil {
+		if failed := stored(<-late); failed != nil {
+			err = failed
+		}
 	}
 	return poured, err
 }

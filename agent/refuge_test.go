@@ -2,9 +2,11 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,6 +102,8 @@ func TestWhatIsDecidedAloneSurvivesARestartUntilItIsHandedOver(t *testing.T) {
 	}
 }
 
+func always() bool { return true }
+
 // Results of a time alone come into the shared store once, also where bringing them is broken off.
 func TestResultsOfATimeAloneAreBroughtOnce(t *testing.T) {
 	dir := t.TempDir()
@@ -124,10 +128,10 @@ func TestResultsOfATimeAloneAreBroughtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.done = chunk
-	if n, err := r.pour(t.Context(), spool, shared); err != nil || n != len(list)-chunk {
+	if n, err := r.pour(t.Context(), spool, shared, always); err != nil || n != len(list)-chunk {
 		t.Errorf("%d results were brought, want %d (%v)", n, len(list)-chunk, err)
 	}
-	if n, err := r.pour(t.Context(), spool, shared); err != nil || n != 0 {
+	if n, err := r.pour(t.Context(), spool, shared, always); err != nil || n != 0 {
 		t.Errorf("%d results were brought a second time (%v)", n, err)
 	}
 	got, err := shared.Results(t.Context(), "backend/http", time.Time{}, time.Time{}, len(list)+1)
@@ -145,6 +149,53 @@ func TestResultsOfATimeAloneAreBroughtOnce(t *testing.T) {
 	if r.spooled() {
 		t.Error("the spool is there still")
 	}
+}
+
+// A shared store that hangs while it is brought results does not keep the writer from the spool, which has one connection in memory.
+func TestResultsThatHangKeepNobodyFromTheSpool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := openRefuge(t)
+		spool, err := r.spool(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := func(n int) probes.Result {
+			return probes.Result{Probe: "backend/http", Start: time.Now().Add(time.Duration(n) * time.Millisecond), Outcome: probes.Up}
+		}
+		var list []probes.Result
+		for n := range chunk + 1 {
+			list = append(list, result(n))
+		}
+		if err := spool.AppendResults(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+		shared := &disk{slow: time.Hour}
+		poured := make(chan int)
+		go func() {
+			n, _ := r.pour(t.Context(), spool, shared, always)
+			poured <- n
+		}()
+		synctest.Wait()
+		began := time.Now()
+		if err := spool.AppendResults(t.Context(), []probes.Result{result(0)}); err != nil || time.Since(began) > pourWait {
+			t.Errorf("the writer waited %s for the spool (%v)", time.Since(began), err)
+		}
+		if n := <-poured; n != chunk || r.done != chunk {
+			t.Errorf("%d results are known to be brought, %d are skipped the next time, want %d", n, r.done, chunk)
+		}
+		shared.breaks(nil, 0)
+		if n, err := r.pour(t.Context(), spool, shared, func() bool { return false }); n != 0 || !errors.Is(err, errBrokenOff) {
+			t.Errorf("an agent that is alone again brought %d (%v)", n, err)
+		}
+		if n, err := r.pour(t.Context(), spool, shared, always); n != 2 || err != nil {
+			t.Errorf("%d more are brought, want 2 (%v)", n, err)
+		}
+		for _, err := range []error{r.dropSpool(spool), r.close()} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // A file of results that is damaged keeps no agent from judging alone.
@@ -167,7 +218,7 @@ func TestADamagedFileOfResultsKeepsNobodyFromJudgingAlone(t *testing.T) {
 	if err := spool.AppendResults(t.Context(), []probes.Result{{Probe: "backend/http", Start: start, Outcome: probes.Up}}); err != nil {
 		t.Error(err)
 	}
-	if n, err := r.pour(t.Context(), spool, shared); err != nil || n != 1 {
+	if n, err := r.pour(t.Context(), spool, shared, always); err != nil || n != 1 {
 		t.Errorf("%d results were brought, want 1 (%v)", n, err)
 	}
 	for _, err := range []error{r.dropSpool(spool), shared.Close(), r.close()} {

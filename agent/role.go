@@ -109,13 +109,9 @@ func (m *member) alone(ctx context.Context, term int) error {
 		return err
 	}
 	own := m.refuge.own
-	spool := m.a.store.spool.Load()
-	if spool == nil {
-		var err error
-		if spool, err = m.refuge.spool(ctx); err != nil {
-			return err
-		}
-		m.a.store.spool.Store(spool)
+	spool, err := m.spool(ctx)
+	if err != nil {
+		return err
 	}
 	state, err := own.EngineState(ctx)
 	if err != nil {
@@ -133,6 +129,20 @@ func (m *member) alone(ctx context.Context, term int) error {
 	m.a.startDesks(m.a.set.Load(), own, func() error { return m.may(term) }, 0)
 	m.log.Error("the database is away: this agent judges alone and tells desks and people by itself, until the database is back", "kept_in", m.refuge.where(), "open_incidents", len(open))
 	return nil
+}
+
+// spool returns the store of results of the time alone.
+func (m *member) spool(ctx context.Context) (*store.Store, error) {
+	m.spools.Lock() // so that none is opened whose file is being removed
+	defer m.spools.Unlock()
+	if spool := m.a.store.spool.Load(); spool != nil {
+		return spool, nil
+	}
+	spool, err := m.refuge.spool(ctx)
+	if err == nil {
+		m.a.store.spool.Store(spool)
+	}
+	return spool, err
 }
 
 // left returns how long the lead is sure from now.

@@ -16,6 +16,7 @@ import (
 func (m *member) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
+	defer m.pours.Wait()
 	orders, loose := m.a.clock.mono(), false
 	for {
 		select {
@@ -43,7 +44,7 @@ func (m *member) tend(ctx context.Context) {
 		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrNotLeading) {
 			m.log.Debug("the shared store could not be looked at", "err", err)
 		}
-		m.pour(ctx, shared)
+		m.pourBeside(ctx, shared)
 	}
 }
 
@@ -90,29 +91,36 @@ func (m *member) look(ctx context.Context, shared *store.Store, owes bool, loose
 	return nil
 }
 
-// pour brings the results of a time alone to the shared store, in the background.
+// pourBeside brings the results of a time alone to the shared store, beside everything else: it may take minutes, or until the store is back.
+func (m *member) pourBeside(ctx context.Context, shared *store.Store) {
+	if m.a.store.spool.Load() == nil || !m.pouring.CompareAndSwap(false, true) {
+		return
+	}
+	m.pours.Go(func() {
+		defer m.pouring.Store(false)
+		m.pour(ctx, shared)
+	})
+}
+
 func (m *member) pour(ctx context.Context, shared *store.Store) {
 	spool := m.a.store.spool.Load()
-	if spool == nil || !m.pouring.CompareAndSwap(false, true) {
+	if spool == nil {
 		return
 	}
-	defer m.pouring.Store(false)
-	n, err := m.refuge.pour(ctx, spool, shared)
-	if err != nil {
-		if ctx.Err() == nil {
-			m.log.Warn("results of the time alone are not in the database yet; it is tried again", "results", n, "err", err)
-		}
+	n, err := m.refuge.pour(ctx, spool, shared, func() bool { return !m.away() })
+	switch {
+	case errors.Is(err, errBrokenOff), err != nil && ctx.Err() != nil:
+		return
+	case err != nil:
+		m.log.Warn("results of the time alone are not in the database yet; it is tried again", "results", n, "err", err)
 		return
 	}
-	m.mu.Lock()
-	still := m.s.role == alone || m.s.failed > 0
-	if !still {
-		m.a.store.spool.Store(nil)
-	}
-	m.mu.Unlock()
-	if still {
+	m.spools.Lock()
+	defer m.spools.Unlock()
+	if m.away() {
 		return
 	}
+	m.a.store.spool.Store(nil)
 	if err := m.refuge.dropSpool(spool); err != nil {
 		m.log.Warn("the file of results of the time alone could not be removed", "err", err)
 	}

@@ -60,7 +60,10 @@ func (a *Agent) closeStores() error {
 func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
 	a.orders = &orders{clock: a.clock, store: a.store}
-	if err := a.orders.load(ctx); err != nil && !errors.Is(err, store.ErrAway) {
+	switch err := a.orders.load(ctx); {
+	case a.member != nil && errors.Is(err, store.ErrAway):
+		a.orders.recall(a.member.refuge.snapshot().Orders)
+	case err != nil:
 		return err
 	}
 	a.metrics = metrics.New(a.o.Version, a.started, a.snapshot)

@@ -14,6 +14,9 @@ import (
 	"github.com/firstcall-agent/firstcall/probes"
 )
 
+// nowhere is the target of an agent whose probes do not run.
+var nowhere = &target{Server: &httptest.Server{URL: "http://127.0.0.1:1"}}
+
 // partner is an agent among several whose beats a test makes. Its shared store is an SQLite file, in which every agent that beats leads.
 type partner struct {
 	*member
@@ -23,7 +26,6 @@ type partner struct {
 // newPartner returns one that owes what it decided alone in a life before: incidents of those names.
 func newPartner(t *testing.T, owed ...string) *partner {
 	t.Helper()
-	nowhere := &target{Server: &httptest.Server{URL: "http://127.0.0.1:1"}} // no probe runs
 	s := newSite(t, nowhere, nowhere)
 	c, err := config.Load(s.file)
 	if err != nil {

@@ -42,6 +42,14 @@ func (o *orders) load(ctx context.Context) error {
 	return nil
 }
 
+// recall goes by what was in force when the store last answered: oldest first.
+func (o *orders) recall(all []incident.Order) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = slices.Clone(all)
+	slices.Reverse(o.all)
+}
+
 // list returns them, newest first, less those that were over for long.
 func (o *orders) list() []incident.Order {
 	old := o.clock.Now().Add(-ordersBack)

@@ -22,7 +22,7 @@ func (a *Agent) openStores(ctx context.Context) error {
 	if err == nil {
 		a.store.shared.Store(shared)
 	}
-	if !a.o.Config.Shares() || err != nil && !errors.Is(err, store.ErrAway) {
+	if !a.o.Config.Shares() || err != nil && !unusable(err) {
 		return err
 	}
 	gone := err
@@ -30,14 +30,15 @@ func (a *Agent) openStores(ctx context.Context) error {
 		return err
 	}
 	if gone != nil {
-		a.member.begin(gone)
+		a.member.without(gone)
 		return nil
 	}
-	sent, round, err := a.member.greet(ctx, shared)
-	if err == nil {
-		a.member.greeted(sent, round)
-	}
-	return err
+	return a.member.meet(ctx, shared)
+}
+
+// unusable reports whether a database is away, or takes no writes, as in the middle of a failover: it will be back.
+func unusable(err error) bool {
+	return errors.Is(err, store.ErrAway) || errors.Is(err, store.ErrStandby)
 }
 
 func (a *Agent) openShared(ctx context.Context) (*store.Store, error) {

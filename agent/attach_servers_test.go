@@ -11,13 +11,11 @@ import (
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
-// TestADatabaseThatGoesAwayAgainAtOnce states that an agent which began without its database takes it into use wholly or not at all: what of
-// it could not be read is tried again, and no role is taken meanwhile.
-func TestADatabaseThatGoesAwayAgainAtOnce(t *testing.T) {
-	t.Parallel()
-	server := servers.StartPostgres(t)
+// sharing returns the configuration of an agent whose store is in a database of the server.
+func sharing(t *testing.T, server *servers.Postgres) *config.Config {
+	t.Helper()
 	url := server.Database(t, "firstcall")
-	s := newSite(t, newTarget(t), newTarget(t))
+	s := newSite(t, nowhere, nowhere)
 	text, err := os.ReadFile(s.file)
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +27,59 @@ func TestADatabaseThatGoesAwayAgainAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// TestADatabaseThatTakesNoWritesAtTheStart states that an agent starts while only a standby answers, and uses the primary when there is one.
+func TestADatabaseThatTakesNoWritesAtTheStart(t *testing.T) {
+	t.Parallel()
+	server := servers.StartPostgres(t)
+	c := sharing(t, server)
+	server.SQL(t, "postgres", "ALTER DATABASE firstcall SET default_transaction_read_only = on")
+	a, err := New(t.Context(), Options{Config: c, Version: "test", AlertOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	if a.store.shared.Load() != nil {
+		t.Error("a standby is in use")
+	}
+	server.SQL(t, "postgres", "ALTER DATABASE firstcall RESET default_transaction_read_only")
+	shared, err := a.openShared(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.member.opened <- opening{store: shared}
+	a.member.reach(t.Context())
+	if a.store.shared.Load() == nil {
+		t.Error("the primary is not in use")
+	}
+}
+
+// TestADatabaseThatGoesAwayWhileAnAgentStarts states that such an agent starts, and uses the database when it is back.
+func TestADatabaseThatGoesAwayWhileAnAgentStarts(t *testing.T) {
+	t.Parallel()
+	server := servers.StartPostgres(t)
+	a, err := New(t.Context(), Options{Config: sharing(t, server), Version: "test", AlertOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	server.Crash()
+	shared := a.store.shared.Load()
+	if err := a.member.meet(t.Context(), shared); err != nil || a.store.shared.Load() != nil {
+		t.Errorf("it does not start without the database (%v)", err)
+	}
+	server.Start()
+	waitFor(t, "database", func() bool { a.member.reach(t.Context()); return a.store.shared.Load() != nil })
+}
+
+// TestADatabaseThatGoesAwayAgainAtOnce states that an agent which began without its database takes it into use wholly or not at all: what of
+// it could not be read is tried again, and no role is taken meanwhile.
+func TestADatabaseThatGoesAwayAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	server := servers.StartPostgres(t)
+	c := sharing(t, server)
 	server.Crash()
 	a, err := New(t.Context(), Options{Config: c, Version: "test", AlertOnly: true})
 	if err != nil {

@@ -55,9 +55,9 @@ func (m *member) vote(ctx context.Context) {
 	m.hear(r)
 }
 
-// begin notes that the shared store does not answer at the start. It is told once: that nothing can be written, and that the store is tried
+// without notes that the shared store does not answer at the start. It is told once: that nothing can be written, and that the store is tried
 // in vain again, follows from it.
-func (m *member) begin(err error) {
+func (m *member) without(err error) {
 	m.mu.Lock()
 	m.failing = err.Error()
 	grace := m.s.grace
@@ -162,6 +162,22 @@ func (m *member) attach(ctx context.Context, s *store.Store) error {
 		m.log.Warn("what people ordered cannot be read yet; it is tried again", "err", err)
 	}
 	return nil
+}
+
+// meet greets at the start. A shared store that is away again by then is taken into use when it answers, as one that did not answer at all.
+func (m *member) meet(ctx context.Context, s *store.Store) error {
+	sent, r, err := m.greet(ctx, s)
+	switch {
+	case err == nil:
+		m.greeted(sent, r)
+	case unusable(err):
+		m.log.Warn("the database went away while this agent started; it is tried again", "err", err)
+		m.a.store.shared.Store(nil)
+		m.tried = 1<<63 - 1
+		m.opened <- opening{store: s}
+		return nil
+	}
+	return err
 }
 
 // greet learns under which name the agent votes, and who leads.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -36,6 +37,8 @@ const (
 	enough = 3
 	// oweFor is how long the lead is left to others while what was done alone is not handed over yet.
 	oweFor = 30 * time.Second
+	// places are those among which agents that know nobody are spread.
+	places = 3
 )
 
 // standing decides which role an agent has. It is pure: what it knows is what it is told, with the time. It is not safe for
@@ -48,6 +51,7 @@ type standing struct {
 	self   string   // this agent's voter name; "": it was never told
 	leads  string   // who leads, or led last
 	voters []string // that live, or lived when the store last answered, itself too; sorted
+	rank   int      // how many judge alone before an agent that knows of no voters
 	epoch  int64    // of the lead, while it has it
 	until  instant  // the lead is sure until then, by either clock
 	away   instant  // since when the shared store does not answer
@@ -63,6 +67,25 @@ type standing struct {
 // begin starts at now, as a follower; owes says that an earlier life was alone and handed nothing over.
 func (s *standing) begin(now instant, owes bool) {
 	s.last, s.since, s.away, s.owed, s.owes = now, now, now, now, owes
+}
+
+// company is who votes and leads, or did when the store last answered. It can be written as JSON.
+type company struct {
+	Self   string   `json:"self"`
+	Leads  string   `json:"leads"`
+	Voters []string `json:"voters"`
+}
+
+// company returns it.
+func (s *standing) company() company { return company{s.self, s.leads, s.voters} }
+
+// recall goes by the company of an earlier life until the store answers. An agent that has none leaves so many before it, by its name: those that know
+// more, and others that know as little, so that they do not all judge alone at the same moment.
+func (s *standing) recall(c company, name string) {
+	s.self, s.leads, s.voters = c.Self, c.Leads, c.Voters
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	s.rank = 1 + int(h.Sum32()%places)
 }
 
 // pass lets time pass: a lead that was not renewed is over.
@@ -147,7 +170,10 @@ func (s *standing) wait() time.Duration {
 	if at := slices.Index(order, s.leads); at >= 0 {
 		order = slices.Insert(slices.Delete(order, at, at+1), 0, s.leads)
 	}
-	rank := max(0, slices.Index(order, s.self))
+	rank := slices.Index(order, s.self)
+	if rank < 0 {
+		rank = s.rank
+	}
 	return s.grace + time.Duration(rank)*s.stagger
 }
 

@@ -114,6 +114,31 @@ func TestWithoutTheStoreAgentsJudgeAloneOneAfterTheOther(t *testing.T) {
 	}
 }
 
+// Agents that start while the store is away, as after a power failure, judge alone one after the other as well: by what they knew, or by their names.
+func TestAgentsThatStartWithoutTheStoreJudgeAloneOneAfterTheOther(t *testing.T) {
+	all := []string{"dk", "neu", "weu"}
+	for self, after := range map[string]time.Duration{"neu": time.Minute, "dk": 80 * time.Second, "weu": 100 * time.Second} {
+		v := newVoice(false)
+		v.recall(company{Self: self, Leads: "neu", Voters: all}, self)
+		v.miss(after - time.Second)
+		v.is(t, follower, self+": shortly before its turn")
+		v.miss(time.Second)
+		v.is(t, alone, self+": at its turn")
+	}
+	turns := map[time.Duration]bool{}
+	for _, name := range []string{"dk host-1", "weu host-2", "neu host-3", "weu host-4", "weu host-5", "weu host-6"} {
+		v := newVoice(false)
+		v.recall(company{}, name)
+		if v.wait() <= v.grace || v.wait() > v.grace+places*v.stagger {
+			t.Errorf("%s, which knows nobody, judges alone after %s", name, v.wait())
+		}
+		turns[v.wait()] = true
+	}
+	if len(turns) != places {
+		t.Errorf("agents that know nobody have %d turns, want %d", len(turns), places)
+	}
+}
+
 func TestGraceZeroNeverJudgesAlone(t *testing.T) {
 	v := newVoice(false)
 	v.grace = 0

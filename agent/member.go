@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,8 @@ func (a *Agent) newMember(ctx context.Context) (*member, error) {
 	}
 	m.s = standing{grace: c.Store.AloneAfter}
 	m.s.begin(m.now(), owes)
+	host, _ := os.Hostname()
+	m.s.recall(m.refuge.with, c.Vantage+" "+host)
 	if m.refuge.spooled() {
 		spool, err := m.refuge.spool(ctx)
 		if err != nil {

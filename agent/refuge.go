@@ -29,6 +29,7 @@ const (
 	mostHanded  = 50 // incidents in one call
 	pouredTail  = "-results.poured"
 	clockTail   = ".clock"
+	companyTail = ".company"
 )
 
 // refuge is what an agent keeps on its own machine for the time in which the shared store does not answer: the last snapshot of it,
@@ -43,6 +44,7 @@ type refuge struct {
 	snap store.Snapshot
 	disk []byte       // the snapshot as it is in its file
 	off  atomic.Int64 // of the shared store's clock from this machine's, in nanoseconds
+	with company      // as it is in its file; of the beats
 	done int          // results of the spool that are in the shared store already
 }
 
@@ -126,6 +128,9 @@ func (r *refuge) read() {
 			r.off.Store(int64(off))
 		}
 	}
+	if text, err := os.ReadFile(base + companyTail); err == nil && json.Unmarshal(text, &r.with) != nil {
+		r.with = company{} // it is known again when the database answers
+	}
 	data, err := os.ReadFile(base + ".snapshot")
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -179,6 +184,22 @@ func (r *refuge) keepClock(off time.Duration) {
 	}
 	if err := os.WriteFile(base+clockTail, []byte(off.String()), 0o600); err != nil {
 		r.log.Warn("by how much this machine's clock differs from the database's is in memory only", "err", err)
+	}
+}
+
+// keepCompany takes who there is, for a start without the shared store.
+func (r *refuge) keepCompany(c company) {
+	base := r.path()
+	if base == "" || c.Self == r.with.Self && c.Leads == r.with.Leads && slices.Equal(c.Voters, r.with.Voters) {
+		return
+	}
+	r.with = c
+	data, err := json.Marshal(c)
+	if err == nil {
+		err = os.WriteFile(base+companyTail, data, 0o600)
+	}
+	if err != nil {
+		r.log.Warn("which other agents there are is in memory only", "err", err)
 	}
 }
 

@@ -76,3 +76,13 @@ func TestOrdersOutliveADatabaseThatIsAway(t *testing.T) {
 	a.endDesks()
 	<-a.desks.Load().done
 }
+
+// An agent that starts while its database is away knows who else there was, and waits for its turn.
+func TestACompanyOutlivesADatabaseThatIsAway(t *testing.T) {
+	a := withoutDatabase(t, func(r *refuge) {
+		r.keepCompany(company{Self: "weu#2", Leads: "weu", Voters: []string{"dk", "weu", "weu#2"}})
+	})
+	if s := &a.member.s; s.wait() != s.grace+2*s.stagger || s.stagger == 0 || a.set.Load().setup.Vantage != "weu#2" {
+		t.Errorf("%q judges alone after %s", a.set.Load().setup.Vantage, s.wait())
+	}
+}

@@ -38,11 +38,13 @@ func (m *member) vote(ctx context.Context) {
 	m.round = r
 	was := m.failing
 	m.failing = ""
+	with := m.s.company()
 	if m.s.role == leader {
 		m.a.prolong(m.s.until.mono - now.mono)
 	}
 	m.mu.Unlock()
 	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
+	m.refuge.keepCompany(with)
 	if was != "" {
 		m.log.Info("the database answers again")
 	}

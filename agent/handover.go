@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
@@ -116,9 +119,18 @@ func (m *member) handedBack(ctx context.Context, h *errand) error {
 
 var errTaking = errors.New("what another agent did alone is being written to the database, which has not said yet that it is stored")
 
-// takeFirst takes what others did alone before this agent judges.
+// takeFirst takes what others did alone before this agent judges. What takes too long is left to tend: meanwhile nobody judges.
 func (m *member) takeFirst(ctx context.Context, shared *store.Store) error {
-	m.taking = m.begin(func() error { return m.takeHandovers(ctx, shared, false) })
+	m.taking = m.begin(func() error {
+		within, cancel := context.WithTimeout(ctx, takeFor)
+		defer cancel()
+		err := m.takeHandovers(within, shared, false)
+		if err == nil || within.Err() == nil || errors.Is(err, store.ErrNotLeading) {
+			return err
+		}
+		m.log.Warn("what others did alone is taken over while this agent judges already", "err", err)
+		return nil
+	})
 	select {
 	case <-m.taking.done:
 		return m.taking.err
@@ -127,30 +139,49 @@ func (m *member) takeFirst(ctx context.Context, shared *store.Store) error {
 	}
 }
 
-// takeHandovers takes what others did alone; judged says that this agent's engine judges already.
+const setAside = "an incident that an agent judged alone cannot be taken over; it is tried again"
+
+// takeHandovers takes what others did alone; judged says that this agent's engine judges already. One that cannot be taken is set aside: the
+// others are taken, and it is tried again the next time.
 func (m *member) takeHandovers(ctx context.Context, shared *store.Store, judged bool) error {
 	waiting, err := shared.Handovers(ctx)
-	if err != nil || len(waiting) == 0 {
+	if err != nil {
 		return err
 	}
-	for _, h := range inOrder(waiting) {
-		t, err := m.weigh(ctx, shared, h, judged)
-		if err != nil {
-			return err
-		}
-		err = shared.Take(ctx, h, t)
-		if errors.Is(err, incident.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		m.log.Info("an incident that an agent judged alone is taken over", "vantage", h.Voter, "incident", h.Incident.ID, "title", h.Incident.Title, "open", h.Incident.Open())
+	if len(waiting) == 0 {
+		m.tell(setAside, nil)
+		return nil
 	}
+	var open []incident.Incident
+	var aside error
+	read := time.Duration(-1)
+	for _, h := range inOrder(waiting) {
+		if now := m.a.clock.mono(); read < 0 || now-read > openFor {
+			if open, err = shared.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents}); err != nil {
+				return err
+			}
+			read = now
+		}
+		t, err := m.weigh(ctx, shared, h, open, judged)
+		if err == nil {
+			err = shared.Take(ctx, h, t)
+		}
+		switch {
+		case errors.Is(err, incident.ErrNotFound):
+		case err != nil && (ctx.Err() != nil || unusable(err) || errors.Is(err, store.ErrNotLeading) || errors.Is(err, store.ErrDoubt) || errors.Is(err, store.ErrClosed)):
+			return err
+		case err != nil:
+			aside = fmt.Errorf("incident %q of %s: %w", h.Incident.ID, h.Voter, err)
+		default:
+			open = with(open, t.Incidents)
+			m.log.Info("an incident that an agent judged alone is taken over", "vantage", h.Voter, "incident", h.Incident.ID, "title", h.Incident.Title, "open", h.Incident.Open())
+		}
+	}
+	m.tell(setAside, aside)
 	if !judged {
 		return nil
 	}
-	open, err := shared.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents})
+	open, err = shared.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents})
 	if err == nil {
 		err = m.a.judge.takeUp(open)
 	}
@@ -158,8 +189,23 @@ func (m *member) takeHandovers(ctx context.Context, shared *store.Store, judged 
 	return err
 }
 
-// weigh decides what becomes of a handover.
-func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handover, judged bool) (store.Taken, error) {
+// with returns the open incidents, newest first, after some were stored.
+func with(open, stored []incident.Incident) []incident.Incident {
+	for _, i := range stored {
+		open = slices.DeleteFunc(open, func(o incident.Incident) bool { return o.ID == i.ID })
+		if i.Open() {
+			open = append(open, i)
+		}
+	}
+	slices.SortStableFunc(open, func(a, b incident.Incident) int { return cmp.Or(b.Opened.Compare(a.Opened), cmp.Compare(b.ID, a.ID)) })
+	return open
+}
+
+// weigh decides what becomes of a handover, by the shared store's open incidents.
+func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handover, open []incident.Incident, judged bool) (store.Taken, error) {
+	if h.Fault != nil {
+		return store.Taken{}, h.Fault
+	}
 	with := func(i incident.Incident) (present, error) {
 		cases, err := shared.Cases(ctx, i.ID)
 		return present{i, cases}, err
@@ -176,11 +222,7 @@ func (m *member) weigh(ctx context.Context, shared *store.Store, h store.Handove
 	case !errors.Is(err, incident.ErrNotFound):
 		return store.Taken{}, err
 	}
-	rows, err := shared.Incidents(ctx, store.IncidentFilter{Open: true, Limit: allIncidents})
-	if err != nil {
-		return store.Taken{}, err
-	}
-	ahead := h.Offset - m.refuge.clock()
+	rows, ahead := slices.Clone(open), h.Offset-m.refuge.clock()
 	if !h.Incident.Open() {
 		recent, err := shared.Incidents(ctx, store.IncidentFilter{Closed: true, Class: h.Incident.Class, From: h.Incident.Opened.Add(ahead - recently)})
 		if err != nil {

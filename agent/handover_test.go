@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,5 +253,69 @@ func TestResultsThatHangStopNothingElse(t *testing.T) {
 		}
 		end()
 		<-ended
+	})
+}
+
+// give hands over incidents of those names as another agent does.
+func (p *partner) give(ids ...string) {
+	p.t.Helper()
+	for n, id := range ids {
+		at := p.a.clock.Now().Add(time.Duration(n) * time.Second)
+		h := store.Handed{
+			Incident: incident.Incident{ID: id, Class: incident.Availability, Root: "backend", Components: []string{"backend"}, Priority: incident.P2, Opened: at, Updated: at},
+			Events:   []incident.Event{{Incident: id, At: at, Kind: incident.EventOpened, Text: "opened"}},
+		}
+		if id == "bad" {
+			h.Events[0].Incident = ""
+		}
+		if err := p.a.store.shared.Load().Handover(p.t.Context(), "dk", []store.Handed{h}); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// One handover that cannot be taken keeps nobody from judging, and the others are taken; what each made is known to the next.
+func TestAHandoverThatCannotBeTakenIsSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		var log bytes.Buffer
+		p.log = slog.New(slog.NewTextHandler(&log, nil))
+		p.give("bad", "one", "two")
+		p.heard(true)
+		p.acts(1)
+		all, err := p.a.store.Incidents(t.Context(), store.IncidentFilter{})
+		if err != nil || len(all) != 2 || all[0].AbsorbedBy != "one" || !all[1].Open() {
+			t.Errorf("%+v are stored (%v)", all, err)
+		}
+		if got := p.handovers(); p.last != leader || !slices.Equal(got, []string{"bad"}) {
+			t.Errorf("a %s, and %q wait", p.last, got)
+		}
+		for range 30 {
+			if err := p.takeHandovers(t.Context(), p.a.store.shared.Load(), true); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := strings.Count(log.String(), setAside); n != 1 {
+			t.Errorf("it is told %d times", n)
+		}
+	})
+}
+
+// What others did alone, and what takes long to take, does not keep the new leader from judging for longer than two seconds.
+func TestHandoversThatTakeLongKeepNobodyFromJudging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		p.give("one")
+		resume := p.halt()
+		p.heard(true)
+		began := time.Now()
+		p.acts(1)
+		if took := time.Since(began); p.last != leader || took != takeFor {
+			t.Errorf("a %s after %s", p.last, took)
+		}
+		resume()
+		if err := p.takeHandovers(t.Context(), p.a.store.shared.Load(), true); err != nil || len(p.handovers()) > 0 {
+			t.Errorf("%q wait (%v)", p.handovers(), err)
+		}
 	})
 }

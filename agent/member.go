@@ -20,6 +20,9 @@ const (
 	voteEvery   = time.Second     // how often the agent says that it lives, and hears the others
 	voteTimeout = 3 * time.Second // of that
 	enterFor    = 4 * time.Second // for what must be read before a role is entered: less than a lease lasts
+	takeFor     = 2 * time.Second // for what others did alone, of that
+	openFor     = time.Second     // how long the open incidents that were read are gone by, while handovers are taken
+	tellEach    = time.Minute     // how often what keeps failing is told at the most
 	tendEvery   = 2 * time.Second // how often a snapshot is taken, and what others hand over is looked for
 	tendTimeout = 10 * time.Second
 	ordersEvery = 10 * time.Second
@@ -53,9 +56,39 @@ type member struct {
 	taking  *errand       // the newest taking of handovers before it judged; nil: there was none
 
 	errands sync.WaitGroup
+	told    telling
+
 	pouring atomic.Bool
 	pours   sync.WaitGroup
 	spools  sync.Mutex // held while there comes to be a spool, or none
+}
+
+// telling is what keeps failing and was told, so that it is not told each second.
+type telling struct {
+	mu   sync.Mutex
+	what map[string]told
+}
+
+type told struct {
+	err string
+	at  time.Duration // monotonic
+}
+
+// tell logs what keeps failing: when it begins, when another error is its cause, but not more often than each minute, and when it is over (err is nil). It
+// is safe for concurrent use.
+func (m *member) tell(what string, err error) {
+	m.told.mu.Lock()
+	defer m.told.mu.Unlock()
+	before, failed := m.told.what[what]
+	now := m.a.clock.mono()
+	switch {
+	case err == nil && failed:
+		delete(m.told.what, what)
+		m.log.Info("no more: " + what)
+	case err != nil && (!failed || before.err != err.Error() && now-before.at >= tellEach):
+		m.told.what[what] = told{err.Error(), now}
+		m.log.Error(what, "err", err)
+	}
 }
 
 // opening is how an attempt to open the shared store ended.
@@ -66,7 +99,7 @@ type opening struct {
 
 func (a *Agent) newMember(ctx context.Context) (*member, error) {
 	c := a.o.Config
-	m := &member{a: a, log: a.log, poke: make(chan struct{}, 1), opened: make(chan opening, 1), entered: -1, tried: -1, shifts: shifts{}}
+	m := &member{a: a, log: a.log, poke: make(chan struct{}, 1), opened: make(chan opening, 1), entered: -1, tried: -1, shifts: shifts{}, told: telling{what: map[string]told{}}}
 	var err error
 	if m.refuge, err = newRefuge(ctx, c.StateDirs(), fileName(c.Tenant.ID+"-"+c.Vantage), a.log); err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ type Handover struct {
 	At      time.Time
 	Version int64 // of what it did
 	Handed
+	Fault error // why what it did cannot be read: of it only the incident's ID is known; nil: it can
 }
 
 // Taken is what the leader makes of a handover. The zero value drops it.
@@ -178,10 +179,10 @@ func (s *Store) Handover(ctx context.Context, voter string, list []Handed) error
 	})
 }
 
-// Handovers returns what waits to be taken, oldest first.
+// Handovers returns what waits to be taken, oldest first, at most 1,000.
 func (s *Store) Handovers(ctx context.Context) (all []Handover, err error) {
 	err = s.view(ctx, "read handovers", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT voter, version, at, body FROM handovers WHERE body IS NOT NULL ORDER BY at, voter, incident")
+		rows, err := tx.QueryContext(ctx, "SELECT voter, incident, version, at, body FROM handovers WHERE body IS NOT NULL ORDER BY at, voter, incident LIMIT ?", maxHandovers)
 		if err != nil {
 			return err
 		}
@@ -189,12 +190,13 @@ func (s *Store) Handovers(ctx context.Context) (all []Handover, err error) {
 		for rows.Next() {
 			var h Handover
 			var at int64
+			var id string
 			var body []byte
-			if err := rows.Scan(&h.Voter, &h.Version, &at, &body); err != nil {
+			if err := rows.Scan(&h.Voter, &id, &h.Version, &at, &body); err != nil {
 				return err
 			}
 			if err := json.Unmarshal(body, &h.Handed); err != nil {
-				return err
+				h.Handed, h.Fault = Handed{Incident: incident.Incident{ID: id}}, fmt.Errorf("what is handed over cannot be read: %w", err)
 			}
 			h.At = instant(at)
 			all = append(all, h)

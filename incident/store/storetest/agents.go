@@ -223,4 +223,8 @@ func handoverBounds(t *testing.T, s *store.Store) {
 	if all := must[[]store.Handover](t)(s.Handovers(ctx)); len(all) != 1000 {
 		t.Errorf("%d wait, want 1,000", len(all))
 	}
+	ok(t, s.Handover(ctx, "neu", many[:3]))
+	if all := must[[]store.Handover](t)(s.Handovers(ctx)); len(all) != 1000 {
+		t.Errorf("%d are read at once, want 1,000", len(all))
+	}
 }

@@ -5,12 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/reconcile"
 	"github.com/firstcall-agent/firstcall/incident/store"
+)
+
+// What is told of failures that last.
+const (
+	notHanded = "what this agent did alone could not be handed over; it is tried again"
+	setAside  = "an incident that an agent judged alone cannot be taken over; it is tried again"
 )
 
 // errand is what waits for a write to the shared store, which ends no sooner than it is known whether it is stored, however long that takes:
@@ -62,7 +69,7 @@ func (m *member) handBack(ctx context.Context) {
 		m.handing, err = m.handOver(ctx)
 	}
 	if err != nil {
-		m.log.Error("what this agent did alone could not be handed over; it is tried again", "err", err)
+		m.tell(slog.LevelError, notHanded, err)
 	}
 }
 
@@ -113,6 +120,7 @@ func (m *member) handedBack(ctx context.Context, h *errand) error {
 	m.mu.Lock()
 	m.s.handed()
 	m.mu.Unlock()
+	m.tell(slog.LevelError, notHanded, nil)
 	m.log.Info("what this agent did alone is handed over to whoever leads", "incidents", h.incidents)
 	return nil
 }
@@ -139,8 +147,6 @@ func (m *member) takeFirst(ctx context.Context, shared *store.Store) error {
 	}
 }
 
-const setAside = "an incident that an agent judged alone cannot be taken over; it is tried again"
-
 // takeHandovers takes what others did alone; judged says that this agent's engine judges already. One that cannot be taken is set aside: the
 // others are taken, and it is tried again the next time.
 func (m *member) takeHandovers(ctx context.Context, shared *store.Store, judged bool) error {
@@ -149,7 +155,7 @@ func (m *member) takeHandovers(ctx context.Context, shared *store.Store, judged 
 		return err
 	}
 	if len(waiting) == 0 {
-		m.tell(setAside, nil)
+		m.tell(slog.LevelError, setAside, nil)
 		return nil
 	}
 	var open []incident.Incident
@@ -177,7 +183,7 @@ func (m *member) takeHandovers(ctx context.Context, shared *store.Store, judged 
 			m.log.Info("an incident that an agent judged alone is taken over", "vantage", h.Voter, "incident", h.Incident.ID, "title", h.Incident.Title, "open", h.Incident.Open())
 		}
 	}
-	m.tell(setAside, aside)
+	m.tell(slog.LevelError, setAside, aside)
 	if !judged {
 		return nil
 	}

@@ -319,3 +319,35 @@ func TestHandoversThatTakeLongKeepNobodyFromJudging(t *testing.T) {
 		}
 	})
 }
+
+// What keeps failing is told once, not each second, and once more when it is over.
+func TestWhatKeepsFailingIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		var log bytes.Buffer
+		p.log = slog.New(slog.NewTextHandler(&log, nil))
+		stuck := make(chan struct{})
+		p.taking = p.begin(func() error { <-stuck; return nil })
+		p.heard(true)
+		peers := store.Round{Peers: []store.Peer{{Voter: "dk", Vote: []byte("?")}, {Voter: "neu", Vote: []byte("?")}}}
+		for range 100 {
+			time.Sleep(time.Second)
+			p.acts(1)
+			p.hear(peers)
+		}
+		close(stuck)
+		p.acts(2)
+		for text, want := range map[string]int{"level=ERROR msg=\"" + noRole: 1, "is over\" what=\"" + noRole: 1, "vantage=dk": 1, "vantage=neu": 1} {
+			if n := strings.Count(log.String(), text); n != want {
+				t.Errorf("%s is told %d times, want %d", text, n, want)
+			}
+		}
+		p.tell(slog.LevelWarn, "it fails", errors.New("one"))
+		p.tell(slog.LevelWarn, "it fails", errors.New("two"))
+		time.Sleep(tellEach)
+		p.tell(slog.LevelWarn, "it fails", errors.New("three"))
+		if got := log.String(); !strings.Contains(got, "err=one") || strings.Contains(got, "err=two") || !strings.Contains(got, "err=three") {
+			t.Error("another cause is not told, or too soon")
+		}
+	})
+}

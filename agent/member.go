@@ -74,20 +74,20 @@ type told struct {
 	at  time.Duration // monotonic
 }
 
-// tell logs what keeps failing: when it begins, when another error is its cause, but not more often than each minute, and when it is over (err is nil). It
-// is safe for concurrent use.
-func (m *member) tell(what string, err error) {
+// tell logs what keeps failing: when it begins, when another error is its cause, but not more often than each minute, and when it is over (err is nil). args
+// say of whom. It is safe for concurrent use.
+func (m *member) tell(level slog.Level, what string, err error, args ...any) {
+	key, now := what+fmt.Sprint(args...), m.a.clock.mono()
 	m.told.mu.Lock()
 	defer m.told.mu.Unlock()
-	before, failed := m.told.what[what]
-	now := m.a.clock.mono()
+	before, failed := m.told.what[key]
 	switch {
 	case err == nil && failed:
-		delete(m.told.what, what)
-		m.log.Info("no more: " + what)
+		delete(m.told.what, key)
+		m.log.Info("this is over", append([]any{"what", what}, args...)...)
 	case err != nil && (!failed || before.err != err.Error() && now-before.at >= tellEach):
-		m.told.what[what] = told{err.Error(), now}
-		m.log.Error(what, "err", err)
+		m.told.what[key] = told{err.Error(), now}
+		m.log.Log(context.Background(), level, what, append(args, "err", err)...)
 	}
 }
 

@@ -3,10 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident/store"
 )
+
+const noRole = "this agent cannot take its role; it is tried again"
 
 // act takes the role that the agent has now, and does what is to be done in it.
 func (m *member) act(ctx context.Context) {
@@ -36,11 +40,12 @@ func (m *member) act(ctx context.Context) {
 		}
 		if err != nil {
 			if ctx.Err() == nil || !errors.Is(ctx.Err(), context.Canceled) {
-				m.log.Error("this agent cannot take its role; it is tried again", "role", role.String(), "err", err)
+				m.tell(slog.LevelError, noRole, fmt.Errorf("as %s: %w", role, err))
 			}
 			return
 		}
 		m.entered, m.last = term, role
+		m.tell(slog.LevelError, noRole, nil)
 	}
 	if role != alone && owes && answers {
 		m.handBack(ctx)

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/store"
@@ -16,9 +17,7 @@ func (m *member) vote(ctx context.Context) {
 		return
 	}
 	vote, err := m.a.judge.vote()
-	if err != nil {
-		m.log.Error("this vantage cannot say what it believes; the others judge without it", "err", err)
-	}
+	m.tell(slog.LevelError, "this vantage cannot say what it believes; the others judge without it", err)
 	sent := m.now()
 	m.mu.Lock()
 	m.s.pass(sent)
@@ -49,9 +48,10 @@ func (m *member) vote(ctx context.Context) {
 		m.log.Info("the database answers again")
 	}
 	if before := m.a.set.Load().setup.Vantage; r.Self != before { // another took its place while it was silent
-		m.log.Warn("this agent has another name among the vantages", "name", r.Self, "before", before)
-		if err := m.a.rebase(r.Self, nil); err != nil {
-			m.log.Error("this agent cannot vote under its new name yet", "err", err)
+		err := m.a.rebase(r.Self, nil)
+		m.tell(slog.LevelError, "this agent cannot vote under its new name yet", err)
+		if err == nil {
+			m.log.Warn("this agent has another name among the vantages", "name", r.Self, "before", before)
 		}
 	}
 	m.hear(r)
@@ -100,8 +100,8 @@ func (m *member) hear(r store.Round) {
 			continue
 		}
 		v, err := engine.DecodeVote(p.Vote)
+		m.tell(slog.LevelWarn, "what a vantage believes cannot be read: is it of another version?", err, "vantage", p.Voter)
 		if err != nil {
-			m.log.Warn("what a vantage believes cannot be read: is it of another version?", "vantage", p.Voter, "err", err)
 			continue
 		}
 		v.Vantage = p.Voter

@@ -115,7 +115,7 @@ func (s *standing) become(r role, now instant) {
 // heard takes the answer to a beat that was sent at an instant.
 func (s *standing) heard(sent, now instant, r store.Round) {
 	s.pass(now)
-	if s.failed > 0 || s.role == alone {
+	if s.failed > 0 && s.role != leader || s.role == alone {
 		s.owed = now
 	}
 	s.failed, s.away = 0, now

@@ -179,6 +179,12 @@ func TestAHandOverThatFailsDoesNotKeepTheLeadFromEverybody(t *testing.T) {
 	if !v.wants(v.now) {
 		t.Error("after half a minute it still does not ask")
 	}
+	v.hear("dk")
+	v.miss(time.Second)
+	v.hear("dk")
+	if v.is(t, leader, "after one beat that failed"); !v.wants(v.now) {
+		t.Error("it gives the lead up for one beat that failed")
+	}
 }
 
 func TestAloneAgainWithWhatIsOwed(t *testing.T) {

@@ -398,7 +398,7 @@ func TestHeartbeatIsHeldBackWhileTheAgentCannotDoItsWork(t *testing.T) {
 	if s := a.fleetStatus(); s.Trouble != "" {
 		t.Errorf("the fleet is told of trouble: %s", s.Trouble)
 	}
-	a.configError = "acme.yaml:9:7: unknown key\n    9 |   adress"
+	a.configError = "acme.yaml:9:7: unknown key\n    9 |   key: 1"
 	if s := a.fleetStatus(); s.Trouble != "The newest configuration is not in force: acme.yaml:9:7: unknown key" {
 		t.Errorf("while a configuration is refused the fleet is told %q", s.Trouble)
 	}

@@ -399,7 +399,7 @@ func serveFleet(ctx context.Context, server *web.Server, watched *fleet.Fleet, c
 }
 
 func fleetSnapshot(w fleet.Wall) metrics.FleetSnapshot {
-	s := metrics.FleetSnapshot{Tenants: map[string]int{}, Silent: w.Unheard, Read: w.At, Took: w.Took, Failing: w.Err != ""}
+	s := metrics.FleetSnapshot{Tenants: map[string]int{}, Silent: w.Unheard, Read: w.At, Took: w.Took, Failing: w.Err != "", Unkept: w.Unkept != ""}
 	for _, state := range fleet.States {
 		s.Tenants[string(state)] = w.Counts[state]
 	}

@@ -41,7 +41,7 @@ type Options struct {
 	ExternalURL string
 	Version     string
 	Log         *slog.Logger     // nil: nothing is logged
-	Now         func() time.Time // of the reconciler; nil: time.Now
+	Now         func() time.Time // of this host; nil: time.Now
 }
 
 // overlap is how much of what was read before is read again: agents' clocks differ, and a transaction may commit late.
@@ -57,9 +57,13 @@ type Fleet struct {
 
 	rounds sync.Mutex // one round, or one order, at a time; guards what follows
 	kept   memory
-	stored []byte // of kept, as it is in the state
+	stored []byte    // of kept, as it is in the state
+	last   time.Time // of the reading that kept is of, by the database
+	now    memory    // what is known: kept, and what cannot be kept yet
+	unkept string    // why it cannot
 	past   map[string]fleet.Fault
 	read   time.Time // of the newest round, by the database
+	seen   time.Time // the same by our clock
 	since  time.Time // when it was read again after a time in which it was not, by the database; zero: it always was
 	view   store.FleetView
 	heard  hearing
@@ -110,7 +114,7 @@ func New(ctx context.Context, o Options) (*Fleet, error) {
 		if f.kept.Incidents == nil {
 			f.kept.Incidents = []fleet.Incident{}
 		}
-		f.stored = state
+		f.stored, f.last, f.now, f.heard.silences = state, f.kept.Read, f.kept, f.kept.Silences
 	}
 	if len(o.Desks) > 0 {
 		f.desks = reconcile.New(reconcile.Options{
@@ -171,35 +175,40 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	if len(v.Tenants) == 0 && (len(f.view.Tenants) > 0 || slices.ContainsFunc(f.kept.Incidents, fleet.Incident.Open)) {
+	if len(v.Tenants) == 0 && (len(f.view.Tenants) > 0 || slices.ContainsFunc(f.now.Incidents, fleet.Incident.Open)) {
 		return errEmpty
 	}
 	// a fleet without a memory looks once: what it sees counts
 	if f.read.IsZero() && f.o.State != nil || !f.read.IsZero() && v.At.Sub(f.read) > 3*f.o.Refresh {
 		f.since = v.At
 	}
-	last := f.read
-	if last.IsZero() {
-		last = f.kept.Read
-	}
-	f.read, f.view = v.At, v
-	f.heard = hear(v, f.kept.Silences, f.since, f.o.SilentAfter, f.o.Rules.Keep())
+	f.read, f.seen, f.view = v.At, f.o.Now(), v
+	f.heard = hear(v, f.heard.silences, f.since, f.o.SilentAfter, f.o.Rules.Keep())
 	before := f.kept.Incidents
-	is := f.o.Rules.Correlate(v.At, last, tenants(v), f.history(v), before)
+	is := f.o.Rules.Correlate(v.At, f.last, tenants(v), f.history(v), before)
 	if is == nil {
 		is = []fleet.Incident{}
 	}
 	next := memory{Incidents: is, Asked: map[string]asked{}, Silences: f.heard.silences, Read: v.At.Truncate(readStep)}
-	next.Numbers = numbers(is, v.Cases, f.kept.Numbers)
+	next.Numbers = numbers(is, v.Cases, f.now.Numbers)
 	for _, i := range is {
-		if a, ok := f.kept.Asked[i.Key]; ok {
+		if a, ok := f.now.Asked[i.Key]; ok {
 			next.Asked[i.Key] = a
 		} else if f.o.OpenCases && f.desks != nil && i.Open() {
 			next.Asked[i.Key] = asked{By: incident.ActorAgent, At: v.At}
 		}
 	}
-	if err := f.remember(ctx, next, v.At); err != nil {
+	f.now = next
+	switch err := f.remember(ctx, next, v.At); {
+	case err == nil:
+		f.unkept = ""
+	case ctx.Err() != nil:
 		return err
+	default: // the wall goes on; nothing leaves the process that is not durable
+		if f.unkept == "" {
+			f.o.Log.Error("what the fleet decides cannot be kept: parent cases wait", "err", err)
+		}
+		f.unkept = err.Error()
 	}
 	f.show(ctx, time.Since(began))
 	return nil
@@ -226,10 +235,11 @@ func (f *Fleet) history(v store.FleetView) []fleet.Fault {
 	return all
 }
 
-// remember makes durable what is known now, with the parents of those that were asked for, before anything leaves the process.
+// remember makes durable what is known now, with the parents of those that were asked for, before anything leaves the process. What it
+// cannot make durable is judged anew the next time, from what is.
 func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 	if f.o.State == nil {
-		f.kept = next
+		f.kept, f.last = next, f.view.At
 		return nil
 	}
 	state, err := json.Marshal(next)
@@ -237,7 +247,7 @@ func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 		return err
 	}
 	if bytes.Equal(state, f.stored) {
-		f.kept = next
+		f.kept, f.last = next, f.view.At
 		return nil
 	}
 	c := store.Commit{At: at, State: state}
@@ -267,7 +277,7 @@ func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 	if err := f.o.State.Commit(ctx, c); err != nil {
 		return err
 	}
-	f.kept, f.stored = next, state
+	f.kept, f.stored, f.last = next, state, f.view.At
 	if f.desks != nil && len(c.Incidents) > 0 {
 		f.desks.Kick()
 	}
@@ -304,19 +314,20 @@ func (f *Fleet) Open(ctx context.Context, key, who string) error {
 	}
 	f.rounds.Lock()
 	defer f.rounds.Unlock()
-	n := slices.IndexFunc(f.kept.Incidents, func(i fleet.Incident) bool { return i.Key == key && i.Open() })
+	n := slices.IndexFunc(f.now.Incidents, func(i fleet.Incident) bool { return i.Key == key && i.Open() })
 	if n < 0 {
 		return fmt.Errorf("fleet incident %q, open: %w", key, incident.ErrNotFound)
 	}
 	if _, already := f.kept.Asked[key]; already {
 		return nil
 	}
-	next := f.kept
+	next := f.now
 	next.Asked = map[string]asked{key: {By: who, At: f.o.Now().UTC()}}
-	maps.Copy(next.Asked, f.kept.Asked)
+	maps.Copy(next.Asked, f.now.Asked)
 	if err := f.remember(ctx, next, f.o.Now().UTC()); err != nil {
 		return err
 	}
+	f.now, f.unkept = next, ""
 	f.o.Log.Info("a parent case was asked for", "key", key, "actor", who)
 	f.show(ctx, f.Wall().Took)
 	return nil
@@ -328,15 +339,15 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	w := Wall{At: f.view.At, Took: took, Rows: rows(f.view, f.heard), Counts: map[State]int{}, Desks: f.desks != nil}
+	w := Wall{At: f.view.At, Seen: f.seen, Refresh: f.o.Refresh, Took: took, Unkept: f.unkept, Rows: rows(f.view, f.heard), Counts: map[State]int{}, Desks: f.desks != nil}
 	shared := map[string]string{}
-	for _, i := range slices.Backward(f.kept.Incidents) {
+	for _, i := range slices.Backward(f.now.Incidents) {
 		if !i.Open() && i.Closed.Before(f.view.At.Add(-24*time.Hour)) {
 			continue
 		}
-		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.kept.Numbers, f.view.At)
+		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.now.Numbers, f.view.At)
 		s := Shared{
-			Incident: i, Sentence: i.Sentence(zone, f.view.At), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.kept.Asked[i.Key].By,
+			Incident: i, Sentence: i.Sentence(zone, f.view.At), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.now.Asked[i.Key].By,
 			Text: fmt.Sprintf("%s %s\n\n%s\nKey: %s\n\n%s\n", p.Priority, p.Title, p.Why, i.Key, strings.Join(p.Detail, "\n")),
 		}
 		if s.OpenedBy != "" {

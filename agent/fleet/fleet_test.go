@@ -415,6 +415,52 @@ func TestParentCase(t *testing.T) {
 	}
 }
 
+// TestFullDisk states that the wall goes on where nothing can be kept, that no parent case is opened meanwhile, and that it is when it can be.
+func TestFullDisk(t *testing.T) {
+	d := outage()
+	open := func(name string) *store.Store {
+		s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), name), store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	state, full := open("fleet.db"), open("full.db")
+	own, err := new(desk.Builtin).Build(desk.Env{Name: "soc", Tenant: "fleet", Storage: state, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := New(t.Context(), Options{Reader: d, State: full, Desks: []reconcile.Desk{{Name: "soc", Desk: own}}, Tenant: reconcile.Tenant{ID: "fleet"}, OpenCases: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := full.Close(); err != nil { // it takes nothing more
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := f.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if w := f.Wall(); len(w.Open()) != 1 || w.Err != "" || w.Unkept == "" || w.Seen.IsZero() {
+			t.Errorf("%d fleet incidents, %q, %q", len(w.Open()), w.Err, w.Unkept)
+		}
+		d.view.At = d.view.At.Add(5 * time.Second)
+	}
+	if err := f.Open(t.Context(), f.Wall().Open()[0].Key, "mette"); err == nil {
+		t.Error("a parent case is promised that is kept nowhere")
+	}
+	f.o.State = state
+	if err := f.Round(t.Context()); err != nil || f.Wall().Unkept != "" {
+		t.Errorf("when there is room: %v, %q", err, f.Wall().Unkept)
+	}
+	key := f.Wall().Open()[0].Key
+	events, err := state.Timeline(t.Context(), key, 0)
+	if err != nil || len(events) == 0 || events[0].Kind != incident.EventOpened {
+		t.Errorf("%v (%v)", events, err)
+	}
+}
+
 func TestParentCaseByItself(t *testing.T) {
 	f, _, end := watched(t, outage(), filepath.Join(t.TempDir(), "fleet.db"), true)
 	defer end()

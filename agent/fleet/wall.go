@@ -70,12 +70,15 @@ type Shared struct {
 
 // Wall is everything at one instant.
 type Wall struct {
-	At     time.Time     `json:"at"`              // of the database; zero: it was never read
-	Took   time.Duration `json:"took_ns"`         // to read and judge
-	Err    string        `json:"err,omitempty"`   // why it is old
-	Rows   []Row         `json:"tenants"`         // the worst first
-	Shared []Shared      `json:"fleet_incidents"` // the most urgent of those that last first
-	Counts map[State]int `json:"counts"`
+	At      time.Time     `json:"at"`               // of the database; zero: it was never read
+	Seen    time.Time     `json:"seen,omitzero"`    // the same by the clock of this host
+	Refresh time.Duration `json:"refresh_ns"`       // how often it is read
+	Took    time.Duration `json:"took_ns"`          // to read and judge
+	Err     string        `json:"err,omitempty"`    // why it is old
+	Unkept  string        `json:"unkept,omitempty"` // why what the fleet decides cannot be kept: parent cases wait
+	Rows    []Row         `json:"tenants"`          // the worst first
+	Shared  []Shared      `json:"fleet_incidents"`  // the most urgent of those that last first
+	Counts  map[State]int `json:"counts"`
 	// Unheard counts the tenants whose agent is not heard, whatever their state.
 	Unheard int  `json:"unheard"`
 	Unsure  int  `json:"unsure"` // the same of Row.Unsure

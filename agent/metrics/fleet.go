@@ -16,6 +16,7 @@ type FleetSnapshot struct {
 	Read      time.Time      // when the database was read last; zero: never
 	Took      time.Duration  // to read and judge
 	Failing   bool           // the newest reading failed
+	Unkept    bool           // what the fleet decides cannot be kept
 }
 
 // NewFleet returns the metrics of a fleet, each read at a scrape.
@@ -31,6 +32,7 @@ func NewFleet(version string, snapshot func() FleetSnapshot) prometheus.Gatherer
 		read:      prometheus.NewDesc("firstcall_fleet_last_read_timestamp_seconds", "When the database was read last.", nil, nil),
 		took:      prometheus.NewDesc("firstcall_fleet_read_seconds", "How long the newest reading and judging took.", nil, nil),
 		failing:   prometheus.NewDesc("firstcall_fleet_read_failing", "1 while the database cannot be read.", nil, nil),
+		unkept:    prometheus.NewDesc("firstcall_fleet_state_failing", "1 while what the fleet decides cannot be kept in fleet.state_file, so that parent cases wait.", nil, nil),
 		build:     prometheus.NewDesc("firstcall_fleet_build_info", "The fleet's version.", []string{"version"}, nil),
 	})
 	return registry
@@ -40,12 +42,12 @@ type fleetCollector struct {
 	snapshot func() FleetSnapshot
 	version  string
 
-	tenants, incidents, members, silent, read, took, failing, build *prometheus.Desc
+	tenants, incidents, members, silent, read, took, failing, unkept, build *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.tenants, c.incidents, c.members, c.silent, c.read, c.took, c.failing, c.build} {
+	for _, d := range []*prometheus.Desc{c.tenants, c.incidents, c.members, c.silent, c.read, c.took, c.failing, c.unkept, c.build} {
 		ch <- d
 	}
 }
@@ -66,10 +68,12 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.read, float64(s.Read.UnixMilli())/1000)
 	}
 	gauge(c.took, s.Took.Seconds())
-	failing := 0.0
-	if s.Failing {
-		failing = 1
+	for d, is := range map[*prometheus.Desc]bool{c.failing: s.Failing, c.unkept: s.Unkept} {
+		value := 0.0
+		if is {
+			value = 1
+		}
+		gauge(d, value)
 	}
-	gauge(c.failing, failing)
 	gauge(c.build, 1, c.version)
 }

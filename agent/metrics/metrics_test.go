@@ -77,7 +77,7 @@ func filled() *Metrics {
 // gathered has the metrics of an agent and of a fleet.
 func gathered() prometheus.Gatherer {
 	c := NewFleet("1.2.3", func() FleetSnapshot {
-		return FleetSnapshot{Tenants: map[string]int{"p1": 1, "well": 2}, Incidents: 1, Members: 3, Silent: 1, Read: start, Took: time.Second, Failing: true}
+		return FleetSnapshot{Tenants: map[string]int{"p1": 1, "well": 2}, Incidents: 1, Members: 3, Silent: 1, Read: start, Took: time.Second, Failing: true, Unkept: true}
 	})
 	return prometheus.Gatherers{filled().Gatherer(), prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		all, err := c.Gather()

@@ -31,7 +31,7 @@ const (
 	maxMembers = 60
 )
 
-// old is how long a wall may stand still.
+// oldWall is how long a wall may stand still; one that is read seldom, for three readings.
 const oldWall = 30 * time.Second
 
 // wallSite is the page of a fleet. It has the guard, the sign-in and the looks of an agent's page.
@@ -70,7 +70,7 @@ func (s *wallSite) look() sight {
 	for _, i := range w.Shared {
 		_ = encoder.Encode([]any{i.Key, i.Sentence, i.Now, i.OpenedBy, i.Cases, i.Open()})
 	}
-	_ = encoder.Encode([]any{w.Err, w.At.IsZero()})
+	_ = encoder.Encode([]any{w.Err, w.Unkept, w.At.IsZero()})
 	body, _ := json.Marshal(struct {
 		At     time.Time           `json:"at"`
 		Counts map[fleet.State]int `json:"counts"`
@@ -133,6 +133,7 @@ type wallPage struct {
 	page
 	Sentence string
 	Stale    string // why what stands here is old; "": it is not
+	Unkept   string // why parent cases wait; "": they do not
 	Took     string
 	Read     moment
 	Counts   []wallCount
@@ -208,10 +209,18 @@ func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
 	case wall.Counts[fleet.Well] < len(wall.Rows):
 		level = levelNotice
 	}
-	p := wallPage{Total: len(wall.Rows), Desks: wall.Desks, Query: bounded(clean(r.URL.Query().Get("q")), 100), Only: r.URL.Query().Get("state"), Took: latency(wall.Took), Read: s.when(wall.At, now)}
-	if wall.Err != "" || !wall.At.IsZero() && now.Sub(wall.At) > oldWall {
+	p := wallPage{Total: len(wall.Rows), Desks: wall.Desks, Query: bounded(clean(r.URL.Query().Get("q")), 100), Only: r.URL.Query().Get("state"), Took: latency(wall.Took), Read: s.when(wall.Seen, now)}
+	switch still := now.Sub(wall.Seen) > max(oldWall, 3*wall.Refresh); {
+	case wall.Err == "" && (wall.Seen.IsZero() || !still):
+	case wall.Seen.IsZero():
+		p.Stale = "The database could not be read yet. " + bounded(clean(wall.Err), 400)
+		level = levelUnknown
+	default:
 		p.Stale = fmt.Sprintf("The database is not read since %s. What stands below is old. %s", p.Read.Text, bounded(clean(wall.Err), 400))
 		level = levelUnknown
+	}
+	if wall.Unkept != "" {
+		p.Unkept = "What the fleet decides cannot be kept: " + bounded(clean(wall.Unkept), 400) + "; parent cases wait."
 	}
 	p.Sentence = wallSentence(wall, open)
 	p.page = s.site.page(r, p.Sentence, level)

@@ -77,14 +77,41 @@ func TestWallCountsTenantsWithoutATile(t *testing.T) {
 }
 
 func TestWallSaysWhenItIsOld(t *testing.T) {
-	f := webtest.NewFleet("well", wallNow)
-	f.Change(func(w *fleet.Wall) { w.At, w.Err = wallNow.Add(-time.Minute), "store: <away>" })
-	h := wallOf(f)
-	if text := get(t, h, "/").Body.String(); !strings.Contains(text, "What stands below is old. store: &lt;away&gt;") || !strings.Contains(text, `class="headline unknown"`) {
-		t.Error("an old wall looks well")
+	const old, failed = "What stands below is old.", "store: &lt;away&gt;"
+	for _, c := range []struct {
+		name   string
+		change func(*fleet.Wall)
+		want   string // "": it is not old
+	}{
+		{"read lately", func(*fleet.Wall) {}, ""},
+		{"it cannot be read", func(w *fleet.Wall) { w.Seen, w.Err = wallNow.Add(-time.Minute), "store: <away>" }, old + " " + failed},
+		{"nobody reads", func(w *fleet.Wall) { w.Seen = wallNow.Add(-time.Minute) }, old},
+		{"read once a minute", func(w *fleet.Wall) { w.Seen, w.Refresh = wallNow.Add(-time.Minute), time.Minute }, ""},
+		{"three readings are missing", func(w *fleet.Wall) { w.Seen, w.Refresh = wallNow.Add(-4*time.Minute), time.Minute }, old},
+		{"another clock at the database", func(w *fleet.Wall) { w.At = wallNow.Add(-time.Hour) }, ""},
+		{"never read", func(w *fleet.Wall) { *w = fleet.Wall{Err: "store: <away>"} }, "The database could not be read yet. " + failed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := webtest.NewFleet("well", wallNow)
+			f.Change(c.change)
+			h := wallOf(f)
+			text := get(t, h, "/").Body.String()
+			if is := strings.Contains(text, `class="stale" role="alert">The`); is != (c.want != "") || !strings.Contains(text, c.want) || is != strings.Contains(text, `class="headline unknown"`) {
+				t.Errorf("it is old: %t; want %q", is, c.want)
+			}
+			if w := get(t, h, "/-/ready"); (w.Code == http.StatusOK) != (f.Wall().Err == "") {
+				t.Errorf("/-/ready answers %d", w.Code)
+			}
+		})
 	}
-	if w := get(t, h, "/-/ready"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("/-/ready answers %d", w.Code)
+}
+
+func TestWallSaysWhyParentCasesWait(t *testing.T) {
+	f := webtest.NewFleet("well", wallNow)
+	f.Change(func(w *fleet.Wall) { w.Unkept = "store: <full>" })
+	text := get(t, wallOf(f), "/").Body.String()
+	if !strings.Contains(text, "What the fleet decides cannot be kept: store: &lt;full&gt;; parent cases wait.") || strings.Contains(text, "is not read since") {
+		t.Error("the page does not say that nothing can be kept, or takes the database for away")
 	}
 }
 

@@ -23,7 +23,7 @@ var Walls = []string{"empty", "well", "full"}
 
 // NewFleet returns a fleet in a state at an instant: empty, well or full, which has 1,000 tenants, a fleet incident and silent agents.
 func NewFleet(name string, now time.Time) *Fleet {
-	w := fleet.Wall{At: now.Add(-2 * time.Second), Took: 31 * time.Millisecond, Counts: map[fleet.State]int{}, Desks: true}
+	w := fleet.Wall{At: now.Add(-2 * time.Second), Seen: now.Add(-2 * time.Second), Refresh: 5 * time.Second, Took: 31 * time.Millisecond, Counts: map[fleet.State]int{}, Desks: true}
 	add := func(n int, state fleet.State, mend func(*fleet.Row, int)) {
 		for range n {
 			k := len(w.Rows)

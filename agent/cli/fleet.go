@@ -78,7 +78,7 @@ func (f *fleetFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = reader.Close() }() // it was only read
-	o.Reader, o.Refresh = reader, f.every
+	o.Reader, o.Refresh = reader, f.every // what is longer than three of them is a gap
 	watched, err := fleet.New(cmd.Context(), o)
 	if err != nil {
 		return err

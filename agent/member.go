@@ -87,7 +87,7 @@ func (m *member) tell(level slog.Level, what string, err error, args ...any) {
 		m.log.Info("this is over", append([]any{"what", what}, args...)...)
 	case err != nil && (!failed || before.err != err.Error() && now-before.at >= tellEach):
 		m.told.what[key] = told{err.Error(), now}
-		m.log.Log(context.Background(), level, what, append(args, "err", err)...)
+		m.log.Log(context.Background(), level, what, append(args, "err", err)...) //nolint:sloglint // each caller gives a constant
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,7 @@ func TestEvents(t *testing.T) {
 	f.Change(func() {
 		last := *f.Seen.Witnesses[0].Last
 		last.Start = last.Start.Add(time.Second)
+		f.Seen.Witnesses = slices.Clone(f.Seen.Witnesses) // events that are being made have the others
 		f.Seen.Witnesses[0].Last = &last
 	})
 	if kind := c.line("event: "); kind != "results" {

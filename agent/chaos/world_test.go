@@ -30,7 +30,6 @@ type world struct {
 	mu       sync.Mutex
 	story    []string
 	outages  []outage          // all there were, oldest first
-	causes   []cause           // of them, oldest first
 	doubles  map[[2]string]int // numbers of two cases that seem to be of one outage and were live at once, and in how many looks
 	late     time.Duration     // how long a case of an outage that was over was live beside another's
 	lone     []string          // what was told too gravely on one vantage's word
@@ -98,31 +97,14 @@ type outage struct{ from, to time.Time } // to is zero while it lasts
 // joins is how short a time without a failure no agent can tell from none: less than what lies between two good runs.
 const joins = 500 * time.Millisecond
 
-// cause is a time in which the solution was broken, or one agent did not reach it.
-type cause struct {
-	of       string
-	from, to time.Time // to is zero while it lasts
-}
-
 // troubled notes, after whatever may have changed it, whether the solution answers all vantages.
 func (w *world) troubled() {
-	now, wrong := time.Now(), false
+	now, wrong := time.Now(), w.target.Broken.Load()
+	for _, a := range w.agents {
+		wrong = wrong || a.cut[portTarget] > 0
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	note := func(of string, is bool) {
-		wrong = wrong || is
-		at := slices.IndexFunc(w.causes, func(c cause) bool { return c.of == of && c.to.IsZero() })
-		switch {
-		case is && at < 0:
-			w.causes = append(w.causes, cause{of: of, from: now})
-		case !is && at >= 0:
-			w.causes[at].to = now
-		}
-	}
-	note("the solution", w.target.Broken.Load())
-	for _, a := range w.agents {
-		note(a.name, a.cut[portTarget] > 0)
-	}
 	last := len(w.outages) - 1
 	lasts := last >= 0 && w.outages[last].to.IsZero()
 	switch {
@@ -212,8 +194,8 @@ func (w *world) covered(priority string) bool {
 	})
 }
 
-// belated reports whether two cases are of two incidents of which one was over before the other began, as the store has them in order, and so
-// was what had caused it, though another cause may have begun meanwhile: the desk could not be told of the first any sooner.
+// belated reports whether two cases are of two incidents of which one was over before the other began, as the store has them in order: the desk
+// could not be told of the first any sooner.
 func (w *world) belated(numbers [2]string) bool {
 	s, err := store.OpenReadOnly(w.t.Context(), w.store)
 	if err != nil {
@@ -242,14 +224,7 @@ func (w *world) belated(numbers [2]string) bool {
 			}
 		}
 	}
-	var created time.Time // of both
-	for _, c := range w.desk.Cases() {
-		if slices.Contains(numbers[:], c.Number) && c.Created.After(created) {
-			created = c.Created
-		}
-	}
-	several := len(w.outages) > 1 || slices.ContainsFunc(w.causes, func(c cause) bool { return c.from.Equal(w.outages[0].from) && !c.to.IsZero() && c.to.Before(created) })
-	return several && (closed[0] > 0 && closed[0] < opened[1] || closed[1] > 0 && closed[1] < opened[0])
+	return len(w.outages) > 1 && (closed[0] > 0 && closed[0] < opened[1] || closed[1] > 0 && closed[1] < opened[0])
 }
 
 // settled says what the agents have not ended yet, or "".

@@ -28,7 +28,7 @@ func (l letters) YAML(string) string { return l.mailbox.YAML() }
 
 func init() {
 	alertmanager := func(t *testing.T) desktest.System { return startAlerting(t) }
-	tracker := soakOptions{Kind: "rt", Incidents: 25, Faults: 75, Timeout: 10 * time.Second, Odds: 4, Calm: 3 * time.Minute, Within: 15 * time.Minute, Inside: `["Status 'onhold' isn't a valid status for this ticket."]`}
+	tracker := soakOptions{Kind: "rt", Incidents: 30, Faults: 90, Timeout: 10 * time.Second, Odds: 4, Calm: 4 * time.Minute, Within: 20 * time.Minute, Inside: `["Status 'onhold' isn't a valid status for this ticket."]`}
 	soakRows = append([]soakRow{{"rt", rtSystem, tracker}}, soakRows...) // it takes longest
 	soakRows = append(soakRows, soakRow{"alertmanager", alertmanager, soakOptions{Kind: "alertmanager"}},
 		soakRow{"email", lettersSystem, soakOptions{Kind: "email", Faults: 40}})

@@ -131,7 +131,7 @@ func soakSize(o soakOptions) soakOptions {
 	switch {
 	case testing.Short():
 		o.Incidents, o.Faults, o.Calm = 10, 20, 20*time.Second
-	case os.Getenv("FIRSTCALL_SOAK") == "1" && o.Incidents == 25: // a slow system's whole load
+	case os.Getenv("FIRSTCALL_SOAK") == "1" && o.Incidents == 30: // a slow system's whole load
 		o.Incidents, o.Faults, o.Calm, o.Within = 100, 300, 3*o.Calm, 3*o.Within
 	}
 	o.Incidents, o.Agents = cmp.Or(o.Incidents, 100), cmp.Or(o.Agents, 1)

@@ -12,17 +12,23 @@ import (
 )
 
 // tend does, beside the beat, what may take its time: it keeps a snapshot of the shared store, takes what others hand over, reads what
-// people ordered, and brings back the results of a time alone.
+// people ordered, and brings back the results of a time alone. What this agent itself decides is in the snapshot at once: it must not judge alone by a
+// state in which a case that it has resolved is open.
 func (m *member) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
 	defer m.pours.Wait()
 	orders, loose := m.a.clock.mono(), false
 	for {
+		var decided <-chan struct{}
+		if shared := m.a.store.shared.Load(); shared != nil {
+			decided = shared.Decided()
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-decided:
 		}
 		m.mu.Lock()
 		role, answers, owes := m.s.role, m.s.failed == 0, m.s.owes

@@ -47,7 +47,7 @@ func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, options: o.withDefaults(), gate: make(chan struct{}, 1)}
+	s := &Store{path: path, options: o.withDefaults(), decided: make(chan struct{}, 1), gate: make(chan struct{}, 1)}
 	s.gate <- struct{}{}
 	if path != "" {
 		if s.lock, err = acquire(path); err != nil {

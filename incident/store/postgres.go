@@ -162,7 +162,7 @@ func openPostgres(ctx context.Context, p *postgres, o Options) (*Store, error) {
 	if err := checkVantage(o.Vantage); err != nil {
 		return nil, err
 	}
-	s := &Store{pg: p, options: o.withDefaults(), gate: make(chan struct{}, 1)}
+	s := &Store{pg: p, options: o.withDefaults(), decided: make(chan struct{}, 1), gate: make(chan struct{}, 1)}
 	s.gate <- struct{}{}
 	if err := s.migratePostgres(ctx); err != nil {
 		return nil, err

@@ -57,11 +57,13 @@ func oneOfSeveral(url string) error {
 			case err == nil:
 				n++
 				fmt.Println(n)
+			case ctx.Err() != nil: // SIGTERM came while it waited for its turn
+				continue
 			case errors.Is(err, ErrNotLeading), errors.Is(err, ErrAway), errors.Is(err, ErrStandby):
 			default:
 				return err
 			}
-			if err := s.AppendResults(ctx, httpResults(0, 10, at.Add(time.Duration(n)*time.Second))); err != nil && !errors.Is(err, ErrAway) {
+			if err := s.AppendResults(ctx, httpResults(0, 10, at.Add(time.Duration(n)*time.Second))); err != nil && ctx.Err() == nil && !errors.Is(err, ErrAway) {
 				return err
 			}
 		}

@@ -26,6 +26,7 @@ type Store struct {
 	lock    *fileLock
 	reader  *sql.DB
 	writer  *sql.DB       // one connection; nil when the store is open for reading only
+	decided chan struct{} // see Decided
 	gate    chan struct{} // holds one token, which the write under way takes; it guards what follows
 
 	normal bool             // the writer's connection does not wait for the disk

@@ -40,8 +40,18 @@ func (s *Store) write(ctx context.Context, p promise, what string, fn func(*sql.
 	for _, f := range after {
 		f()
 	}
+	if p&decided == decided {
+		select {
+		case s.decided <- struct{}{}:
+		default:
+		}
+	}
 	return nil
 }
+
+// Decided has a value when this store wrote a decision (all that Snapshot reads is) since the last value was received: a Snapshot that was read
+// before may be out of date. What other programs write does not count. It is never closed; nil: the store is open for reading only.
+func (s *Store) Decided() <-chan struct{} { return s.decided }
 
 func (s *Store) transact(ctx context.Context, p promise, in *term, fn func(*sql.Tx) error) error {
 	if s.pg != nil {

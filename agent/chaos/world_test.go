@@ -29,18 +29,19 @@ type world struct {
 
 	mu       sync.Mutex
 	story    []string
-	outages  []outage          // all there were, oldest first
-	doubles  map[[2]string]int // numbers of two cases that seem to be of one outage and were live at once, and in how many looks
-	late     time.Duration     // how long a case of an outage that was over was live beside another's
-	lone     []string          // what was told too gravely on one vantage's word
-	one      bool              // one vantage alone is cut off from what it watches, and nothing else is wrong
-	covering time.Duration     // from the first failing probe of the last outage to its case
+	outages  []outage            // all there were, oldest first
+	spells   map[*agent][]outage // in which the solution did not answer one vantage, by it, oldest first
+	doubles  map[[2]string]int   // numbers of two cases that seem to be of one outage and were live at once, and in how many looks
+	late     time.Duration       // how long a case of an outage that was over was live beside another's
+	lone     []string            // what was told too gravely on one vantage's word
+	one      bool                // one vantage alone is cut off from what it watches, and nothing else is wrong
+	covering time.Duration       // from the first failing probe of the last outage to its case
 }
 
 // newWorld starts the solution, the desk and three agents of a new tenant.
 func newWorld(t testing.TB, database *servers.Postgres, url string, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1, doubles: map[[2]string]int{}}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), slower: 1, spells: map[*agent][]outage{}, doubles: map[[2]string]int{}}
 	if w.rand.IntN(6) == 0 { // long enough for a second and a third agent to judge alone
 		w.slower = 4
 	}
@@ -97,25 +98,68 @@ type outage struct{ from, to time.Time } // to is zero while it lasts
 // joins is how short a time without a failure no agent can tell from none: less than what lies between two good runs.
 const joins = 500 * time.Millisecond
 
-// troubled notes, after whatever may have changed it, whether the solution answers all vantages.
+// troubled notes, after whatever may have changed it, whether the solution answers all vantages, and each.
 func (w *world) troubled() {
-	now, wrong := time.Now(), w.target.Broken.Load()
-	for _, a := range w.agents {
-		wrong = wrong || a.cut[portTarget] > 0
-	}
+	now, broken := time.Now(), w.target.Broken.Load()
+	any := broken
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	last := len(w.outages) - 1
-	lasts := last >= 0 && w.outages[last].to.IsZero()
+	for _, a := range w.agents {
+		cut := a.cut[portTarget] > 0
+		any = any || cut
+		w.spells[a] = note(w.spells[a], broken || cut, now)
+	}
+	w.outages = note(w.outages, any, now)
+}
+
+// note adds to a list of times in which something was wrong whether it is now.
+func note(list []outage, wrong bool, now time.Time) []outage {
+	last := len(list) - 1
+	lasts := last >= 0 && list[last].to.IsZero()
 	switch {
 	case wrong == lasts:
 	case lasts:
-		w.outages[last].to = now
-	case last >= 0 && now.Sub(w.outages[last].to) < joins:
-		w.outages[last].to = time.Time{}
+		list[last].to = now
+	case last >= 0 && now.Sub(list[last].to) < joins:
+		list[last].to = time.Time{}
 	default:
-		w.outages = append(w.outages, outage{from: now})
+		list = append(list, outage{from: now})
 	}
+	return list
+}
+
+// unknown is how long the solution does not answer a vantage before any agent can know it: the first failure, and what is measured to confirm it.
+const unknown = 2 * time.Second
+
+// apart returns how many outages that agents can tell apart had begun at an instant: between two of them no vantage knew of anything that was wrong. They are
+// the outages, but that one vantage's may end when another's has just begun, of which nobody knows yet. The caller holds mu.
+func (w *world) apart(at time.Time) (n int) {
+	var all []outage
+	for _, list := range w.spells {
+		for _, o := range list {
+			if o.to.IsZero() {
+				o.to = at.Add(time.Hour)
+			}
+			if o.from.Before(at) {
+				known := o.from.Add(unknown)
+				if known.After(o.to) {
+					known = o.to
+				}
+				all = append(all, outage{known, o.to})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b outage) int { return a.from.Compare(b.from) })
+	var end time.Time
+	for _, o := range all {
+		if o.from.After(end) {
+			n++
+		}
+		if o.to.After(end) {
+			end = o.to
+		}
+	}
+	return n
 }
 
 // of returns the number of the outage that a case was opened for: the newest that had begun; -1: there was none. The caller holds mu.
@@ -194,8 +238,8 @@ func (w *world) covered(priority string) bool {
 	})
 }
 
-// belated reports whether two cases are of two incidents of which one was over before the other began, as the store has them in order: the desk
-// could not be told of the first any sooner.
+// belated reports whether two cases are of two incidents of which one was over before the other began, as the store has them in order, and as there
+// were two outages that could be told apart when the second case was opened: the desk could not be told of the first any sooner. The caller holds mu.
 func (w *world) belated(numbers [2]string) bool {
 	s, err := store.OpenReadOnly(w.t.Context(), w.store)
 	if err != nil {
@@ -203,6 +247,12 @@ func (w *world) belated(numbers [2]string) bool {
 	}
 	defer func() { _ = s.Close() }()
 	var opened, closed [2]int64
+	var second time.Time
+	for _, c := range w.desk.Cases() {
+		if slices.Contains(numbers[:], c.Number) && c.Created.After(second) {
+			second = c.Created
+		}
+	}
 	for n, number := range numbers {
 		c, err := s.CaseByNumber(w.t.Context(), number)
 		if err != nil {
@@ -224,7 +274,7 @@ func (w *world) belated(numbers [2]string) bool {
 			}
 		}
 	}
-	return len(w.outages) > 1 && (closed[0] > 0 && closed[0] < opened[1] || closed[1] > 0 && closed[1] < opened[0])
+	return w.apart(second) > 1 && (closed[0] > 0 && closed[0] < opened[1] || closed[1] > 0 && closed[1] < opened[0])
 }
 
 // settled says what the agents have not ended yet, or "".

@@ -103,6 +103,10 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 	}
 	if err = a.openStores(ctx); err == nil {
 		err = a.assemble(ctx)
+		if a.member != nil && unusable(err) && a.store.shared.Load() != nil {
+			a.member.forgo(err)
+			err = a.assemble(ctx)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.latches.Close(), a.closeStores())

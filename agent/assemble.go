@@ -62,7 +62,7 @@ func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config
 	a.orders = &orders{clock: a.clock, store: a.store}
 	switch err := a.orders.load(ctx); {
-	case a.member != nil && errors.Is(err, store.ErrAway):
+	case a.member != nil && a.store.shared.Load() == nil && errors.Is(err, store.ErrAway):
 		a.orders.recall(a.member.refuge.snapshot().Orders)
 	case err != nil:
 		return err

@@ -37,6 +37,9 @@ const (
 	enough = 3
 	// oweFor is how long the lead is left to others while what was done alone is not handed over yet.
 	oweFor = 30 * time.Second
+	// unfitAfter is how many times in a row an agent that has the lead fails to begin to judge before it leaves the lead to others, for restFor.
+	unfitAfter = 3
+	restFor    = 30 * time.Second
 	// places are those among which agents that know nobody are spread.
 	places = 3
 )
@@ -62,6 +65,9 @@ type standing struct {
 	ending bool     // the agent stops: it takes no role any more
 	owes   bool     // what was done alone is not handed over yet
 	owed   instant  // since when the store answers and that could be done
+
+	unfit int           // times in a row that it had the lead and could not begin to judge
+	rests time.Duration // monotonic time until which the lead is left to others for that
 }
 
 // begin starts at now, as a follower; owes says that an earlier life was alone and handed nothing over.
@@ -192,10 +198,23 @@ func (s *standing) handed() { s.owes = false }
 // end says that the agent stops: it keeps the role that it has, or loses it.
 func (s *standing) end() { s.ending = true }
 
+// led says whether the agent, which has the lead, could begin to judge.
+func (s *standing) led(now instant, could bool) {
+	s.unfit++
+	switch {
+	case could:
+		s.unfit = 0
+	case s.unfit >= unfitAfter:
+		s.unfit, s.rests = 0, now.mono+restFor
+	}
+}
+
 // wants reports whether the agent asks for the lead. One that was alone hands over first, so that whoever leads takes its cases up
-// before it opens any; but not for ever.
+// before it opens any; but not for ever. One that had the lead and could not judge leaves it to the others, if there are any, for a while.
 func (s *standing) wants(now instant) bool {
-	return s.role != alone && (s.role == leader || !s.ending) && (!s.owes || now.mono-s.owed.mono >= oweFor)
+	handed := !s.owes || now.mono-s.owed.mono >= oweFor
+	fit := now.mono >= s.rests || len(s.voters) < 2
+	return s.role != alone && (s.role == leader || !s.ending) && handed && fit
 }
 
 // shifts are by how much clocks are moved to another one. They are not safe for concurrent use.

@@ -242,6 +242,46 @@ func TestOneThatStopsTakesNoRole(t *testing.T) {
 	v.is(t, follower, "a beat of before brings the lead")
 }
 
+// An agent that has the lead and cannot begin to judge leaves it to others, where there are any, and asks again after a while.
+func TestOneThatCannotJudgeLeavesTheLeadToOthers(t *testing.T) {
+	v := newVoice(false)
+	fail := func(peers ...string) (wanted bool) {
+		for range unfitAfter {
+			wanted = v.wants(v.now)
+			v.let(time.Second)
+			v.hear("dk", peers...)
+			v.led(v.now, false)
+		}
+		return wanted
+	}
+	if !fail("weu") || v.wants(v.now) {
+		t.Errorf("after %d failures it asks for the lead (%t), or gave up before", unfitAfter, v.wants(v.now))
+	}
+	v.let(restFor - time.Second)
+	v.hear("weu", "weu")
+	if v.wants(v.now) {
+		t.Error("it asks for the lead too soon")
+	}
+	v.let(time.Second)
+	if !v.wants(v.now) {
+		t.Error("it never asks for the lead again")
+	}
+	fail("weu")
+	v.hear("")
+	if !v.wants(v.now) {
+		t.Error("nobody leads: it is the only one that is left")
+	}
+	fail()
+	v.hear("dk", "weu")
+	v.led(v.now, true)
+	v.let(restFor)
+	v.led(v.now, false)
+	v.led(v.now, false)
+	if !v.wants(v.now) {
+		t.Error("failures of before count though it judged between")
+	}
+}
+
 func TestClocksAreMovedByWhatIsSureOfThem(t *testing.T) {
 	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	s := shifts{}

@@ -38,6 +38,11 @@ func (m *member) act(ctx context.Context) {
 		default:
 			m.followed()
 		}
+		if role == leader {
+			m.mu.Lock()
+			m.s.led(m.now(), err == nil)
+			m.mu.Unlock()
+		}
 		if err != nil {
 			if ctx.Err() == nil || !errors.Is(ctx.Err(), context.Canceled) {
 				m.tell(slog.LevelError, noRole, fmt.Errorf("as %s: %w", role, err))

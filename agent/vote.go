@@ -166,20 +166,27 @@ func (m *member) attach(ctx context.Context, s *store.Store) error {
 	return nil
 }
 
-// meet greets at the start. A shared store that is away again by then is taken into use when it answers, as one that did not answer at all.
+// meet greets at the start.
 func (m *member) meet(ctx context.Context, s *store.Store) error {
 	sent, r, err := m.greet(ctx, s)
 	switch {
 	case err == nil:
 		m.greeted(sent, r)
 	case unusable(err):
-		m.log.Warn("the database went away while this agent started; it is tried again", "err", err)
-		m.a.store.shared.Store(nil)
-		m.tried = 1<<63 - 1
-		m.opened <- opening{store: s}
+		m.forgo(err)
 		return nil
 	}
 	return err
+}
+
+// forgo goes on with the start without the shared store, which is away again: it is taken into use when it answers, as one that did not answer at all.
+func (m *member) forgo(err error) {
+	m.log.Warn("the database went away while this agent started; it is tried again", "err", err)
+	m.mu.Lock()
+	m.s.lost(m.now())
+	m.mu.Unlock()
+	m.tried = 1<<63 - 1
+	m.opened <- opening{store: m.a.store.shared.Swap(nil)}
 }
 
 // greet learns under which name the agent votes, and who leads.

@@ -171,7 +171,7 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	if f.read.IsZero() {
 		since = f.o.Now().Add(-f.o.Rules.Keep())
 	}
-	v, err := f.o.Reader.Read(ctx, since)
+	v, err := f.readSince(ctx, since)
 	if err != nil {
 		return err
 	}
@@ -212,6 +212,22 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	}
 	f.show(ctx, time.Since(began))
 	return nil
+}
+
+// readFor is how long the database may take for a reading, where three times Refresh is not longer.
+const readFor = 30 * time.Second
+
+// readSince reads once, or says that it takes too long.
+func (f *Fleet) readSince(ctx context.Context, since time.Time) (store.FleetView, error) {
+	within := max(readFor, 3*f.o.Refresh)
+	slow := fmt.Errorf("the database took longer than %s for a reading, which was given up: look at the database's load, and at the network between", within)
+	bounded, cancel := context.WithTimeoutCause(ctx, within, slow)
+	defer cancel()
+	v, err := f.o.Reader.Read(bounded, since)
+	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		return v, slow
+	}
+	return v, err
 }
 
 // history returns all faults that last, and those of the last days.

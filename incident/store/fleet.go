@@ -37,8 +37,9 @@ func (s *Store) TellFleet(ctx context.Context, facts, status []byte) error {
 
 // Fleet reads what all tenants of a PostgreSQL have in it. It changes nothing; a standby will do. It is safe for concurrent use.
 type Fleet struct {
-	pg *postgres
-	db *sql.DB
+	pg     *postgres
+	db     *sql.DB
+	latest time.Duration // how far a standby may be behind
 }
 
 // FleetTenant is what is known of one tenant.
@@ -75,7 +76,7 @@ func OpenFleet(ctx context.Context, rawURL string) (*Fleet, error) {
 func openFleet(ctx context.Context, p *postgres) (*Fleet, error) {
 	p.config.RuntimeParams["default_transaction_read_only"] = "on"
 	p.config.RuntimeParams["application_name"] = "firstcall fleet"
-	f := &Fleet{pg: p, db: sql.OpenDB(pgsql.Connector{Config: p.config, Tokens: p.tokens})}
+	f := &Fleet{pg: p, latest: latestStandby, db: sql.OpenDB(pgsql.Connector{Config: p.config, Tokens: p.tokens})}
 	f.db.SetMaxOpenConns(2)
 	if err := f.check(ctx); err != nil {
 		return nil, errors.Join(err, f.db.Close())
@@ -152,7 +153,15 @@ func (f *Fleet) Close() error { return f.db.Close() }
 // Name returns the database, fit to print.
 func (f *Fleet) Name() string { return f.pg.name }
 
-// Read returns what is there now, with the incidents that closed since.
+// latestStandby is how far a standby may be behind: agents, which beat each second, would seem silent soon after.
+const latestStandby = 30 * time.Second
+
+// behindBy is how many milliseconds ago a standby's newest transaction was made; 0: it is none.
+const behindBy = `CASE WHEN pg_is_in_recovery() THEN
+	(extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint ELSE 0 END`
+
+// Read returns what is there now, with the incidents that closed since. A standby that is far behind is an error: what it has says nothing of who
+// lives now.
 func (f *Fleet) Read(ctx context.Context, since time.Time) (v FleetView, err error) {
 	tx, err := f.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -164,11 +173,16 @@ func (f *Fleet) Read(ctx context.Context, since time.Time) (v FleetView, err err
 		return v, f.pg.fault("read the fleet", err)
 	}
 	var sees bool
-	if err := tx.QueryRowContext(ctx, "SELECT "+seesAll+" FROM pg_roles WHERE rolname = current_user").Scan(&sees); err != nil {
+	var behind int64
+	if err := tx.QueryRowContext(ctx, "SELECT "+seesAll+", "+behindBy+" FROM pg_roles WHERE rolname = current_user").Scan(&sees, &behind); err != nil {
 		return v, f.pg.fault("read the fleet", err)
 	}
-	if !sees {
+	late := time.Duration(behind) * time.Millisecond
+	switch {
+	case !sees:
 		return v, f.oneOnly()
+	case late > f.latest:
+		return v, fmt.Errorf("store: cannot read the fleet: %s is a standby whose newest transaction is %s old: its primary is away, no agent writes there, or the standby's clock is wrong; read from the primary", f.pg.name, late.Round(time.Second))
 	}
 	if err := f.read(ctx, tx, since, &v); err != nil {
 		return v, f.pg.fault("read the fleet", err)

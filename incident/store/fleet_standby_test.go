@@ -1,0 +1,41 @@
+//go:build servers && linux
+
+package store
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
+)
+
+// TestFleetOnAStandby states that a standby will do for the fleet, but not one that hears nothing of its primary: it would make every agent silent.
+func TestFleetOnAStandby(t *testing.T) {
+	server := servers.StartPostgres(t)
+	database := server.Database(t, "firstcall")
+	s := openURL(t, aTenant(database))
+	if err := s.TellFleet(t.Context(), []byte(`{"name":"a"}`), []byte(`{"outcome":"up"}`)); err != nil {
+		t.Fatal(err)
+	}
+	server.SQL(t, "firstcall", "CREATE ROLE reader LOGIN PASSWORD 'reader'")
+	execute(t, role(t, database), "SELECT let_fleet_read('reader')")
+	standby := server.Standby(t)
+	reader := strings.NewReplacer("firstcall:firstcall@", "reader:reader@", server.Address, standby.Address)
+	f, err := OpenFleet(t.Context(), reader.Replace(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if v, err := f.Read(t.Context(), time.Time{}); err != nil || len(v.Tenants) != 1 {
+		t.Errorf("a standby shows %d tenants (%v)", len(v.Tenants), err)
+	}
+	server.Crash()
+	if v, err := f.Read(t.Context(), time.Time{}); err != nil || len(v.Tenants) != 1 {
+		t.Errorf("the primary is just away, and there are %d tenants (%v)", len(v.Tenants), err)
+	}
+	f.latest = 0
+	if _, err := f.Read(t.Context(), time.Time{}); err == nil || !strings.Contains(err.Error(), "is a standby whose newest transaction is") {
+		t.Errorf("the primary is away for long, and the reading says %v", err)
+	}
+}

@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/firstcall-agent/firstcall/incident"
+)
+
+// TestAJumpOfTheClockIsNoTime states that what one vantage sees has not lasted because the leader slept, or its clock was set.
+func TestAJumpOfTheClockIsNoTime(t *testing.T) {
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 3*time.Hour, refused, "rdp"), "weu")
+	c.run(5 * minute)
+	for _, m := range c.members { // the clocks of all, since t0 is that of none
+		m.engine.Forget(m.now.Add(time.Hour), "set", time.Hour)
+	}
+	c.now += time.Hour
+	for _, m := range c.members {
+		m.queue = slices.DeleteFunc(m.queue, func(r run) bool { return r.recheck || r.result != nil })
+		for i := range m.queue {
+			m.queue[i].at = m.queue[i].at.Add(time.Hour)
+		}
+	}
+	c.run(c.now + 10*minute)
+	moves := func() []string {
+		return slices.DeleteFunc(c.short(), func(s string) bool { return strings.HasPrefix(s, "measured") })
+	}
+	if got := moves(); !slices.Equal(got, []string{"opened P4 rdp"}) {
+		t.Errorf("soon: %s", c.dump())
+	}
+	c.run(c.now + 10*minute)
+	if got := moves(); !slices.Equal(got, []string{"opened P4 rdp", "raised P2 rdp"}) {
+		t.Errorf("at last: %s", c.dump())
+	}
+}
+
+// TestStallsDoNotBeginItAnew states that a leader that stalls again and again takes off the time of the stalls from what one vantage's word
+// has lasted, and no more.
+func TestStallsDoNotBeginItAnew(t *testing.T) {
+	const stall = 4 * time.Second
+	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, time.Hour, refused, "rdp"), "weu")
+	stalled := time.Duration(0)
+	for c.run(4 * minute); c.now < 30*minute && c.open()[0].Priority == incident.P4; c.run(c.now + minute) {
+		c.leader.take(c.leader.engine.Forget(c.leader.now, "stalled", stall))
+		stalled += stall
+	}
+	raised := c.events[len(c.events)-1]
+	if lasted := raised.At.Sub(c.open()[0].Opened); raised.Kind != incident.EventRaised || lasted < 15*minute+stalled-stall || lasted > 15*minute+stalled+stall {
+		t.Errorf("raised after %s, %s of it stalls: %s", lasted, stalled, c.dump())
+	}
+
+	e, now := c.leader.engine, c.leader.now
+	for n := range 20 { // nobody is heard, and the leader stalls
+		now = now.Add(5 * time.Second)
+		e.Forget(now, "stalled", 2*time.Second)
+		e.Tick(now)
+		if counts, want := e.peers[0].counts(), n < 10; counts != want { // 30 s of its own time
+			t.Fatalf("a peer that is silent for %d stalls counts: %t", n+1, counts)
+		}
+	}
+}

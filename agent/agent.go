@@ -185,10 +185,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	writing.Wait()
 	err := a.writer.finish()
-	a.stopDesks(err == nil && (a.member == nil || a.member.living() == 1))
+	stopped := a.desks.Load()
+	a.stopDesks(stopped, err == nil && (a.member == nil || a.member.living() == 1))
 	endPart()
 	taking.Wait()
-	a.stopDesks(false) // where another was started meanwhile
+	if d := a.desks.Load(); d != stopped { // it was started meanwhile
+		a.stopDesks(d, false)
+	}
 	watching.Wait()
 	if err != nil {
 		err = fmt.Errorf("the agent stopped, but could not save its state: %w", err)

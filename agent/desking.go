@@ -99,9 +99,8 @@ func (d *desking) gone() bool {
 	}
 }
 
-// stopDesks ends the reconciler; where the newest steps are durable and nobody else takes over, it first gets a moment to tell them.
-func (a *Agent) stopDesks(tell bool) {
-	d := a.desks.Load()
+// stopDesks ends a reconciler; where the newest steps are durable and nobody else takes over, it first gets a moment to tell them.
+func (a *Agent) stopDesks(d *desking, tell bool) {
 	if d == nil {
 		return
 	}

@@ -59,15 +59,38 @@ func (m *mute) pass(to io.WriteCloser, from io.Reader) {
 
 // silentStop states that an agent that stops while its server says nothing waits for it for seconds and no longer.
 func silentStop(t *testing.T, server *servers.Postgres, database string) {
+	stopInSilence(t, server, database, false)
+}
+
+// silentWithin states the same where the silence began in the middle of a transaction.
+func silentWithin(t *testing.T, server *servers.Postgres, database string) {
+	stopInSilence(t, server, database, true)
+}
+
+func stopInSilence(t *testing.T, server *servers.Postgres, database string, within bool) {
+	t.Helper()
 	m := startMute(t, server.Address)
 	s := openURL(t, strings.Replace(aTenant(database), server.Address, m.address, 1))
 	if err := s.Commit(t.Context(), step(1)); err != nil {
 		t.Fatal(err)
 	}
-	m.silent.Store(true)
 	const writes = 8 // one under way, and those that wait for it
-	result := make(chan error, writes)
-	for n := range writes {
+	result, inside, silent := make(chan error, writes), make(chan struct{}), make(chan struct{})
+	first := func(tx *sql.Tx) error {
+		close(inside)
+		<-silent
+		_, err := run(context.Background(), tx, "SELECT 1")
+		return err
+	}
+	waiting := writes
+	if within {
+		waiting--
+		go func() { result <- s.write(context.Background(), relaxed, "write", first) }()
+		<-inside
+	}
+	m.silent.Store(true)
+	close(silent)
+	for n := range waiting {
 		go func() { result <- s.Commit(context.Background(), step(2+n)) }()
 	}
 	<-m.held

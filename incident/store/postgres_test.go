@@ -121,6 +121,7 @@ func TestPostgresServer(t *testing.T) {
 		"answer lost":              answerLost,
 		"answer never comes":       answerNeverComes,
 		"silent when it stops":     silentStop,
+		"silent within a write":    silentWithin,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server, database) })
 	}

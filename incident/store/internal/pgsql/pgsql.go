@@ -114,6 +114,7 @@ type conn struct {
 	timeout    time.Duration
 	reading    func() string
 	statements map[string]*pgconn.StatementDescription // prepared, by the query as it was given
+	within     context.Context                         //nolint:containedctx // of the transaction under way, whose end ends its statements; nil: there is none
 }
 
 // Close implements driver.Conn.
@@ -157,7 +158,18 @@ func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, erro
 		}
 		return nil, err
 	}
+	c.within = ctx
 	return tx{ctx, c}, nil
+}
+
+// bound returns the context of a statement: it ends with the transaction's, too, and when the statement takes too long.
+func (c *conn) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	if c.within == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(c.within, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // simple runs a statement without arguments and results.
@@ -180,7 +192,7 @@ func (c *conn) checked(err error) error {
 	return err
 }
 
-// tx is a transaction; ctx is that of its BEGIN, and bounds its COMMIT as well.
+// tx is a transaction; ctx is that of its BEGIN, and bounds its statements, its COMMIT and its ROLLBACK as well.
 type tx struct {
 	ctx context.Context
 	c   *conn
@@ -188,6 +200,7 @@ type tx struct {
 
 // Commit implements driver.Tx. That pgconn calls an error safe to retry says nothing here: of an answer that was lost it may, too.
 func (t tx) Commit() error {
+	t.c.within = nil
 	if t.c.pg.IsClosed() {
 		return errors.New("the connection was lost before the end of the transaction, which was undone")
 	}
@@ -200,10 +213,11 @@ func (t tx) Commit() error {
 
 // Rollback implements driver.Tx. The server undoes the transaction of a connection that ends.
 func (t tx) Rollback() error {
+	t.c.within = nil
 	if t.c.pg.IsClosed() {
 		return nil
 	}
-	err := t.c.simple(context.Background(), "ROLLBACK")
+	err := t.c.simple(t.ctx, "ROLLBACK")
 	if err != nil {
 		_ = t.c.Close()
 	}
@@ -217,7 +231,7 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 
 // PrepareContext implements driver.ConnPrepareContext.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	if _, err := c.prepared(ctx, query); err != nil {
 		return nil, err
@@ -243,7 +257,7 @@ func (c *conn) prepared(ctx context.Context, query string) (*pgconn.StatementDes
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := c.bound(ctx)
 	d, err := c.prepared(ctx, query)
 	if err != nil {
 		cancel()

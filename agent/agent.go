@@ -102,11 +102,7 @@ func New(ctx context.Context, o Options) (*Agent, error) {
 		return nil, err
 	}
 	if err = a.openStores(ctx); err == nil {
-		err = a.assemble(ctx)
-		if a.member != nil && unusable(err) && a.store.shared.Load() != nil {
-			a.member.forgo(err)
-			err = a.assemble(ctx)
-		}
+		err = a.assembleInTime(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.latches.Close(), a.closeStores())

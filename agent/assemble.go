@@ -57,6 +57,21 @@ func (a *Agent) closeStores() error {
 	return nil
 }
 
+// assembleInTime is assemble for an agent that starts without a shared store, too, where that goes away, or hangs, before all is read.
+func (a *Agent) assembleInTime(ctx context.Context) error {
+	if a.member == nil || a.store.shared.Load() == nil {
+		return a.assemble(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	err := a.assemble(bounded)
+	if err == nil || ctx.Err() != nil || !unusable(err) && bounded.Err() == nil {
+		return err
+	}
+	a.member.forgo(ctx, err)
+	return a.assemble(ctx)
+}
+
 // assemble builds the parts, from right to left.
 func (a *Agent) assemble(ctx context.Context) error {
 	c := a.o.Config

@@ -56,6 +56,27 @@ func TestADatabaseThatTakesNoWritesAtTheStart(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatGoesAwayWhileAnAgentStarts states that such an agent starts, knows that it is away, and uses the database when it is back.
+func TestADatabaseThatGoesAwayWhileAnAgentStarts(t *testing.T) {
+	t.Parallel()
+	server := servers.StartPostgres(t)
+	a, err := New(t.Context(), Options{Config: sharing(t, server), Version: "test", AlertOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	server.Crash()
+	shared := a.store.shared.Load()
+	if err := a.member.meet(t.Context(), shared); err != nil || a.store.shared.Load() != nil {
+		t.Errorf("it does not start without the database (%v)", err)
+	}
+	if h := a.Health(); h.StoreAway == "" || h.Role != "follower" || a.member.refused() == nil {
+		t.Errorf("it does not know that the database is away: %+v", h)
+	}
+	server.Start()
+	waitFor(t, "database", func() bool { a.member.reach(t.Context()); return a.store.shared.Load() != nil })
+}
+
 // TestADatabaseThatGoesAwayAgainAtOnce states that an agent which began without its database takes it into use wholly or not at all: what of
 // it could not be read is tried again, and no role is taken meanwhile.
 func TestADatabaseThatGoesAwayAgainAtOnce(t *testing.T) {
@@ -76,7 +97,8 @@ func TestADatabaseThatGoesAwayAgainAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.member.opened <- opening{store: shared}
+		a.member.obtain(t.Context(), shared)
+		a.member.opened <- <-a.member.opened
 		a.member.reach(t.Context())
 		a.member.act(t.Context())
 		if a.store.shared.Load() == nil {

@@ -170,6 +170,14 @@ func TestNoLeadBeginsWhileAnEarlierOneStillWrites(t *testing.T) {
 		if p.last == leader || p.a.desks.Load() != nil {
 			t.Error("it judges while what it took before is being written")
 		}
+		p.s.voters = []string{"dk", "weu"}
+		for range unfitAfter {
+			time.Sleep(voteEvery)
+			p.acts(1)
+		}
+		if p.s.wants(p.now()) {
+			t.Error("it keeps the lead in which it cannot judge from the others")
+		}
 		close(stuck)
 		p.acts(1)
 		if p.last != leader || p.a.desks.Load() == nil {

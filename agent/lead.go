@@ -40,6 +40,8 @@ const (
 	// unfitAfter is how many times in a row an agent that has the lead fails to begin to judge before it leaves the lead to others, for restFor.
 	unfitAfter = 3
 	restFor    = 30 * time.Second
+	// vacant is how long nobody leads before that counts no more.
+	vacant = 5 * time.Second
 	// places are those among which agents that know nobody are spread.
 	places = 3
 )
@@ -66,8 +68,10 @@ type standing struct {
 	owes   bool     // what was done alone is not handed over yet
 	owed   instant  // since when the store answers and that could be done
 
-	unfit int           // times in a row that it had the lead and could not begin to judge
-	rests time.Duration // monotonic time until which the lead is left to others for that
+	unfit int           // times in a row that it had the lead and could not begin to judge, one a second at the most
+	tried time.Duration // monotonic time of the newest
+	rests time.Duration // until which the lead is left to others for that
+	held  time.Duration // at which somebody led, as far as was heard
 }
 
 // begin starts at now, as a follower; owes says that an earlier life was alone and handed nothing over.
@@ -130,7 +134,7 @@ func (s *standing) heard(sent, now instant, r store.Round) {
 	}
 	s.self, s.epoch = r.Self, r.Epoch
 	if r.Leader != "" {
-		s.leads = r.Leader
+		s.leads, s.held = r.Leader, now.mono
 	}
 	s.voters = []string{r.Self}
 	for _, p := range r.Peers {
@@ -200,20 +204,23 @@ func (s *standing) end() { s.ending = true }
 
 // led says whether the agent, which has the lead, could begin to judge.
 func (s *standing) led(now instant, could bool) {
-	s.unfit++
 	switch {
 	case could:
-		s.unfit = 0
-	case s.unfit >= unfitAfter:
+		s.unfit, s.rests = 0, 0
+	case s.unfit == 0 || now.mono-s.tried >= voteEvery:
+		s.unfit, s.tried = s.unfit+1, now.mono
+	}
+	if s.unfit >= unfitAfter {
 		s.unfit, s.rests = 0, now.mono+restFor
 	}
 }
 
 // wants reports whether the agent asks for the lead. One that was alone hands over first, so that whoever leads takes its cases up
-// before it opens any; but not for ever. One that had the lead and could not judge leaves it to the others, if there are any, for a while.
+// before it opens any; but not for ever. One that had the lead and could not judge leaves it to the others for a while, where there are any and
+// one of them leads.
 func (s *standing) wants(now instant) bool {
 	handed := !s.owes || now.mono-s.owed.mono >= oweFor
-	fit := now.mono >= s.rests || len(s.voters) < 2
+	fit := now.mono >= s.rests || len(s.voters) < 2 || now.mono-s.held >= vacant
 	return s.role != alone && (s.role == leader || !s.ending) && handed && fit
 }
 

@@ -269,14 +269,38 @@ func TestOneThatCannotJudgeLeavesTheLeadToOthers(t *testing.T) {
 	fail("weu")
 	v.hear("")
 	if !v.wants(v.now) {
-		t.Error("nobody leads: it is the only one that is left")
+		t.Error("it is the only one that is left")
+	}
+	fail("weu")
+	v.let(vacant - time.Second)
+	v.hear("", "weu")
+	if v.wants(v.now) {
+		t.Error("it asks for the lead before others had time to")
+	}
+	v.let(time.Second)
+	if !v.wants(v.now) {
+		t.Error("nobody leads: all failed at the same time")
 	}
 	fail()
-	v.hear("dk", "weu")
+	v.let(time.Second)
 	v.led(v.now, true)
-	v.let(restFor)
-	v.led(v.now, false)
-	v.led(v.now, false)
+	v.hear("dk", "weu")
+	if !v.wants(v.now) {
+		t.Error("it gives up a lead in which it judges, since it could not before another came")
+	}
+	for range 10 * unfitAfter {
+		v.led(v.now, false)
+	}
+	if !v.wants(v.now) {
+		t.Error("failures in one moment count as several")
+	}
+	v.led(v.now, true)
+	v.let(time.Minute)
+	v.hear("dk", "weu")
+	for range unfitAfter - 1 {
+		v.let(time.Second)
+		v.led(v.now, false)
+	}
 	if !v.wants(v.now) {
 		t.Error("failures of before count though it judged between")
 	}

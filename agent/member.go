@@ -25,6 +25,7 @@ const (
 	tellEach    = time.Minute     // how often what keeps failing is told at the most
 	tendEvery   = 2 * time.Second // how often a snapshot is taken, and what others hand over is looked for
 	tendTimeout = 10 * time.Second
+	restMost    = 500 * time.Millisecond // after it was looked, where that took as long
 	ordersEvery = 10 * time.Second
 	recently    = time.Hour // of incidents that may be the same as one that was judged alone
 	openTimeout = 15 * time.Second
@@ -93,8 +94,9 @@ func (m *member) tell(level slog.Level, what string, err error, args ...any) {
 
 // opening is how an attempt to open the shared store ended.
 type opening struct {
-	store *store.Store
-	err   error
+	store     *store.Store      // open, where err is nil
+	baselines map[string][]byte // that this vantage has learnt
+	err       error
 }
 
 func (a *Agent) newMember(ctx context.Context) (*member, error) {
@@ -110,6 +112,7 @@ func (a *Agent) newMember(ctx context.Context) (*member, error) {
 	}
 	m.s = standing{grace: c.Store.AloneAfter}
 	m.s.begin(m.now(), owes)
+	m.refuge.hold(owes)
 	host, _ := os.Hostname()
 	m.s.recall(m.refuge.with, c.Vantage+" "+host)
 	if m.refuge.spooled() {
@@ -180,7 +183,7 @@ func (m *member) resign() error {
 		errs = append(errs, spool.Close())
 	}
 	if m.tried == 1<<63-1 {
-		if o := <-m.opened; o.store != nil {
+		if o := <-m.opened; o.err == nil {
 			errs = append(errs, o.store.Close())
 		}
 	}

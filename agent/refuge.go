@@ -42,6 +42,7 @@ type refuge struct {
 	mu   sync.Mutex
 	base string // path of the files, but for what follows; "": memory
 	snap store.Snapshot
+	held bool         // snap is what was begun with alone, and what is owed is to be compared with it
 	disk []byte       // the snapshot as it is in its file
 	off  atomic.Int64 // of the shared store's clock from this machine's, in nanoseconds
 	with company      // as it is in its file; of the beats
@@ -146,13 +147,16 @@ func (r *refuge) read() {
 	r.snap, r.disk = snap, data
 }
 
-// keep takes a newer snapshot.
+// keep takes a newer snapshot, unless the agent went alone with the one before and has not handed over since.
 func (r *refuge) keep(s store.Snapshot) {
 	base := r.path()
 	r.mu.Lock()
-	r.snap = s
+	held := r.held
+	if !held {
+		r.snap = s
+	}
 	r.mu.Unlock()
-	if base == "" {
+	if held || base == "" {
 		return
 	}
 	data, err := json.Marshal(s)
@@ -221,11 +225,17 @@ func (r *refuge) owes(ctx context.Context) (bool, error) {
 }
 
 // adopt begins with the newest snapshot, unless an earlier time alone is not handed over, which goes on then.
-func (r *refuge) adopt(ctx context.Context) error {
+func (r *refuge) adopt(ctx context.Context) (err error) {
+	before := r.hold(true)
+	defer func() {
+		if err != nil {
+			r.hold(before)
+		}
+	}()
 	if owes, err := r.owes(ctx); owes || err != nil {
 		return err
 	}
-	err := r.own.Adopt(ctx, r.snapshot())
+	err = r.own.Adopt(ctx, r.snapshot())
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -235,6 +245,14 @@ func (r *refuge) adopt(ctx context.Context) error {
 	}
 	_ = full.Close() // nothing in it is owed
 	return r.own.Adopt(ctx, r.snapshot())
+}
+
+// hold keeps the snapshot as it is, or no longer, and returns which it was.
+func (r *refuge) hold(on bool) (before bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, r.held = r.held, on
+	return before
 }
 
 // handed returns what was done alone: every incident that is not as the snapshot has it, with the steps since.
@@ -277,6 +295,7 @@ func (r *refuge) clear(ctx context.Context) error {
 		address = "sqlite:" + base + ".db"
 		err = errors.Join(err, removeStore(base+".db"))
 	}
+	r.hold(false)
 	own, opened := store.Open(ctx, address, store.Options{})
 	if opened != nil {
 		return errors.Join(err, r.inMemory(ctx, opened))

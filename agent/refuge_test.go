@@ -52,6 +52,7 @@ func TestWhatIsDecidedAloneSurvivesARestartUntilItIsHandedOver(t *testing.T) {
 		if err := r.adopt(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		r.keep(store.Snapshot{At: now.Add(time.Hour)}) // it was read before, and comes late
 		raised, fresh := known, incident.Incident{ID: "fresh", Class: incident.Availability, Root: "web-client", Opened: now, Updated: now}
 		raised.Updated, raised.Priority = now.Add(time.Minute), incident.P1
 		err := r.own.Commit(t.Context(), store.Commit{At: now, Incidents: []incident.Incident{raised, fresh}, Events: []incident.Event{

@@ -19,11 +19,12 @@ import (
 type lossy struct {
 	address string
 	word    atomic.Pointer[string] // nil: none
+	hangs   bool                   // what was there before says nothing then, instead of being gone
 	lost    atomic.Bool
 }
 
-func newLossy(t *testing.T, target string) *lossy {
-	l := &lossy{}
+func newLossy(t *testing.T, target string, hangs bool) *lossy {
+	l := &lossy{hangs: hangs}
 	l.address = probetest.Listen(t, func(client net.Conn) {
 		if l.lost.Load() {
 			return
@@ -43,8 +44,11 @@ func newLossy(t *testing.T, target string) *lossy {
 			if word := l.word.Load(); word != nil && bytes.Contains(buffer[:n], []byte(*word)) {
 				l.lost.Store(true)
 			}
-			if err != nil || l.lost.Load() {
+			if err != nil || l.lost.Load() && !l.hangs {
 				return
+			}
+			if l.lost.Load() {
+				continue
 			}
 			if _, err := server.Write(buffer[:n]); err != nil {
 				return
@@ -54,12 +58,17 @@ func newLossy(t *testing.T, target string) *lossy {
 	return l
 }
 
-// TestADatabaseThatGoesAwayWhileAnAgentStarts states that an agent starts without a database that answers at first and is away before
+// TestADatabaseThatIsLostBeforeAllIsRead states that an agent starts without a database that answers at first and is away before
 // everything is read, and takes it into use when it is back.
-func TestADatabaseThatGoesAwayWhileAnAgentStarts(t *testing.T) {
+func TestADatabaseThatIsLostBeforeAllIsRead(t *testing.T) {
 	t.Parallel()
 	database := servers.StartPostgres(t)
-	for name, word := range map[string]string{"hello": "beat(", "orders": "FROM orders", "state": "FROM vantage_state", "seeds": "FROM seeds"} {
+	for name, c := range map[string]struct {
+		word  string
+		hangs bool
+	}{
+		"orders": {word: "FROM orders"}, "state": {word: "FROM vantage_state"}, "seeds": {word: "FROM seeds"}, "hanging": {"FROM vantage_state", true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, nowhere, nowhere)
@@ -67,7 +76,7 @@ func TestADatabaseThatGoesAwayWhileAnAgentStarts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			way := newLossy(t, database.Address)
+			way := newLossy(t, database.Address, c.hangs)
 			url := strings.Replace(database.Database(t, "start_"+name), database.Address, way.address, 1)
 			changed := strings.Replace(string(text), `"sqlite:`+s.dir+`/firstcall.db"`, `"`+url+`", state_dir: state`, 1) + "vantage: weu\n"
 			if err := os.WriteFile(s.file, []byte(changed), 0o600); err != nil {
@@ -75,7 +84,7 @@ func TestADatabaseThatGoesAwayWhileAnAgentStarts(t *testing.T) {
 			}
 			_, stop := s.start(t, true) // migrates
 			stop()
-			way.word.Store(&word)
+			way.word.Store(&c.word)
 			a, stop := s.start(t, true)
 			if !way.lost.Load() {
 				t.Error("the database was never lost")

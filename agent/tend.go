@@ -18,7 +18,7 @@ func (m *member) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
 	defer m.pours.Wait()
-	orders, loose := m.a.clock.mono(), false
+	orders, loose, stale := m.a.clock.mono(), false, false
 	for {
 		var decided <-chan struct{}
 		if shared := m.a.store.shared.Load(); shared != nil {
@@ -29,16 +29,19 @@ func (m *member) tend(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-decided:
+			stale = true
 		}
 		m.mu.Lock()
-		role, answers, owes := m.s.role, m.s.failed == 0, m.s.owes
+		role, answers := m.s.role, m.s.failed == 0
 		m.mu.Unlock()
 		shared := m.a.store.shared.Load()
-		if shared == nil || !answers || role == alone {
+		if shared == nil || role == alone || !answers && !stale { // it answered when something was decided, whatever became of a beat
 			loose = false
 			continue
 		}
-		err := m.look(ctx, shared, owes, &loose)
+		began := m.a.clock.mono()
+		err := m.look(ctx, shared, &loose)
+		stale = stale && err != nil
 		if err == nil && role == leader && m.a.judge.leads() { // before, lead takes them
 			err = m.takeHandovers(ctx, shared, true)
 		}
@@ -51,11 +54,15 @@ func (m *member) tend(ctx context.Context) {
 			m.log.Debug("the shared store could not be looked at", "err", err)
 		}
 		m.pourBeside(ctx, shared)
+		select { // where much is decided it looks half the time
+		case <-ctx.Done():
+		case <-time.After(min(m.a.clock.mono()-began, restMost)):
+		}
 	}
 }
 
 // look reads what the leader committed last, and who is there.
-func (m *member) look(ctx context.Context, shared *store.Store, owes bool, loose *bool) error {
+func (m *member) look(ctx context.Context, shared *store.Store, loose *bool) error {
 	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
 	defer cancel()
 	ever, idle := m.a.writer.idle()
@@ -63,9 +70,7 @@ func (m *member) look(ctx context.Context, shared *store.Store, owes bool, loose
 	if err != nil {
 		return err
 	}
-	if !owes {
-		m.refuge.keep(snap)
-	}
+	m.refuge.keep(snap)
 	var open []incident.Incident
 	for _, i := range snap.Incidents {
 		if i.Open() {

@@ -39,6 +39,10 @@ func TestALeaderKnowsAtOnceWhatItDecided(t *testing.T) {
 			synctest.Wait()
 		}
 		decide()
+		p.mu.Lock()
+		p.s.missed(p.now()) // a beat was lost, and the next one is not sent yet
+		p.mu.Unlock()
+		time.Sleep(restMost)
 		i.Closed, i.Updated, c.State, c.Resolved = time.Now(), time.Now(), incident.CaseResolved, time.Now()
 		decide()
 		snap := p.refuge.snapshot()

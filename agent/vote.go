@@ -116,7 +116,7 @@ func (m *member) reach(ctx context.Context) {
 	case o := <-m.opened:
 		m.tried = m.a.clock.mono()
 		if o.err == nil {
-			if o.err = m.attach(ctx, o.store); o.err == nil {
+			if o.err = m.attach(ctx, o); o.err == nil {
 				return
 			}
 			o.err = errors.Join(o.err, o.store.Close())
@@ -128,36 +128,45 @@ func (m *member) reach(ctx context.Context) {
 	m.mu.Lock()
 	m.s.missed(m.now())
 	m.mu.Unlock()
-	if m.tried >= 0 && m.a.clock.mono()-m.tried < tryEvery {
-		return
+	if m.tried < 0 || m.a.clock.mono()-m.tried >= tryEvery {
+		m.obtain(ctx, nil)
 	}
+}
+
+// obtain opens the shared store, unless it is open, and reads what this vantage has learnt: beside the beats, since it may take long.
+func (m *member) obtain(ctx context.Context, s *store.Store) {
 	m.tried = 1<<63 - 1 // one at a time
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
-		s, err := m.a.openShared(ctx)
-		m.opened <- opening{s, err}
+		o := opening{store: s}
+		if s == nil {
+			o.store, o.err = m.a.openShared(ctx)
+		}
+		if o.err == nil {
+			if _, o.baselines, o.err = o.store.VantageState(ctx); o.err != nil {
+				o.err = errors.Join(o.err, o.store.Close())
+			}
+		}
+		m.opened <- o
 	}()
 }
 
-// attach takes the shared store, which answers for the first time, into use; after an error nothing has changed.
-func (m *member) attach(ctx context.Context, s *store.Store) error {
-	ctx, cancel := context.WithTimeout(ctx, tendTimeout)
+// attach takes the shared store, which answers for the first time, into use; after an error nothing has changed. It takes less than what counts as
+// a time in which the agent did not get to run.
+func (m *member) attach(ctx context.Context, o opening) error {
+	ctx, cancel := context.WithTimeout(ctx, enterFor)
 	defer cancel()
-	sent, r, err := m.greet(ctx, s)
+	sent, r, err := m.greet(ctx, o.store)
 	if err != nil {
 		return err
 	}
-	_, baselines, err := s.VantageState(ctx)
-	if err != nil {
+	if err := m.a.rebase(r.Self, o.baselines); err != nil {
 		return err
 	}
-	if err := m.a.rebase(r.Self, baselines); err != nil {
-		return err
-	}
-	m.a.store.shared.Store(s)
+	m.a.store.shared.Store(o.store)
 	if m.a.store.own.Load() == nil { // otherwise the end of the time alone does it, which keeps what is not durable yet
-		m.a.judge.relocate(place{state: s, results: s})
+		m.a.judge.relocate(place{state: o.store, results: o.store})
 	}
 	m.greeted(sent, r)
 	if err := m.a.orders.load(ctx); err != nil {
@@ -173,20 +182,20 @@ func (m *member) meet(ctx context.Context, s *store.Store) error {
 	case err == nil:
 		m.greeted(sent, r)
 	case unusable(err):
-		m.forgo(err)
+		m.forgo(ctx, err)
 		return nil
 	}
 	return err
 }
 
 // forgo goes on with the start without the shared store, which is away again: it is taken into use when it answers, as one that did not answer at all.
-func (m *member) forgo(err error) {
-	m.log.Warn("the database went away while this agent started; it is tried again", "err", err)
+func (m *member) forgo(ctx context.Context, err error) {
+	m.without(err)
 	m.mu.Lock()
 	m.s.lost(m.now())
+	m.round = store.Round{}
 	m.mu.Unlock()
-	m.tried = 1<<63 - 1
-	m.opened <- opening{store: m.a.store.shared.Swap(nil)}
+	m.obtain(ctx, m.a.store.shared.Swap(nil))
 }
 
 // greet learns under which name the agent votes, and who leads.

@@ -156,9 +156,8 @@ func (f *Fleet) Name() string { return f.pg.name }
 // latestStandby is how far a standby may be behind: agents, which beat each second, would seem silent soon after.
 const latestStandby = 30 * time.Second
 
-// behindBy is how many milliseconds ago a standby's newest transaction was made; 0: it is none.
-const behindBy = `CASE WHEN pg_is_in_recovery() THEN
-	(extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint ELSE 0 END`
+// behindBy is how many milliseconds ago a standby's newest transaction was made; 0: it is none; NULL: it had none since it started.
+const behindBy = `CASE WHEN pg_is_in_recovery() THEN (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint ELSE 0 END`
 
 // Read returns what is there now, with the incidents that closed since. A standby that is far behind is an error: what it has says nothing of who
 // lives now.
@@ -173,14 +172,16 @@ func (f *Fleet) Read(ctx context.Context, since time.Time) (v FleetView, err err
 		return v, f.pg.fault("read the fleet", err)
 	}
 	var sees bool
-	var behind int64
+	var behind sql.NullInt64
 	if err := tx.QueryRowContext(ctx, "SELECT "+seesAll+", "+behindBy+" FROM pg_roles WHERE rolname = current_user").Scan(&sees, &behind); err != nil {
 		return v, f.pg.fault("read the fleet", err)
 	}
-	late := time.Duration(behind) * time.Millisecond
+	late := time.Duration(behind.Int64) * time.Millisecond
 	switch {
 	case !sees:
 		return v, f.oneOnly()
+	case !behind.Valid:
+		return v, fmt.Errorf("store: cannot read the fleet: %s is a standby that had nothing of its primary since it started: read from the primary, or try again soon", f.pg.name)
 	case late > f.latest:
 		return v, fmt.Errorf("store: cannot read the fleet: %s is a standby whose newest transaction is %s old: its primary is away, no agent writes there, or the standby's clock is wrong; read from the primary", f.pg.name, late.Round(time.Second))
 	}

@@ -27,7 +27,19 @@ func TestFleetOnAStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	if v, err := f.Read(t.Context(), time.Time{}); err != nil || len(v.Tenants) != 1 {
+	if _, err := f.Read(t.Context(), time.Time{}); err == nil || !strings.Contains(err.Error(), "nothing of its primary since it started") {
+		t.Errorf("nobody knows how old it is, and the reading says %v", err)
+	}
+	var v FleetView
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // until a transaction has come through
+		if err = s.TellFleet(t.Context(), nil, []byte(`{"outcome":"up"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if v, err = f.Read(t.Context(), time.Time{}); err == nil {
+			break
+		}
+	}
+	if err != nil || len(v.Tenants) != 1 {
 		t.Errorf("a standby shows %d tenants (%v)", len(v.Tenants), err)
 	}
 	server.Crash()

@@ -195,7 +195,9 @@ func fleetOptions(f *config.FleetFile) fleet.Options {
 
 // troubled reports whether somebody must look.
 func troubled(w fleet.Wall) bool {
-	return w.Counts[fleet.P1]+w.Counts[fleet.P2]+w.Counts[fleet.Silent]+w.Counts[fleet.Blind]+w.Counts[fleet.Impaired] > 0 || len(w.Open()) > 0 || len(w.Rows) == 0
+	return len(w.Open()) > 0 || len(w.Rows) == 0 || slices.ContainsFunc(w.Rows, func(r fleet.Row) bool {
+		return r.State == fleet.P1 || r.State == fleet.P2 || r.Silent || r.Unsure || r.Trouble != ""
+	})
 }
 
 func (f *fleetFlags) print(out io.Writer, w fleet.Wall, width int) error {

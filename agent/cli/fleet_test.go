@@ -65,26 +65,22 @@ func TestFleetSaysWhat(t *testing.T) {
 }
 
 func TestFleetIsTroubled(t *testing.T) {
-	row := []fleet.Row{{ID: "acme"}}
-	for _, c := range []struct {
-		rows  []fleet.Row
-		state fleet.State
-		want  bool
+	for name, c := range map[string]struct {
+		rows []fleet.Row
+		want bool
 	}{
-		{row, fleet.P1, true},
-		{row, fleet.P2, true},
-		{row, fleet.Silent, true},
-		{row, fleet.P3, false},
-		{row, fleet.Blind, true},
-		{row, fleet.Impaired, true},
-		{row, fleet.P4, false},
-		{row, fleet.Other, false},
-		{row, fleet.Well, false},
-		{nil, fleet.Well, true}, // nothing is known
+		"P1":                        {[]fleet.Row{{State: fleet.Well}, {State: fleet.P1}}, true},
+		"P2":                        {[]fleet.Row{{State: fleet.P2}}, true},
+		"silent":                    {[]fleet.Row{{State: fleet.Silent, Silent: true}}, true},
+		"P3":                        {[]fleet.Row{{State: fleet.P3}}, false},
+		"P3, and the agent's blind": {[]fleet.Row{{State: fleet.P3, Trouble: "the agent is blind"}}, true},
+		"not heard yet":             {[]fleet.Row{{State: fleet.Blind, Unsure: true}}, true},
+		"impaired":                  {[]fleet.Row{{State: fleet.Impaired, Trouble: "A desk fails: soc"}}, true},
+		"P4":                        {[]fleet.Row{{State: fleet.P4}, {State: fleet.Other}, {State: fleet.Well}}, false},
+		"nothing is known":          {nil, true},
 	} {
-		w := fleet.Wall{Rows: c.rows, Counts: map[fleet.State]int{c.state: len(c.rows)}}
-		if got := troubled(w); got != c.want {
-			t.Errorf("%d tenants, %s: %t", len(c.rows), c.state, got)
+		if got := troubled(fleet.Wall{Rows: c.rows}); got != c.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

@@ -55,7 +55,9 @@ type Fleet struct {
 	o     Options
 	desks *reconcile.Reconciler // nil: no case can be opened
 
-	rounds sync.Mutex // one round, or one order, at a time; guards what follows
+	reading sync.Mutex // one round at a time
+
+	rounds sync.Mutex // one judgement, or one order, at a time; guards what follows
 	kept   memory
 	stored []byte    // of kept, as it is in the state
 	last   time.Time // of the reading that kept is of, by the database
@@ -64,7 +66,7 @@ type Fleet struct {
 	past   map[string]fleet.Fault
 	read   time.Time // of the newest round, by the database
 	seen   time.Time // the same by our clock
-	since  time.Time // when it was read again after a time in which it was not, by the database; zero: it always was
+	again  time.Time // when it was read again after a time in which it was not, by the database; zero: it always was
 	view   store.FleetView
 	heard  hearing
 
@@ -150,8 +152,8 @@ func (f *Fleet) Run(ctx context.Context) {
 
 // Round reads everything once and judges it.
 func (f *Fleet) Round(ctx context.Context) error {
-	f.rounds.Lock()
-	defer f.rounds.Unlock()
+	f.reading.Lock()
+	defer f.reading.Unlock()
 	began := time.Now()
 	err := f.round(ctx, began)
 	if err != nil {
@@ -167,23 +169,21 @@ var errEmpty = errors.New("the database has no tenant any more, so that nothing 
 	"where it is meant to be empty, begin anew without the file of fleet.state_file")
 
 func (f *Fleet) round(ctx context.Context, began time.Time) error {
-	since := f.read.Add(-overlap)
-	if f.read.IsZero() {
-		since = f.o.Now().Add(-f.o.Rules.Keep())
-	}
-	v, err := f.readSince(ctx, since)
+	v, err := f.readSince(ctx, f.since())
 	if err != nil {
 		return err
 	}
+	f.rounds.Lock()
+	defer f.rounds.Unlock()
 	if len(v.Tenants) == 0 && (len(f.view.Tenants) > 0 || slices.ContainsFunc(f.now.Incidents, fleet.Incident.Open)) {
 		return errEmpty
 	}
 	// a fleet without a memory looks once: what it sees counts
-	if f.read.IsZero() && f.o.State != nil || !f.read.IsZero() && v.At.Sub(f.read) > 3*f.o.Refresh {
-		f.since = v.At
+	if f.read.IsZero() && f.o.State != nil || !f.read.IsZero() && v.At.Sub(f.read) > max(3*f.o.Refresh, f.o.SilentAfter/2) {
+		f.again = v.At
 	}
 	f.read, f.seen, f.view = v.At, f.o.Now(), v
-	f.heard = hear(v, f.heard.silences, f.since, f.o.SilentAfter, f.o.Rules.Keep())
+	f.heard = hear(v, f.heard.silences, f.again, f.o.SilentAfter, f.o.Rules.Keep())
 	before := f.kept.Incidents
 	is := f.o.Rules.Correlate(v.At, f.last, tenants(v), f.history(v), before)
 	if is == nil {
@@ -212,6 +212,16 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 	}
 	f.show(ctx, time.Since(began))
 	return nil
+}
+
+// since returns when what is over must have ended to be read again. An order does not wait for a reading.
+func (f *Fleet) since() time.Time {
+	f.rounds.Lock()
+	defer f.rounds.Unlock()
+	if f.read.IsZero() {
+		return f.o.Now().Add(-f.o.Rules.Keep())
+	}
+	return f.read.Add(-overlap)
 }
 
 // readFor is how long the database may take for a reading, where three times Refresh is not longer.

@@ -13,7 +13,7 @@ type Rules struct {
 	Window     time.Duration // in which they begin; 0: 10 min
 	MinTenants int           // fewer are never one cause; 0: 3
 	PerYear    float64       // so many a year may be found by chance, over all scopes together; 0: 0.1
-	Join       time.Duration // how long after the newest member a further one joins; 0: 30 min
+	Join       time.Duration // how long after the newest member a further one joins, and after it recovered one that fails again; 0: 30 min
 	Linger     time.Duration // how long after the last member recovered it is over; 0: 5 min
 }
 
@@ -140,7 +140,7 @@ func newCorrelator(r Rules, now time.Time, tenants []Tenant, faults []Fault, bef
 // join lets a fault join what lasted when it was confirmed.
 func (c *correlator) join(n int) bool {
 	for k := range c.list {
-		if i := &c.list[k]; c.joins(*i, c.faults[n]) {
+		if i := &c.list[k]; !c.outlived(*i, n) && c.joins(*i, c.faults[n]) {
 			c.take(i, n)
 			return true
 		}
@@ -162,7 +162,9 @@ func (c *correlator) find(n int) {
 		}
 	}
 	for k := range c.list { // what begins together and has something in common is one
-		if other := &c.list[k]; other.Scope.related(best) && c.near(*other, i.Started, f.Opened) {
+		other := &c.list[k]
+		late := slices.ContainsFunc(members, func(m int) bool { return c.outlived(*other, m) })
+		if !late && other.Scope.related(best) && c.near(*other, i.Started, f.Opened) {
 			for _, m := range members {
 				c.take(other, m)
 			}
@@ -185,8 +187,15 @@ func (c *correlator) joins(i Incident, f known) bool {
 	if !i.Scope.covers(f.Fault, f.tenant) {
 		return false
 	}
-	return c.near(i, f.Started, f.Opened) || i.member(f.Tenant) != nil && c.lasted(i, f.Opened) // a member that fails again is one whenever it does
+	if c.near(i, f.Started, f.Opened) {
+		return true
+	}
+	m := i.member(f.Tenant) // one that fails again soon after it recovered is one still
+	return m != nil && (m.Ended.IsZero() || !f.Started.After(m.Ended.Add(c.Join))) && c.lasted(i, f.Opened)
 }
+
+// outlived reports whether a fault lasts that was read after it was decided that a fleet incident is over: that stays decided.
+func (c *correlator) outlived(i Incident, n int) bool { return !i.Open() && c.faults[n].Ended.IsZero() }
 
 // near reports whether what started then and was confirmed at that time belongs to what lasted then.
 func (c *correlator) near(i Incident, started, confirmed time.Time) bool {

@@ -222,6 +222,10 @@ func TestParent(t *testing.T) {
 	if got := i.Sentence(cet, start); got != "Nobody watches 31 tenants in region weu since 10:42 CET, their agents are silent or blind: one cause" {
 		t.Error(got)
 	}
+	i.Members[0].Ended = start
+	if got := i.Sentence(cet, start); got != "31 agents in region weu fell silent or blind at 10:42 CET, 30 still are: one cause" {
+		t.Error(got)
+	}
 	i.Scope.Class, i.Scope.Components = incident.Availability, []string{"virtual-desktop"}
 	if got := i.Why(Rules{}); !strings.HasPrefix(got, "31 of 40 tenants in region weu, ") || !strings.HasSuffix(got, " years") {
 		t.Error(got)

@@ -48,14 +48,33 @@ func (s Scope) where() string {
 }
 
 // Sentence says what a person should know first, with times in the zone, and the day where it is not today: "31 tenants lost
-// virtual-desktop in region westeurope at 10:42 CET: one cause".
+// virtual-desktop in region westeurope at 10:42 CET: one cause". Where not all fail any more it says how many do.
 func (i Incident) Sentence(zone *time.Location, now time.Time) string {
+	began, others := since(i.Started.In(zone), now), i.others(", and %d others,")
 	if i.Scope.Class == incident.Agent {
-		return fmt.Sprintf("Nobody watches %d tenants%s%s since %s, their agents are silent or blind: one cause",
-			i.Within(), i.Scope.where(), i.others(", and %d others,"), since(i.Started.In(zone), now))
+		if i.Failing() == len(i.Members) {
+			return fmt.Sprintf("Nobody watches %d tenants%s%s since %s, their agents are silent or blind: one cause", i.Within(), i.Scope.where(), others, began)
+		}
+		return fmt.Sprintf("%d agents%s%s fell silent or blind at %s, %s: one cause", i.Within(), i.Scope.where(), others, began, i.still("is", "are"))
 	}
-	verb := map[incident.Class]string{incident.Availability: "lost", incident.Performance: "are slow with", incident.Capacity: "are near a limit of"}[i.Scope.Class]
-	return fmt.Sprintf("%d tenants %s %s%s%s at %s: one cause", i.Within(), cmp.Or(verb, "have trouble with"), i.Scope.what(), i.Scope.where(), i.others(", and %d others,"), since(i.Started.In(zone), now))
+	verb := map[incident.Class]string{incident.Availability: "lost", incident.Performance: "became slow with", incident.Capacity: "came near a limit of"}[i.Scope.Class]
+	still := ""
+	if i.Failing() < len(i.Members) {
+		still = ", " + i.still("fails", "fail")
+	}
+	return fmt.Sprintf("%d tenants %s %s%s%s at %s%s: one cause", i.Within(), cmp.Or(verb, "had trouble with"), i.Scope.what(), i.Scope.where(), others, began, still)
+}
+
+// still says how many members fail, where not all do.
+func (i Incident) still(one, many string) string {
+	switch n := i.Failing(); n {
+	case 0:
+		return "all recovered"
+	case 1:
+		return "1 still " + one
+	default:
+		return fmt.Sprintf("%d still %s", n, many)
+	}
 }
 
 // since is an instant in its zone, with the day where that is not now's.

@@ -32,7 +32,7 @@ func TestWallSaysTheWorstFirst(t *testing.T) {
 	}
 	full := page("full", "/")
 	for _, want := range []string{
-		"36 tenants lost virtual-desktop in region westeurope at 09:42 UTC: one cause; 2 tenants at P1; 36 tenants at P2; 6 agents are silent; 3 agents are blind; 2 agents are impaired.",
+		"36 tenants lost virtual-desktop in region westeurope at 09:42 UTC, 31 still fail: one cause; 2 tenants at P1; 36 tenants at P2; 6 agents are silent; 3 agents are blind; 2 agents are impaired.",
 		"31 of 36 fail now", "less than once in 1,000 years", "its agent is not heard since 09:54", ": nothing is known of it", ": what stands here is from then", "P2 Urgent, silent", "942 tenants are well", `href="https://t0000.example/"`, "Sign in to open one parent case",
 		"&lt;b&gt;412 ms&lt;/b&gt;", "INC-4000", "Hansen &amp; Sønner",
 	} {

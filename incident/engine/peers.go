@@ -206,6 +206,9 @@ func (e *Engine) hearPeer(v Vote) {
 		e.peers = slices.Insert(e.peers, at, &peer{})
 	}
 	p := e.peers[at]
+	if !p.gone.IsZero() && !v.Said.IsZero() && e.now.Sub(v.At) > voteLasts {
+		return // it was frozen, and sends what it believed before: what it could not reach may be well since. Its next vote counts
+	}
 	said := v.Said
 	if said.IsZero() {
 		said = v.At

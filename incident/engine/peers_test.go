@@ -81,6 +81,35 @@ func TestAnOldVoteDoesNotCount(t *testing.T) {
 	}
 }
 
+// TestAVoteThatComesLateOpensNothing states that what an agent sends when it thaws, and believed before it was frozen, counts no more: what it could not
+// reach may be well since.
+func TestAVoteThatComesLateOpensNothing(t *testing.T) {
+	for late, want := range map[time.Duration]int{time.Second: 1, 40 * time.Second: 0} {
+		c := newCouncil(t, "dk neu weu", three()...)
+		c.run(5 * minute)
+		e, now := c.leader.engine, c.leader.now
+		neu := c.of("neu").engine.Vote()
+		for end := now.Add(minute); now.Before(end); now = now.Add(2 * time.Second) {
+			neu.At = now
+			e.Hear(now, []Vote{neu.Moved(0)})
+		}
+		at := now.Add(-late)
+		neu.At = now
+		e.Hear(now, []Vote{neu.Moved(0), Vote{Vantage: "weu", At: at, Probes: map[string]ProbeVote{"rdp/tcp": {
+			Outcome: probes.Down, Run: at, Findings: []incident.Finding{{Kind: incident.Outage, Since: now.Add(-2 * minute), At: at, Reason: "refused"}},
+		}}}.Moved(0)})
+		if got := len(e.s.Open); got != want {
+			t.Errorf("a vote of %s ago: %d open incidents, want %d", late, got, want)
+		}
+		now = now.Add(2 * time.Second)
+		neu.At = now
+		e.Hear(now, []Vote{neu.Moved(0), Vote{Vantage: "weu", At: now}.Moved(0)})
+		if !e.peers[1].counts() {
+			t.Errorf("a vote of %s ago: the next one does not count", late)
+		}
+	}
+}
+
 // TestReloadKeepsVotes states that a new configuration in mid-incident does not judge without the peers.
 func TestReloadKeepsVotes(t *testing.T) {
 	c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 12*minute, refused, "rdp"), "neu", "weu")

@@ -57,9 +57,7 @@ func TestWhatOutlivesAFleetIncidentIsAnother(t *testing.T) {
 	if len(is) != 1 || is[0].Open() || is[0].Sentence(time.UTC, start) != "8 tenants lost virtual-desktop in region weu at 09:42 UTC, all recovered: one cause" {
 		t.Fatalf("%+v", is)
 	}
-	for _, f := range faults(28, "weu", "virtual-desktop", 13*60)[8:] { // confirmed before that was over, and written late
-		all = append(all, f)
-	}
+	all = append(all, faults(28, "weu", "virtual-desktop", 13*60)[8:]...) // confirmed before that was over, and written late
 	is = Rules{}.Correlate(start.Add(20*time.Minute+5*time.Second), start.Add(20*time.Minute), tenants, all, is)
 	if len(is) != 2 || len(is[0].Members) != 8 || is[0].Open() || !is[1].Open() || is[1].Failing() != 20 {
 		t.Errorf("%v: %+v", titles(is), is)

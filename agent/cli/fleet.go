@@ -311,7 +311,8 @@ func newFleetServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the wall of the fleet, and open parent cases", Args: cobra.NoArgs,
 		Long: "Serves the wall of all tenants as a page, with /metrics and /api/v1/fleet, until it is stopped. Parent cases are opened at\n" +
-			"the configured desks, where somebody asks for one or fleet.open_cases says so. One process at a time keeps fleet.state_file.",
+			"the configured desks, where somebody asks for one or fleet.open_cases says so. One process at a time keeps fleet.state_file.\n\n" +
+			"While the database does not answer the page says so, shows what was known before, and each fleet.refresh it is tried again.",
 		Example: "  firstcall fleet serve --config.file fleet.yaml",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -338,11 +339,11 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: fleet %s, %s\n", f.file, c.Tenant.ID, plural(len(c.Desks), "desk"))
 		return err
 	}
-	reader, err := store.OpenFleet(cmd.Context(), c.StoreURL())
-	if err != nil {
+	reader := &fleetReader{address: c.StoreURL()}
+	defer func() { err = errors.Join(err, reader.close()) }()
+	if err := reader.begin(cmd.Context()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reader.Close()) }()
 	state, err := store.Open(cmd.Context(), "sqlite:"+c.Fleet.State, store.Options{})
 	if err != nil {
 		return err
@@ -366,6 +367,48 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	return ended(cmd.Context(), serveFleet(cmd.Context(), server, watched, c, log))
+}
+
+// fleetReader reads a database that may be away when the fleet begins to be served: it is opened by the first reading that it answers.
+// It does one thing at a time.
+type fleetReader struct {
+	address string
+	opened  *store.Fleet // nil: not yet
+}
+
+// firstTry is how long a start waits for a database that does not answer.
+const firstTry = 10 * time.Second
+
+// begin opens the database. That it is away is no error: the readings tell.
+func (r *fleetReader) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, firstTry)
+	defer cancel()
+	if err := r.open(ctx); err != nil && !errors.Is(err, store.ErrAway) {
+		return err
+	}
+	return nil
+}
+
+func (r *fleetReader) open(ctx context.Context) (err error) {
+	if r.opened == nil {
+		r.opened, err = store.OpenFleet(ctx, r.address)
+	}
+	return err
+}
+
+// Read implements fleet.Reader.
+func (r *fleetReader) Read(ctx context.Context, since time.Time) (store.FleetView, error) {
+	if err := r.open(ctx); err != nil {
+		return store.FleetView{}, err
+	}
+	return r.opened.Read(ctx, since)
+}
+
+func (r *fleetReader) close() error {
+	if r.opened == nil {
+		return nil
+	}
+	return r.opened.Close()
 }
 
 // fleetDesks builds the desks of parent cases.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -125,5 +126,34 @@ func TestFleetWithoutTenants(t *testing.T) {
 	w := fleet.Wall{At: time.Date(2026, 11, 3, 9, 42, 0, 0, time.UTC)}
 	if err := (&fleetFlags{}).print(&out, w, 0); err != nil || out.String() != "0 tenants at 2026-11-03 09:42:00 UTC: no agent has told of itself\n" {
 		t.Errorf("%s, %v", &out, err)
+	}
+}
+
+// TestFleetBeginsWithoutItsDatabase states that a database that is silent, or not there, does not end a start, and is tried again by each reading.
+func TestFleetBeginsWithoutItsDatabase(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // which takes connections, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &fleetReader{address: "postgres://a@" + l.Addr().String() + "/b?sslmode=disable"}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := r.begin(ctx); err != nil {
+		t.Errorf("where it is silent: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.begin(t.Context()); err != nil {
+		t.Errorf("where it is not there: %v", err)
+	}
+	if _, err := r.Read(t.Context(), time.Time{}); !errors.Is(err, store.ErrAway) {
+		t.Errorf("a reading: %v", err)
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
+	}
+	if err := (&fleetReader{address: "sqlite:firstcall.db"}).begin(t.Context()); err == nil || !strings.Contains(err.Error(), "a file has one tenant") {
+		t.Errorf("wrong usage: %v", err)
 	}
 }

@@ -63,6 +63,7 @@ type Fleet struct {
 	last   time.Time // of the reading that kept is of, by the database
 	now    memory    // what is known: kept, and what cannot be kept yet
 	unkept string    // why it cannot
+	failed string    // why the newest round has not read; "": it has
 	past   map[string]fleet.Fault
 	read   time.Time // of the newest round, by the database
 	seen   time.Time // the same by our clock
@@ -124,6 +125,7 @@ func New(ctx context.Context, o Options) (*Fleet, error) {
 			Log: o.Log, Now: o.Now,
 		})
 	}
+	f.show(ctx, 0) // what was known before: the database may be away
 	return f, nil
 }
 
@@ -157,8 +159,9 @@ func (f *Fleet) Round(ctx context.Context) error {
 	began := time.Now()
 	err := f.round(ctx, began)
 	if err != nil {
+		f.failed = err.Error()
 		f.mu.Lock()
-		f.wall.Err = err.Error()
+		f.wall.Err = f.failed
 		f.mu.Unlock()
 	}
 	return err
@@ -210,6 +213,7 @@ func (f *Fleet) round(ctx context.Context, began time.Time) error {
 		}
 		f.unkept = err.Error()
 	}
+	f.failed = ""
 	f.show(ctx, time.Since(began))
 	return nil
 }
@@ -264,8 +268,12 @@ func (f *Fleet) history(v store.FleetView) []fleet.Fault {
 // remember makes durable what is known now, with the parents of those that were asked for, before anything leaves the process. What it
 // cannot make durable is judged anew the next time, from what is.
 func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
+	last := f.view.At
+	if last.IsZero() { // an order before the first reading
+		last = f.last
+	}
 	if f.o.State == nil {
-		f.kept, f.last = next, f.view.At
+		f.kept, f.last = next, last
 		return nil
 	}
 	state, err := json.Marshal(next)
@@ -273,7 +281,7 @@ func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 		return err
 	}
 	if bytes.Equal(state, f.stored) {
-		f.kept, f.last = next, f.view.At
+		f.kept, f.last = next, last
 		return nil
 	}
 	c := store.Commit{At: at, State: state}
@@ -303,7 +311,7 @@ func (f *Fleet) remember(ctx context.Context, next memory, at time.Time) error {
 	if err := f.o.State.Commit(ctx, c); err != nil {
 		return err
 	}
-	f.kept, f.stored, f.last = next, state, f.view.At
+	f.kept, f.stored, f.last = next, state, last
 	if f.desks != nil && len(c.Incidents) > 0 {
 		f.desks.Kick()
 	}
@@ -365,15 +373,19 @@ func (f *Fleet) show(ctx context.Context, took time.Duration) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	w := Wall{At: f.view.At, Seen: f.seen, Refresh: f.o.Refresh, Took: took, Unkept: f.unkept, Rows: rows(f.view, f.heard), Counts: map[State]int{}, Desks: f.desks != nil}
+	at := f.view.At
+	if at.IsZero() { // it is not read yet
+		at = f.o.Now()
+	}
+	w := Wall{At: f.view.At, Seen: f.seen, Refresh: f.o.Refresh, Took: took, Err: f.failed, Unkept: f.unkept, Rows: rows(f.view, f.heard), Counts: map[State]int{}, Desks: f.desks != nil}
 	shared := map[string]string{}
 	for _, i := range slices.Backward(f.now.Incidents) {
-		if !i.Open() && i.Closed.Before(f.view.At.Add(-24*time.Hour)) {
+		if !i.Open() && i.Closed.Before(at.Add(-24*time.Hour)) {
 			continue
 		}
-		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.now.Numbers, f.view.At)
+		p := i.Parent(f.o.Tenant.ID, f.o.Rules, f.now.Numbers, at)
 		s := Shared{
-			Incident: i, Sentence: i.Sentence(zone, f.view.At), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.now.Asked[i.Key].By,
+			Incident: i, Sentence: i.Sentence(zone, at), Title: p.Title, Why: p.Why, Reasons: i.Reasons(), Now: i.Failing(), Priority: p.Priority.String(), OpenedBy: f.now.Asked[i.Key].By,
 			Text: fmt.Sprintf("%s %s\n\n%s\nKey: %s\n\n%s\n", p.Priority, p.Title, p.Why, i.Key, strings.Join(p.Detail, "\n")),
 		}
 		if s.OpenedBy != "" {

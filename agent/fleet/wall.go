@@ -70,7 +70,7 @@ type Shared struct {
 
 // Wall is everything at one instant.
 type Wall struct {
-	At      time.Time     `json:"at"`               // of the database; zero: it was never read
+	At      time.Time     `json:"at"`               // of the database; zero: it was never read, and fleet incidents are those that were known before
 	Seen    time.Time     `json:"seen,omitzero"`    // the same by the clock of this host
 	Refresh time.Duration `json:"refresh_ns"`       // how often it is read
 	Took    time.Duration `json:"took_ns"`          // to read and judge

@@ -83,10 +83,11 @@ func (s *wallSite) healthy(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, http.StatusOK, "alive")
 }
 
-// ready is for the thing that waits for the start: the database was read, and is still.
+// ready is for the thing that waits for the start, and sends nobody here until then: the first reading has ended. A wall that cannot be
+// read is ready, since the page is what says so.
 func (s *wallSite) ready(w http.ResponseWriter, _ *http.Request) {
-	if wall := s.fleet.Wall(); wall.At.IsZero() || wall.Err != "" {
-		writeText(w, http.StatusServiceUnavailable, "not ready: "+cmp.Or(wall.Err, "the database is not read yet"))
+	if wall := s.fleet.Wall(); wall.At.IsZero() && wall.Err == "" {
+		writeText(w, http.StatusServiceUnavailable, "not ready: the database is not read yet")
 		return
 	}
 	writeText(w, http.StatusOK, "ready")
@@ -213,7 +214,11 @@ func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
 	switch still := now.Sub(wall.Seen) > max(oldWall, 3*wall.Refresh); {
 	case wall.Err == "" && (wall.Seen.IsZero() || !still):
 	case wall.Seen.IsZero():
-		p.Stale = "The database could not be read yet. " + bounded(clean(wall.Err), 400)
+		p.Stale = "The database could not be read yet. "
+		if len(wall.Shared) > 0 {
+			p.Stale += "What stands below was known before. "
+		}
+		p.Stale += bounded(clean(wall.Err), 400)
 		level = levelUnknown
 	default:
 		p.Stale = fmt.Sprintf("The database is not read since %s. What stands below is old. %s", p.Read.Text, bounded(clean(wall.Err), 400))

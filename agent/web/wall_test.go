@@ -90,6 +90,9 @@ func TestWallSaysWhenItIsOld(t *testing.T) {
 		{"three readings are missing", func(w *fleet.Wall) { w.Seen, w.Refresh = wallNow.Add(-4*time.Minute), time.Minute }, old},
 		{"another clock at the database", func(w *fleet.Wall) { w.At = wallNow.Add(-time.Hour) }, ""},
 		{"never read", func(w *fleet.Wall) { *w = fleet.Wall{Err: "store: <away>"} }, "The database could not be read yet. " + failed},
+		{"never read, with a memory", func(w *fleet.Wall) {
+			*w = fleet.Wall{Err: "store: <away>", Shared: webtest.NewFleet("full", wallNow).Wall().Shared}
+		}, "What stands below was known before. " + failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := webtest.NewFleet("well", wallNow)
@@ -99,10 +102,18 @@ func TestWallSaysWhenItIsOld(t *testing.T) {
 			if is := strings.Contains(text, `class="stale" role="alert">The`); is != (c.want != "") || !strings.Contains(text, c.want) || is != strings.Contains(text, `class="headline unknown"`) {
 				t.Errorf("it is old: %t; want %q", is, c.want)
 			}
-			if w := get(t, h, "/-/ready"); (w.Code == http.StatusOK) != (f.Wall().Err == "") {
-				t.Errorf("/-/ready answers %d", w.Code)
+			if w := get(t, h, "/-/ready"); w.Code != http.StatusOK {
+				t.Errorf("nobody may see that it is old: /-/ready answers %d", w.Code)
 			}
 		})
+	}
+}
+
+func TestWallIsReadyAfterItsFirstReading(t *testing.T) {
+	f := webtest.NewFleet("well", wallNow)
+	f.Change(func(w *fleet.Wall) { *w = fleet.Wall{} })
+	if w := get(t, wallOf(f), "/-/ready"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "not read yet") {
+		t.Errorf("before its first reading: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -151,6 +151,8 @@ type wallPage struct {
 	Only     string
 	Known    []wallLabel
 	Desks    bool
+	Address  string // of the page, as it is configured; "": it does not know
+	Guarded  bool   // orders take a token
 }
 
 type wallCount struct {
@@ -210,7 +212,7 @@ func (s *wallSite) page(w http.ResponseWriter, r *http.Request) {
 	case wall.Counts[fleet.Well] < len(wall.Rows):
 		level = levelNotice
 	}
-	p := wallPage{Total: len(wall.Rows), Desks: wall.Desks, Query: bounded(clean(r.URL.Query().Get("q")), 100), Only: r.URL.Query().Get("state"), Took: latency(wall.Took), Read: s.when(wall.Seen, now)}
+	p := wallPage{Total: len(wall.Rows), Desks: wall.Desks, Query: bounded(clean(r.URL.Query().Get("q")), 100), Only: r.URL.Query().Get("state"), Took: latency(wall.Took), Read: s.when(wall.Seen, now), Address: s.ExternalURL, Guarded: !s.Token.IsZero()}
 	switch still := now.Sub(wall.Seen) > max(oldWall, 3*wall.Refresh); {
 	case wall.Err == "" && (wall.Seen.IsZero() || !still):
 	case wall.Seen.IsZero():

@@ -137,6 +137,24 @@ func TestWallSaysWhoIsNotHeardYet(t *testing.T) {
 	}
 }
 
+func TestWallSaysWhichCommandOpensAParentCase(t *testing.T) {
+	f := webtest.NewFleet("full", wallNow)
+	const open = "or run <code>firstcall fleet open "
+	for _, c := range []struct {
+		o    web.Options
+		want string
+	}{
+		{web.Options{ExternalURL: "https://fleet.example/wall/", Token: secret.New("correct horse")}, " --url https://fleet.example/wall/ --token-file FILE</code></p>"},
+		{web.Options{ExternalURL: "https://fleet.example/"}, " --url https://fleet.example/</code></p>"},
+		{web.Options{Token: secret.New("correct horse")}, " --url ADDRESS --token-file FILE</code>, with the address of this page</p>"},
+	} {
+		if text, want := get(t, web.NewWall(c.o, f), "/").Body.String(), open+f.Wall().Shared[0].Key+c.want; !strings.Contains(text, want) {
+			_, said, _ := strings.Cut(text, open)
+			t.Errorf("want %q, got %.200q", want, said)
+		}
+	}
+}
+
 func TestWallTakesOrdersFromWhoMay(t *testing.T) {
 	f := webtest.NewFleet("full", wallNow)
 	h := wallOf(f)

@@ -71,6 +71,15 @@ func TestRefusals(t *testing.T) {
 		{"config.tennant.id=x", "at '/config': additional properties 'tennant' not allowed"},
 		{"config.components[0].probes[0].ulr=x", "at '/config/components/0/probes/0': additional properties 'ulr' not allowed"},
 		{"config.components[0].probes[0].kind=htpp", "at '/config/components/0/probes/0/kind': value must be one of 'avd', "},
+		{"config.components[0].probes[0].url=https://probe:geheim@acme.example/", "at '/config/components/0/probes/0/url': value must be 'an address without credentials, or ${NAME}'"},
+		{"config.components[0].probes[0].url=https://geheim@acme.example/", "at '/config/components/0/probes/0/url'"},
+		{"config.components[0].probes[0].url=https://acme.example/?token=geheim", "at '/config/components/0/probes/0/url'"},
+		{"config.components[0].probes[0].headers.Authorization=Bearer geheim", "at '/config/components/0/probes/0/headers/Authorization': value must be '${NAME}, a variable of extraEnv'"},
+		{"config.components[0].probes[0].headers.cookie=geheim", "at '/config/components/0/probes/0/headers/cookie'"},
+		{"config.desks[0].kind=webhook,config.desks[0].name=soc,config.desks[0].url=https://u:geheim@soc.example/", "at '/config/desks/0/url'"},
+		{"config.desks[0].kind=webhook,config.desks[0].name=soc,config.desks[0].url=https://soc.example/,config.desks[0].headers.X-Key=geheim", "at '/config/desks/0/headers/X-Key'"},
+		{"config.notices[0].kind=email,config.notices[0].name=mail,config.notices[0].smtp=smtp://u:geheim@smtp.example:587", "at '/config/notices/0/smtp'"},
+		{"config.web.external_url=https://u:geheim@acme.example/", "at '/config/web/external_url'"},
 		{"config.web.token=geheim", "at '/config/web/token': value must be '${NAME}, or token_file'"},
 		{"config.heartbeat.url=https://watchdog.example/geheim", "at '/config/heartbeat/url': value must be '${NAME}, or url_file'"},
 		{"config.store.url=postgres://firstcall:geheim@db/firstcall", "at '/config/store/url': value must be 'an address without a password, ${NAME}, or url_file'"},
@@ -134,6 +143,22 @@ func TestNames(t *testing.T) {
 		conforms(t, manifests)
 		if got := at(find(objects(t, manifests), "Service"), "metadata", "name"); got != c.want {
 			t.Errorf("%s %s: the Service is named %v, want %s", c.release, c.set, got, c.want)
+		}
+	}
+}
+
+// TestWhatIsNoSecretIsTaken states that addresses and headers without a credential are taken in config, and variables in place of those with one.
+func TestWhatIsNoSecretIsTaken(t *testing.T) {
+	const probe, desk = "config.components[0].probes[0].", "config.desks[0].kind=webhook,config.desks[0].name=soc,"
+	for _, set := range []string{
+		probe + "url=https://acme.example:8443/a:b@c/?q=a@b&key={key}", probe + "url=${WEB}", probe + "url=https://[2001:db8::1]:8443/",
+		probe + "headers.Accept=text/html," + probe + "headers.user-agent=firstcall," + probe + "headers.SOAPAction=x," + probe + "headers.Content-Type=text/xml," + probe + "headers.Authorization=${WEB}",
+		probe + "expect.headers.Server=nginx",
+		desk + "config.desks[0].url=https://soc.example/,config.desks[0].headers.Authorization=${SOC},config.desks[0].find_url=https://soc.example/cases?key={key}",
+		"config.notices[0].kind=email,config.notices[0].name=mail,config.notices[0].to[0]=customer,config.notices[0].from=a@acme.example,config.notices[0].smtp=smtp.example:587",
+	} {
+		if _, err := template(t, "firstcall", []string{"firstcall/examples/sqlite.yaml"}, "--set", strings.NewReplacer("{key}", "\\{key\\}").Replace(set)); err != nil {
+			t.Errorf("%s: %v", set, err)
 		}
 	}
 }

@@ -3,10 +3,12 @@ package probes
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"regexp"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -233,6 +235,9 @@ var publicHeaders = map[string]bool{
 	"Accept": true, "Accept-Language": true, "User-Agent": true,
 	"Accept-Encoding": false, "Cache-Control": false, "Content-Type": false, "Host": false, "Origin": false, "Pragma": false, "Soapaction": false,
 }
+
+// PublicHeaders returns the names of the request headers whose values are no secret.
+func PublicHeaders() []string { return slices.Sorted(maps.Keys(publicHeaders)) }
 
 // prepareHeaders builds the headers for the configured host and those for any other, and gathers what no result may show.
 func (p *HTTP) prepareHeaders(proxy *url.URL) {

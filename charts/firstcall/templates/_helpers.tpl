@@ -70,6 +70,24 @@ imagePullSecrets:
 {{- default (include "firstcall.fullname" .) .Values.persistence.existingClaim -}}
 {{- end -}}
 
+{{/* With an agent or without. */}}
+{{- define "firstcall.checkMonitors" -}}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape everything twice: enable one of them" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What has no effect in a release without an agent, or not the one that is meant. */}}
+{{- define "firstcall.checkWithoutAgent" -}}
+{{- include "firstcall.checkMonitors" . -}}
+{{- if and (or .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled) (not .Values.extraObjects) -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor have nothing to scrape: agent.enabled is false and there are no extraObjects; disable them" -}}
+{{- end -}}
+{{- if .Values.ingress.enabled -}}
+{{- fail "ingress is the way to an agent's page, and agent.enabled is false: disable it, and write an Ingress for what extraObjects serve among them" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What contradicts itself is said before anything is installed. */}}
 {{- define "firstcall.check" -}}
 {{- $sources := 0 -}}
@@ -84,9 +102,7 @@ imagePullSecrets:
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "firstcall.fullname" .)) -}}
 {{- fail (printf "no Service can be named %s: it begins with a letter and has letters in lower case, digits and hyphens; give one in fullnameOverride" (include "firstcall.fullname" .)) -}}
 {{- end -}}
-{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
-{{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape every agent twice: enable one of them" -}}
-{{- end -}}
+{{- include "firstcall.checkMonitors" . -}}
 {{- if and .Values.azureWorkloadIdentity.enabled (not .Values.serviceAccount.create) (or .Values.azureWorkloadIdentity.clientId .Values.azureWorkloadIdentity.tenantId) -}}
 {{- fail "azureWorkloadIdentity.clientId and tenantId are annotations of the ServiceAccount, and serviceAccount.create is false: annotate that ServiceAccount yourself, and leave them out" -}}
 {{- end -}}
@@ -299,7 +315,7 @@ dnsConfig: {{- toYaml . | nindent 2 }}
 hostAliases: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}

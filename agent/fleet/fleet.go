@@ -159,6 +159,8 @@ func (f *Fleet) Round(ctx context.Context) error {
 	began := time.Now()
 	err := f.round(ctx, began)
 	if err != nil {
+		f.rounds.Lock()
+		defer f.rounds.Unlock()
 		f.failed = err.Error()
 		f.mu.Lock()
 		f.wall.Err = f.failed

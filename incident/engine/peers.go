@@ -201,18 +201,21 @@ func (e *Engine) hearPeers(votes []Vote) {
 
 func (e *Engine) hearPeer(v Vote) {
 	at := slices.IndexFunc(e.peers, func(p *peer) bool { return p.vote.Vantage == v.Vantage })
+	said := v.Said
+	if said.IsZero() {
+		said = v.At
+	}
+	// An agent that begins, or thaws, is there before it has measured anything: what it believed before says nothing of now, and counts as the last word that
+	// it was. Its next vote counts.
+	old := !v.Said.IsZero() && e.now.Sub(v.At) > voteLasts
+	if at < 0 && old || at >= 0 && !e.peers[at].gone.IsZero() && (old || said.Equal(e.peers[at].said)) {
+		return
+	}
 	if at < 0 {
 		at, _ = slices.BinarySearchFunc(e.peers, v.Vantage, func(p *peer, name string) int { return cmp.Compare(p.vote.Vantage, name) })
 		e.peers = slices.Insert(e.peers, at, &peer{})
 	}
 	p := e.peers[at]
-	if !p.gone.IsZero() && !v.Said.IsZero() && e.now.Sub(v.At) > voteLasts {
-		return // it was frozen, and sends what it believed before: what it could not reach may be well since. Its next vote counts
-	}
-	said := v.Said
-	if said.IsZero() {
-		said = v.At
-	}
 	if !said.Equal(p.said) || p.renewed.IsZero() {
 		p.said, p.renewed = said, e.now
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -81,32 +82,68 @@ func TestAnOldVoteDoesNotCount(t *testing.T) {
 	}
 }
 
-// TestAVoteThatComesLateOpensNothing states that what an agent sends when it thaws, and believed before it was frozen, counts no more: what it could not
-// reach may be well since.
-func TestAVoteThatComesLateOpensNothing(t *testing.T) {
-	for late, want := range map[time.Duration]int{time.Second: 1, 40 * time.Second: 0} {
-		c := newCouncil(t, "dk neu weu", three()...)
-		c.run(5 * minute)
-		e, now := c.leader.engine, c.leader.now
-		neu := c.of("neu").engine.Vote()
-		for end := now.Add(minute); now.Before(end); now = now.Add(2 * time.Second) {
-			neu.At = now
-			e.Hear(now, []Vote{neu.Moved(0)})
-		}
-		at := now.Add(-late)
-		neu.At = now
-		e.Hear(now, []Vote{neu.Moved(0), Vote{Vantage: "weu", At: at, Probes: map[string]ProbeVote{"rdp/tcp": {
-			Outcome: probes.Down, Run: at, Findings: []incident.Finding{{Kind: incident.Outage, Since: now.Add(-2 * minute), At: at, Reason: "refused"}},
-		}}}.Moved(0)})
-		if got := len(e.s.Open); got != want {
-			t.Errorf("a vote of %s ago: %d open incidents, want %d", late, got, want)
-		}
-		now = now.Add(2 * time.Second)
-		neu.At = now
-		e.Hear(now, []Vote{neu.Moved(0), Vote{Vantage: "weu", At: now}.Moved(0)})
-		if !e.peers[1].counts() {
-			t.Errorf("a vote of %s ago: the next one does not count", late)
-		}
+// TestWhatWasBelievedBeforeOpensNothing states that an agent which thaws, and sends what it believed before it was frozen, or which begins, with its vote
+// of before still there, opens nothing by that: what it could not reach may be well since.
+func TestWhatWasBelievedBeforeOpensNothing(t *testing.T) {
+	down := func(since, at time.Time) Vote {
+		return Vote{Vantage: "weu", At: at, Probes: map[string]ProbeVote{"rdp/tcp": {
+			Outcome: probes.Down, Run: at, Findings: []incident.Finding{{Kind: incident.Outage, Since: since, At: at, Reason: "refused"}},
+		}}}
+	}
+	for name, c := range map[string]struct {
+		known bool          // it was heard before
+		away  time.Duration // and not for so long
+		late  time.Duration // its vote was made so long ago
+		again bool          // it was heard already
+		want  int
+	}{
+		"it is new, and sees it now":         {late: time.Second, want: 1},
+		"it is new, and saw it before":       {late: 40 * time.Second},
+		"it is back, and sees it now":        {known: true, away: minute, late: time.Second, want: 1},
+		"it thaws":                           {known: true, away: minute, late: 40 * time.Second},
+		"it begins, after a short time":      {known: true, away: 10 * time.Second, late: 15 * time.Second, again: true},
+		"it begins, after a long time":       {known: true, away: minute, late: minute, again: true},
+		"it was never away, and is not late": {known: true, late: 2 * time.Second, want: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			council := newCouncil(t, "dk neu weu", three()...)
+			council.run(5 * minute)
+			e, now := council.leader.engine, council.leader.now
+			neu, weu := council.of("neu").engine.Vote(), council.of("weu").engine.Vote()
+			hear := func(votes ...Vote) {
+				now = now.Add(2 * time.Second)
+				neu.At = now
+				votes = append(votes, neu)
+				for n := range votes {
+					votes[n] = votes[n].Moved(0)
+				}
+				e.Hear(now, votes)
+			}
+			if !c.known {
+				e.peers = nil
+			}
+			back := now.Add(c.away + 4*time.Second)
+			vote := down(back.Add(-2*minute), back.Add(-c.late))
+			if c.again {
+				e.peers[1].said = vote.At
+			}
+			for now.Before(back.Add(-2 * time.Second)) {
+				if c.away == 0 && c.known {
+					weu.At = now
+					hear(weu)
+					continue
+				}
+				hear()
+			}
+			hear(vote)
+			if got := len(e.s.Open); got != c.want {
+				t.Errorf("%d open incidents, want %d", got, c.want)
+			}
+			hear(Vote{Vantage: "weu", At: now})
+			if at := slices.IndexFunc(e.peers, func(p *peer) bool { return p.vote.Vantage == "weu" }); at < 0 || !e.peers[at].counts() {
+				t.Error("its next vote does not count")
+			}
+		})
 	}
 }
 

@@ -87,7 +87,7 @@ func (a *Agent) assemble(ctx context.Context) error {
 	a.evidence = evidence.New(evidence.Options{
 		Source: seen{a}, Store: a.store, Settings: a.gathers, Now: a.clock.Now, Log: a.log, Kept: a.kick,
 	})
-	a.writer = newWriter(a.clock, a.firstPlace(), a.log, a.metrics, func() { a.kick(); a.evidence.Kick() })
+	a.writer = newWriter(a.clock, a.firstPlace(), a.log, a.metrics, a.decided)
 	if a.member != nil {
 		a.writer.refused = a.member.lost
 	}
@@ -122,6 +122,15 @@ func (a *Agent) assemble(ctx context.Context) error {
 	}
 	a.server, err = web.Bind(listen, c.Web.ConfigFile)
 	return err
+}
+
+// decided is called when a step is durable.
+func (a *Agent) decided(incidents []incident.Incident) {
+	if a.member != nil { // before a desk is told
+		a.member.refuge.note(incidents)
+	}
+	a.kick()
+	a.evidence.Kick()
 }
 
 // firstPlace is where the writer writes before the agent takes a role.

@@ -170,7 +170,7 @@ func newCourt() *court {
 	c := &court{engine: &counting{}, disk: &disk{}}
 	clock := newClock()
 	m := metrics.New("test", time.Time{}, func() metrics.Snapshot { return metrics.Snapshot{} })
-	w := newWriter(clock, place{state: c.disk, results: c.disk, judges: true}, quiet, m, func() { c.kicks.Add(1) })
+	w := newWriter(clock, place{state: c.disk, results: c.disk, judges: true}, quiet, m, func([]incident.Incident) { c.kicks.Add(1) })
 	c.judge = newJudge(clock, w, func(list []engine.Recheck) { c.rechecks = append(c.rechecks, list...) })
 	w.freeze = c.freeze
 	c.begin(c.engine, engine.Step{})

@@ -43,7 +43,7 @@ func newLaptop(t *testing.T, witnesses bool, moves bool) *laptop {
 	mono := func() time.Duration { return time.Since(start) }
 	clock := newClockOn(func() time.Time { return start.Add(mono() + l.slept).Round(0) }, mono)
 	m := metrics.New("test", time.Time{}, func() metrics.Snapshot { return metrics.Snapshot{} })
-	l.judge = newJudge(clock, newWriter(clock, place{state: &disk{}, results: &disk{}, judges: true}, quiet, m, func() {}), func(list []engine.Recheck) { l.again = append(l.again, list...) })
+	l.judge = newJudge(clock, newWriter(clock, place{state: &disk{}, results: &disk{}, judges: true}, quiet, m, func([]incident.Incident) {}), func(list []engine.Recheck) { l.again = append(l.again, list...) })
 	var s policy.Solution
 	for _, name := range []string{"web", "rdp"} {
 		id := name + "/probe"

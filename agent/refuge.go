@@ -42,11 +42,12 @@ type refuge struct {
 	mu   sync.Mutex
 	base string // path of the files, but for what follows; "": memory
 	snap store.Snapshot
-	held bool         // snap is what was begun with alone, and what is owed is to be compared with it
-	disk []byte       // the snapshot as it is in its file
-	off  atomic.Int64 // of the shared store's clock from this machine's, in nanoseconds
-	with company      // as it is in its file; of the beats
-	done int          // results of the spool that are in the shared store already
+	held bool                // snap is what was begun with alone, and what is owed is to be compared with it
+	made []incident.Incident // that this agent changed as the leader, and that snap may have as they were before
+	disk []byte              // the snapshot as it is in its file
+	off  atomic.Int64        // of the shared store's clock from this machine's, in nanoseconds
+	with company             // as it is in its file; of the beats
+	done int                 // results of the spool that are in the shared store already
 }
 
 // newRefuge opens what there is in the directories, the first that can be written. name tells tenants and vantages apart.
@@ -153,6 +154,10 @@ func (r *refuge) keep(s store.Snapshot) {
 	r.mu.Lock()
 	held := r.held
 	if !held {
+		r.made = slices.DeleteFunc(r.made, func(i incident.Incident) bool {
+			at := slices.IndexFunc(s.Incidents, func(o incident.Incident) bool { return o.ID == i.ID })
+			return at < 0 && !i.Open() || at >= 0 && !i.Updated.After(s.Incidents[at].Updated)
+		})
 		r.snap = s
 	}
 	r.mu.Unlock()
@@ -174,6 +179,29 @@ func (r *refuge) keep(s store.Snapshot) {
 		data = nil
 	}
 	r.disk = data
+}
+
+// note takes incidents as this agent, which leads, has just stored them: it must not judge alone by a copy of before, in which an incident is open
+// whose case it has resolved.
+func (r *refuge) note(changed []incident.Incident) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held {
+		return
+	}
+	for _, i := range changed {
+		r.made = slices.DeleteFunc(r.made, func(o incident.Incident) bool { return o.ID == i.ID })
+		r.made = append(r.made, i)
+	}
+}
+
+// another forgets what was noted: another agent leads, and the copies have what it decides.
+func (r *refuge) another() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.held {
+		r.made = nil
+	}
 }
 
 // clock returns what is to be added to this machine's clock for that of the shared store, as it was when that last answered. It is safe for
@@ -207,11 +235,20 @@ func (r *refuge) keepCompany(c company) {
 	}
 }
 
-// snapshot returns the newest one.
+// snapshot returns the newest one, with what was noted since.
 func (r *refuge) snapshot() store.Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.snap
+	s := r.snap
+	if len(r.made) == 0 {
+		return s
+	}
+	s.Incidents = slices.Clone(s.Incidents)
+	for _, i := range r.made {
+		s.Incidents = slices.DeleteFunc(s.Incidents, func(o incident.Incident) bool { return o.ID == i.ID })
+		s.Incidents = append(s.Incidents, i)
+	}
+	return s
 }
 
 // owes reports whether something that was decided alone is not handed over.

@@ -53,3 +53,50 @@ func TestALeaderKnowsAtOnceWhatItDecided(t *testing.T) {
 		<-ended
 	})
 }
+
+// What a leader has stored is in the copy that it would go alone with, whatever is read late, until a copy has it.
+func TestALeaderGoesAloneWithWhatItStored(t *testing.T) {
+	now := time.Now()
+	r := openRefuge(t)
+	defer func() { _ = r.close() }()
+	one := incident.Incident{ID: "one", Class: incident.Availability, Root: "backend", Opened: now, Updated: now}
+	over := one
+	over.Closed, over.Updated = now.Add(time.Second), now.Add(time.Second)
+	next := incident.Incident{ID: "next", Class: incident.Availability, Root: "backend", Opened: now, Updated: now}
+	copyOf := func(list ...incident.Incident) store.Snapshot { return store.Snapshot{At: now, Incidents: list} }
+	open := func() (ids string) {
+		for _, i := range r.snapshot().Incidents {
+			if i.Open() {
+				ids += i.ID + " "
+			}
+		}
+		return ids
+	}
+	r.keep(copyOf(one))
+	r.note([]incident.Incident{over, next})
+	if got := open(); got != "next " || len(r.snapshot().Incidents) != 2 {
+		t.Errorf("%q are open", got)
+	}
+	r.keep(copyOf(one)) // read before
+	if got := open(); got != "next " {
+		t.Errorf("%q are open after a copy that is older", got)
+	}
+	r.keep(copyOf(next))
+	if len(r.made) > 0 {
+		t.Errorf("%+v are noted, which the copy has, or which are settled", r.made)
+	}
+	r.note([]incident.Incident{one})
+	r.another()
+	if got := open(); got != "next " {
+		t.Errorf("%q are open when another leads", got)
+	}
+	r.note([]incident.Incident{one})
+	if err := r.adopt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.another()
+	r.note([]incident.Incident{over})
+	if all, err := r.own.Incidents(t.Context(), store.IncidentFilter{Open: true}); err != nil || len(all) != 2 || open() != "next one " {
+		t.Errorf("alone it has %+v open, and compares with %q (%v)", all, open(), err)
+	}
+}

@@ -44,6 +44,9 @@ func (m *member) vote(ctx context.Context) {
 	m.mu.Unlock()
 	m.refuge.keepClock(m.shifts.of("", r.Offset, b.Now))
 	m.refuge.keepCompany(with)
+	if r.Leader != r.Self {
+		m.refuge.another()
+	}
 	if was != "" {
 		m.log.Info("the database answers again")
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firstcall-agent/firstcall/agent/metrics"
+	"github.com/firstcall-agent/firstcall/incident"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -51,9 +52,9 @@ type writer struct {
 	clock   *clock
 	log     *slog.Logger
 	metrics *metrics.Metrics
-	freeze  func() (frozen, error) // the engine's state with all that is pending: see judge.freeze
-	stored  func()                 // after a step is durable
-	refused func()                 // the store says that another agent leads; nil: there is none
+	freeze  func() (frozen, error)              // the engine's state with all that is pending: see judge.freeze
+	stored  func(incidents []incident.Incident) // after a step is durable, with what it changed
+	refused func()                              // the store says that another agent leads; nil: there is none
 	wake    chan struct{}
 	saved   time.Duration // when what a vantage has learnt was saved beside its steps; of the writing goroutine
 
@@ -91,7 +92,7 @@ type trouble struct {
 	at    time.Duration // of the newest
 }
 
-func newWriter(c *clock, at place, log *slog.Logger, m *metrics.Metrics, stored func()) *writer {
+func newWriter(c *clock, at place, log *slog.Logger, m *metrics.Metrics, stored func([]incident.Incident)) *writer {
 	return &writer{
 		clock: c, at: at, moved: make(chan struct{}), log: log, metrics: m, stored: stored, wake: make(chan struct{}, 1), bound: minResults, busy: -1,
 	}
@@ -215,7 +216,7 @@ func (w *writer) writeState(final bool) error {
 	}
 	w.mu.Unlock()
 	if len(f.Incidents) > 0 || len(f.Events) > 0 {
-		w.stored()
+		w.stored(f.Incidents)
 	}
 	if f.at.judges && f.at.several && (final || w.clock.mono()-w.saved >= stateEvery) {
 		w.saved = w.clock.mono()

@@ -198,7 +198,11 @@ func TestAlertsAreWholeAndExplained(t *testing.T) {
 		if r.For == "" || !slices.Contains([]string{"warning", "critical"}, r.Labels["severity"]) {
 			t.Errorf("%s: for %q, severity %q", r.Alert, r.For, r.Labels["severity"])
 		}
-		if !strings.Contains(r.Annotations["summary"], "$labels.tenant") || r.Annotations["description"] == "" {
+		whose := "$labels.tenant"
+		if strings.HasPrefix(r.Alert, "FirstcallFleet") { // it is of all
+			whose = "$labels.instance"
+		}
+		if !strings.Contains(r.Annotations["summary"], whose) || r.Annotations["description"] == "" {
 			t.Errorf("%s does not say whose it is and what it means: %v", r.Alert, r.Annotations)
 		}
 		if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/operations.md#"+strings.ToLower(r.Alert)) {

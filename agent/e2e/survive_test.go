@@ -60,8 +60,12 @@ desks:
 	close(stopFlipping)
 	<-flipped
 	p.start()
-	p.eventually(90*time.Second, "everything is settled", func() bool {
-		return len(p.open()) == 0 && !slices.ContainsFunc(p.cases(), func(c incident.Case) bool { return !c.Settled })
+	p.eventually(90*time.Second, "every incident has a case, and everything is settled", func() bool {
+		all := p.cases()
+		return len(p.open()) == 0 && !slices.ContainsFunc(all, func(c incident.Case) bool { return !c.Settled }) &&
+			!slices.ContainsFunc(p.incidents(), func(i incident.Incident) bool {
+				return !slices.ContainsFunc(all, func(c incident.Case) bool { return c.Incident == i.ID })
+			})
 	})
 	all := p.incidents()
 	lost := 0

@@ -24,7 +24,7 @@ func acquire(path string) (*fileLock, error) {
 	switch err := tryLock(f); {
 	case errors.Is(err, errHeld):
 		holder := readHolder(f)
-		return nil, errors.Join(fmt.Errorf("store: %s is %w: %s has it open: stop that one, or give this one a store.url of its own", path, ErrLocked, holder), f.Close())
+		return nil, errors.Join(fmt.Errorf("store: %s is %w: %s has it open: stop that one, or give this one a file of its own (store.url; of a fleet fleet.state_file)", path, ErrLocked, holder), f.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("store: cannot lock %s: %w: put the store on a disk that can lock files", name, err), f.Close())
 	}

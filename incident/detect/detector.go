@@ -190,7 +190,7 @@ func (d *Detector) availability(down bool, r probes.Result, v *Verdict) {
 	if r.Recheck && !down {
 		d.s.Loss.Refuted = r.Start
 	}
-	if of, flaky := d.s.Loss.flaky(d.confirms(), r.Start); flaky && down && !d.s.Outage.confirmed() && d.set.Rechecks > 0 {
+	if of, flaky := d.s.Loss.flaky(d.Confirms(), r.Start); flaky && down && !d.s.Outage.confirmed() && d.set.Rechecks > 0 {
 		d.confirmFlaky(of, r, v)
 	}
 	switch now := d.s.Outage.confirmed(); {
@@ -207,9 +207,9 @@ func (d *Detector) availability(down bool, r probes.Result, v *Verdict) {
 	}
 }
 
-// confirms returns how many failures in a row confirm an outage: as many as are configured, or more on a path that loses runs of its
+// Confirms returns how many failures in a row confirm an outage: as many as are configured, or more on a path that loses runs of its
 // own accord. Who wants no re-probes wants the first failure to be believed.
-func (d *Detector) confirms() int {
+func (d *Detector) Confirms() int {
 	if d.set.Rechecks == 0 {
 		return 1
 	}
@@ -266,7 +266,7 @@ func (d *Detector) advance(s *Streak, kind incident.FindingKind, bad bool, r pro
 		var confirms bool
 		need := 1 + d.set.Rechecks
 		if kind == incident.Outage {
-			need = d.confirms()
+			need = d.Confirms()
 		}
 		if confirms, rechecks = s.bad(r, need); confirms {
 			s.confirm(incident.Finding{

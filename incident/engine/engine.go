@@ -89,6 +89,7 @@ type probe struct {
 	fresh   probes.Outcome
 	freshAt time.Time     // its start
 	took    time.Duration // and how long it took
+	again   int           // so many more failing runs are wanted before one says anything: its outage is of before
 	refused string        // why its own account is refused, as far as its newest run says
 	voices  []voice       // what every vantage believes, of the newest evaluation; of no use unless Engine.several
 }
@@ -178,10 +179,10 @@ func (e *Engine) Observe(r probes.Result) Step {
 	}
 	e.judgeAccount(p, &r)
 	wasSuspect := p.detector.Suspect()
-	p.hear(&r)
+	again := p.hear(&r)
 	v := p.detector.Observe(r)
-	if v.Recheck > 0 {
-		e.step.recheck(p.id, v.Recheck, e.set.Detection.RecheckWithin)
+	if again = max(again, v.Recheck); again > 0 {
+		e.step.recheck(p.id, again, e.set.Detection.RecheckWithin)
 	}
 	p.follow(&v)
 	e.noteAccepted(p, v, accepted{because: "the latency of " + p.id + " has lasted for a day and is taken as normal from now on"})

@@ -14,12 +14,35 @@ const (
 	lookMost  = 10              // of those at most so many at once
 )
 
-// hear notes what the newest run says, where it says anything. One of a late agent may speak for the target only: that it answers.
-func (p *probe) hear(r *probes.Result) {
+// hear notes what the newest run says, where it says anything. One of a late agent may speak for the target only: that it answers. A
+// failing one of an outage of before, see reconfirm, says nothing until there are enough; how many are still wanted, at once, is returned.
+func (p *probe) hear(r *probes.Result) (again int) {
 	if r.Outcome == probes.Unknown || r.Lagging && r.Outcome == probes.Down || r.Start.Before(p.freshAt) {
-		return
+		return 0
+	}
+	if p.again > 0 && p.detector.Outage() == nil {
+		p.again = 0
+	}
+	if p.again > 0 && r.Outcome == probes.Down {
+		if p.again--; p.again > 0 && r.Recheck {
+			return 0
+		}
+		if p.again > 0 {
+			return p.again
+		}
 	}
 	p.fresh, p.freshAt, p.took = r.Outcome, r.Start, r.Duration
+	return 0
+}
+
+// reconfirm lets an outage that was confirmed before count for what is opened or raised only when as many runs as confirm one have failed
+// once more: it may be long over, as the others know, and a single failure says little. What is open it holds.
+func (e *Engine) reconfirm() {
+	for _, p := range e.probes {
+		if p.fresh, p.freshAt = probes.Unknown, (time.Time{}); p.again == 0 && p.detector.Outage() != nil {
+			p.again = p.detector.Confirms()
+		}
+	}
 }
 
 // newest returns the start of the newest run that shows one of the outages, or zero where the newest run of none of them does.
@@ -131,9 +154,9 @@ func (e *Engine) forget() {
 	}
 	for _, p := range e.probes {
 		p.detector.Forget()
-		p.fresh, p.freshAt = probes.Unknown, time.Time{}
 		if e.leads && p.component != nil && e.member(incident.Performance, p.component.Name) == nil {
 			p.detector.ForgetRegression()
 		}
 	}
+	e.reconfirm()
 }

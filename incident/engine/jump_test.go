@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/probes"
 )
 
 // TestAJumpOfTheClockIsNoTime states that what one vantage sees has not lasted because the leader slept, or its clock was set.
@@ -58,6 +60,61 @@ func TestStallsDoNotBeginItAnew(t *testing.T) {
 		e.Tick(now)
 		if counts, want := e.peers[0].counts(), n < 10; counts != want { // 30 s of its own time
 			t.Fatalf("a peer that is silent for %d stalls counts: %t", n+1, counts)
+		}
+	}
+}
+
+// TestAnOutageOfBeforeIsConfirmedAnew states that an agent which was off while an outage ended, and knows of it still, opens none by a single failure; and
+// that one which was confirmed before, and lasts, is opened as soon as any other.
+func TestAnOutageOfBeforeIsConfirmedAnew(t *testing.T) {
+	for name, off := range map[string]func(*council, *member){
+		"off": func(c *council, weu *member) { c.kill("weu"); c.run(c.now + 40*time.Second).begin(weu) },
+		"off, and its clock set back": func(c *council, weu *member) {
+			c.kill("weu")
+			c.run(c.now + 40*time.Second)
+			weu.skew = -minute
+			c.begin(weu)
+		},
+		"off for long": func(c *council, weu *member) { c.kill("weu"); c.run(c.now + 3*minute).begin(weu) },
+	} {
+		for _, lasts := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", lasts ", lasts), func(t *testing.T) {
+				c := newCouncil(t, "dk neu weu", three()...).all(during(2*minute, 4*minute, refused, "rdp"))
+				c.run(3*minute + 58*time.Second)
+				weu := c.of("weu")
+				if weu.engine.probes["rdp/tcp"].detector.Outage() == nil {
+					t.Fatal("weu does not see the outage")
+				}
+				off(c, weu)
+				c.pace = 100 * time.Millisecond // a vote of every instant
+				var first time.Time
+				weu.answer = func(id string, at time.Time) probes.Result {
+					if !strings.HasPrefix(id, "rdp") {
+						return up()
+					}
+					if first.IsZero() {
+						first = at
+					}
+					if lasts || at.Sub(first) < 500*time.Millisecond {
+						return refused()
+					}
+					return up()
+				}
+				began := c.now
+				c.run(c.now + 2*minute)
+				want := []string{"opened P2 rdp", "resolved P2 rdp"}
+				if lasts {
+					want = append(want, "opened P4 rdp")
+				}
+				got := slices.DeleteFunc(c.short(), func(s string) bool { return strings.HasPrefix(s, "measured") })
+				if first.IsZero() || !slices.Equal(got, want) {
+					t.Errorf("the first run at %s failed: %s", first, c.dump())
+				} else if lasts {
+					if took := c.events[len(c.events)-1].At.Sub(t0.Add(began)); took > 45*time.Second {
+						t.Errorf("opened after %s", took)
+					}
+				}
+			})
 		}
 	}
 }

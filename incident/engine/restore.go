@@ -18,6 +18,10 @@ import (
 // offLong is how long the engine may have been off before what was not confirmed is dropped. The agent saves its state more often.
 const offLong = time.Minute
 
+// offBriefly is for how long the engine may have been off without that others may have seen the end of what it knows: no longer than a
+// new configuration takes.
+const offBriefly = 2 * time.Second
+
 // forgetBegun is how long the start of a peer's blindness is remembered.
 const forgetBegun = 24 * time.Hour
 
@@ -59,13 +63,17 @@ func New(s Setup, saved []byte, open []incident.Incident, now time.Time) (*Engin
 	e.build()
 	e.rejudge()
 	e.s.Detectors, e.set.Baselines = nil, nil // the detectors have them
-	if e.s.Now.After(now) {
+	off := now.Sub(e.s.Now)
+	if off < 0 {
 		e.rewind(now.UTC())
 	}
 	e.begin(now)
 	e.began = e.now
-	if e.now.Sub(e.s.Now) > offLong {
+	switch {
+	case e.now.Sub(e.s.Now) > offLong:
 		e.forget()
+	case off < 0 || off > offBriefly: // where the clock was set back nobody knows for how long
+		e.reconfirm()
 	}
 	e.hearPeers(s.Votes)
 	e.set.Votes = nil

@@ -14,7 +14,9 @@ import (
 func TestFleetOnAStandby(t *testing.T) {
 	server := servers.StartPostgres(t)
 	database := server.Database(t, "firstcall")
-	s := openURL(t, aTenant(database))
+	server.SQL(t, "postgres", "ALTER SYSTEM SET autovacuum = off") // nothing is committed but what the test commits
+	server.SQL(t, "postgres", "SELECT pg_reload_conf()")
+	s := openSilent(t, aTenant(database), "")
 	if err := s.TellFleet(t.Context(), []byte(`{"name":"a"}`), []byte(`{"outcome":"up"}`)); err != nil {
 		t.Fatal(err)
 	}

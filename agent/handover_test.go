@@ -14,6 +14,7 @@ import (
 
 	"github.com/firstcall-agent/firstcall/config"
 	"github.com/firstcall-agent/firstcall/incident"
+	"github.com/firstcall-agent/firstcall/incident/engine"
 	"github.com/firstcall-agent/firstcall/incident/store"
 	"github.com/firstcall-agent/firstcall/probes"
 )
@@ -132,6 +133,35 @@ func (p *partner) handovers() (ids []string) {
 		ids = append(ids, h.Incident.ID)
 	}
 	return ids
+}
+
+// An agent that was alone opens nothing by what the others believe, which it hears with the first answer of the database: that is of before, and whoever
+// leads judges by it.
+func TestWhoIsAloneHearsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		p.away(2 * time.Minute)
+		if p.last != alone || p.a.store.own.Load() == nil {
+			t.Fatalf("it is a %s", p.last)
+		}
+		var packer engine.Packer
+		vote, err := packer.Encode(engine.Vote{Vantage: "dk", At: time.Now(), Blind: true, BlindSince: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := store.Round{Self: "weu", Leader: "dk", Peers: []store.Peer{{Voter: "dk", Vote: vote}}}
+		heard := func() int { p.hear(r); synctest.Wait(); return len(p.a.judge.engine.(*engine.Engine).Heard()) }
+		p.heard(false)
+		if n := heard(); n > 0 {
+			t.Errorf("it heard %d", n)
+		}
+		if p.acts(1); len(p.handovers()) > 0 {
+			t.Errorf("it hands over %q", p.handovers())
+		}
+		if n := heard(); n != 1 {
+			t.Errorf("it follows, and heard %d", n)
+		}
+	})
 }
 
 // A database that goes away again in the middle of a handover keeps no agent from judging alone, and what was decided meanwhile is handed over, too.

@@ -95,8 +95,12 @@ func (m *member) missed(ctx context.Context, err error) {
 	}
 }
 
-// hear lets the engine hear the votes of the peers, on its own clock.
+// hear lets the engine hear the votes of the peers, on its own clock. While it still judges alone it hears none: it opened what they believed before the
+// database was away, and act ends that.
 func (m *member) hear(r store.Round) {
+	if m.a.store.own.Load() != nil {
+		return
+	}
 	var votes []engine.Vote
 	for _, p := range r.Peers {
 		if len(p.Vote) == 0 {

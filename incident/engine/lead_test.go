@@ -113,6 +113,21 @@ func TestBlindnessIsHandedOn(t *testing.T) {
 	}
 }
 
+// TestBlindnessThatAnotherSawIsItsOwn states that a leader ends the incident of its own blindness which another agent opened while it was alone.
+func TestBlindnessThatAnotherSawIsItsOwn(t *testing.T) {
+	c := newCouncil(t, "dk neu", three()...)
+	c.run(2 * minute)
+	seen := incident.Incident{
+		ID: "fc-acme-sight-dk", Class: incident.Agent, Root: peerRoot("dk"), Components: []string{peerRoot("dk")}, Priority: incident.NoPriority,
+		Highest: incident.NoPriority, Started: t0.Add(minute), Opened: t0.Add(minute), Updated: t0.Add(minute), Title: "the agent at dk is blind",
+	}
+	c.incidents[seen.ID] = seen
+	c.lead("dk")
+	if i := c.incidents[seen.ID]; i.Open() || i.Resolution != incident.Recovered {
+		t.Errorf("it sees, and %+v is open", i)
+	}
+}
+
 // TestFollowerProvesSight states that a follower, too, asks the witnesses while an outage that it confirmed is not proven: its vote would
 // not tell of it.
 func TestFollowerProvesSight(t *testing.T) {

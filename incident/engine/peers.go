@@ -206,8 +206,8 @@ func (e *Engine) hearPeer(v Vote) {
 		said = v.At
 	}
 	// An agent that begins, or thaws, is there before it has measured anything: what it believed before says nothing of now, and counts as the last word that
-	// it was. Its next vote counts.
-	old := !v.Said.IsZero() && e.now.Sub(v.At) > voteLasts
+	// it was. Its next vote counts. A vote is a second old, or little more.
+	old := !v.Said.IsZero() && e.now.Sub(v.At) > clockSlack
 	if at < 0 && old || at >= 0 && !e.peers[at].gone.IsZero() && (old || said.Equal(e.peers[at].said)) {
 		return
 	}

@@ -101,6 +101,7 @@ func TestWhatWasBelievedBeforeOpensNothing(t *testing.T) {
 		"it is new, and saw it before":       {late: 40 * time.Second},
 		"it is back, and sees it now":        {known: true, away: minute, late: time.Second, want: 1},
 		"it thaws":                           {known: true, away: minute, late: 40 * time.Second},
+		"it thaws, after a short time":       {known: true, away: 20 * time.Second, late: 15 * time.Second},
 		"it begins, after a short time":      {known: true, away: 10 * time.Second, late: 15 * time.Second, again: true},
 		"it begins, after a long time":       {known: true, away: minute, late: minute, again: true},
 		"it was never away, and is not late": {known: true, late: 2 * time.Second, want: 1},

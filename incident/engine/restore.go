@@ -105,9 +105,13 @@ func (e *Engine) takeUp(open []incident.Incident) {
 		return cmp.Or(a.Opened.Compare(b.Opened), strings.Compare(a.ID, b.ID))
 	})
 	for _, i := range open {
-		if !slices.ContainsFunc(e.s.Open, func(l *live) bool { return l.ID == i.ID }) {
-			e.s.Open = append(e.s.Open, &live{Incident: i, Active: slices.Clone(i.Components), Stateless: true})
+		if slices.ContainsFunc(e.s.Open, func(l *live) bool { return l.ID == i.ID }) {
+			continue
 		}
+		if i.Class == incident.Agent && i.Root == peerRoot(e.set.Vantage) { // as another agent saw this one
+			i.Root, i.Components = sightRoot, []string{sightRoot}
+		}
+		e.s.Open = append(e.s.Open, &live{Incident: i, Active: slices.Clone(i.Components), Stateless: true})
 	}
 	for _, l := range e.s.Open {
 		e.hold(l)

@@ -180,7 +180,7 @@ func (d *alertmanager) Get(ctx context.Context, ref string) (Case, error) {
 }
 
 // Update posts the alert again, with the newest note as an annotation. A new priority is another label, and so another alert: the
-// one before ends in the same request.
+// one before ends in the same request, first.
 func (d *alertmanager) Update(ctx context.Context, ref string, f Fields, notes []Note) error {
 	if ref == "" || f.Key != "" && f.Key != ref {
 		return d.fail("update", ref, errEmptyKey)
@@ -195,15 +195,15 @@ func (d *alertmanager) Update(ctx context.Context, ref string, f Fields, notes [
 		newest = notes[len(notes)-1].Text
 	}
 	fresh := d.firing(f, newest, at)
-	alerts := []alert{fresh}
+	var alerts []alert
 	for _, b := range before {
 		if !maps.Equal(b.Labels, fresh.Labels) {
 			alerts = append(alerts, d.ended(b, "", at))
 		} else if newest == "" && b.Annotations["note"] != "" {
-			alerts[0].Annotations["note"] = cut(b.Annotations["note"], maxAnnotation)
+			fresh.Annotations["note"] = cut(b.Annotations["note"], maxAnnotation)
 		}
 	}
-	_, err = d.post(ctx, alerts...)
+	_, err = d.post(ctx, append(alerts, fresh)...) // they are taken one by one: nobody sees two
 	return d.fail("update", ref, err)
 }
 

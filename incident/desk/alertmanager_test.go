@@ -110,3 +110,35 @@ func TestAlertmanagerPostsTimesThatHoldByBothClocks(t *testing.T) {
 		server.Close()
 	}
 }
+
+// Alertmanager takes the alerts of a request one by one: the one of another priority ends before the new one begins, so that nobody sees two.
+func TestAlertmanagerEndsBeforeItBegins(t *testing.T) {
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	var posted []struct {
+		Labels map[string]string
+		EndsAt time.Time
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Date"] = nil
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte(`[{"labels": {"alertname": "FirstcallIncident", "tenant": "acme", "firstcall_key": "fc-k", "priority": "p3", "severity": "warning"},
+				"startsAt": "2026-03-02T11:00:00Z", "endsAt": "2026-03-02T12:05:00Z"}]`))
+			return
+		}
+		if err := json.NewDecoder(r.Body).Decode(&posted); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	d, err := (&desk.Alertmanager{URL: server.URL}).Build(desk.Env{Name: "alerts", Tenant: "acme", Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := desk.Fields{Key: "fc-k", Priority: incident.P1, Incident: incident.Incident{Started: now.Add(-time.Hour)}}
+	if err := d.Update(t.Context(), f.Key, f, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(posted) != 2 || posted[0].Labels["priority"] != "p3" || posted[0].EndsAt.After(now) || posted[1].Labels["priority"] != "p1" || !posted[1].EndsAt.After(now) {
+		t.Errorf("posted %+v", posted)
+	}
+}

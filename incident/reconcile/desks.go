@@ -151,6 +151,9 @@ func (j *job) step(ctx context.Context) error {
 		return err
 	}
 	if !j.i.Open() {
+		if err := j.settling(ctx); err != nil { // it may have ended just now
+			return err
+		}
 		return j.end(ctx)
 	}
 	if err := j.keepAlive(ctx); err != nil {

@@ -77,8 +77,11 @@ func (j *job) open(ctx context.Context) error {
 	}
 	again := !j.can.Find && !j.c.Attempted.IsZero() // the attempt before may have worked
 	priority := j.i.Priority
-	if again {
+	switch {
+	case again:
 		events, priority = attempted(events, j.c.Noted, priority)
+	case !j.can.Find: // as it would be repeated, although the incident may be newer than the timeline
+		events, priority = attempted(events, lastSeq(events), priority)
 	}
 	fields := j.text.fields(j.i, j.c, priority, events, j.r.o.View())
 	j.c.Attempted, j.c.Noted, j.c.Owed = j.r.o.Now(), lastSeq(events), evidenceSeq(events)
@@ -117,8 +120,11 @@ func (j *job) open(ctx context.Context) error {
 // without a search drops an attempt that is repeated, so that what came since is told as an update, or nobody would hear of it.
 func attempted(events []incident.Event, noted int64, now incident.Priority) ([]incident.Event, incident.Priority) {
 	n := slices.IndexFunc(events, func(e incident.Event) bool { return e.Seq > noted })
-	if n <= 0 {
+	switch {
+	case n == 0:
 		return events, now
+	case n < 0:
+		n = len(events)
 	}
 	for _, e := range slices.Backward(events[:n]) {
 		switch e.Kind {

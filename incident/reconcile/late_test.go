@@ -3,8 +3,10 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,4 +89,43 @@ func TestARaiseBeforeARepeatedCreateIsTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// raisingStore raises an incident right before its create reads it anew: its timeline was read before.
+type raisingStore struct {
+	Store
+	once  sync.Once
+	raise func()
+}
+
+func (s *raisingStore) Incident(ctx context.Context, id string) (incident.Incident, error) {
+	if by, _, _, _ := runtime.Caller(1); strings.HasSuffix(runtime.FuncForPC(by).Name(), "reload") { // others read it, too
+		s.once.Do(s.raise)
+	}
+	return s.Store.Incident(ctx, id)
+}
+
+// The same where it is raised between what is read for the attempt: whatever that says, the repetition says it again.
+func TestARaiseInTheMiddleOfACreateIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.soc.can = desk.Capabilities{DedupeOnCreate: true}
+		w.soc.faults = func(action string, n int) fault {
+			if action == "open" && n == 1 {
+				return lose
+			}
+			return fine
+		}
+		i := w.outage("web-client", incident.P3)
+		w.o.Store = &raisingStore{Store: w.o.Store, raise: func() { w.raise(i, incident.P1) }}
+		w.run()
+		w.wait(20 * time.Second)
+		if len(w.soc.asked) != 2 || w.soc.asked[0] != w.soc.asked[1] {
+			t.Errorf("asked for cases at %v, want the same twice", w.soc.asked)
+		}
+		if c := w.soc.only(t); c.Priority != incident.P1 {
+			t.Errorf("the desk has %s, want P1", c.Priority)
+		}
+		w.stop()
+	})
 }

@@ -82,7 +82,9 @@ func (a *alerting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.mu.Unlock()
 	}
-	r = r.WithContext(context.WithoutCancel(r.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context())) // one that never ends would let the proxy look by itself whether the client is there
+	defer cancel()
+	r = r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	a.turn.Lock()
 	defer a.turn.Unlock()

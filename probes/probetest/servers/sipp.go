@@ -48,7 +48,7 @@ func StartSIPP(t testing.TB, party, transport string) *SIPP {
 	t.Helper()
 	binary := program(t, "sipp", "sip-tester")
 	dir := t.TempDir()
-	port, media := FreePort(t), FreePort(t)&^1
+	port, media := FreePort(t), freePort(t, 0, 2) // it listens for sound, and two further for pictures
 	s := &SIPP{Address: address(port), log: filepath.Join(dir, "messages.log")}
 	args := []string{
 		"-i", "127.0.0.1", "-p", fmt.Sprint(port), "-mi", "127.0.0.1", "-mp", fmt.Sprint(media), "-rtp_echo",

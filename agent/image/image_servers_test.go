@@ -26,7 +26,9 @@ import (
 )
 
 const (
-	name = "localhost/firstcall:test"
+	name    = "localhost/firstcall:test"
+	version = "v1.2.3"
+	all     = "localhost/firstcall:1.2.3" // as .ci/publish calls it
 	// limit is what the image may weigh, compressed; base is what the real base image has and the stand-in for it may not.
 	limit, base = 20_000_000, 2_000_000
 	healthy     = 30 * time.Second
@@ -113,10 +115,10 @@ components:
 		}
 	})
 
-	// A list of that name is there from the release before.
-	c.Buildah("manifest", "create", "localhost/firstcall:all")
-	c.Buildah("manifest", "add", "localhost/firstcall:all", "localhost/static:test")
-	second := build(t, bases, two, "077", "localhost/firstcall:all", "linux/amd64", "linux/arm64")
+	// A list of that name is there from an attempt before.
+	c.Buildah("manifest", "create", all)
+	c.Buildah("manifest", "add", all, "localhost/static:test")
+	second := publish(t, bases, two)
 	t.Run("the same source has the same digest", func(t *testing.T) {
 		if first[own].digest == "" || first[own].digest != second[own].digest {
 			t.Errorf("%s is %s, and from another directory %s", own, first[own].digest, second[own].digest)
@@ -139,7 +141,7 @@ components:
 				Platform struct{ OS, Architecture string }
 			}
 		}
-		decode(t, c.Buildah("manifest", "inspect", "localhost/firstcall:all"), &list)
+		decode(t, c.Buildah("manifest", "inspect", all), &list)
 		var got []string
 		for _, m := range list.Manifests {
 			got = append(got, m.Platform.OS+"/"+m.Platform.Architecture)
@@ -184,15 +186,29 @@ var line = regexp.MustCompile(`(?m)^\S+ (linux/\w+): (sha256:[0-9a-f]{64}), (\d+
 func build(t *testing.T, env []string, dir, umask, name string, platforms ...string) map[string]built {
 	t.Helper()
 	begin := time.Now()
-	cmd := exec.Command("sh", append([]string{"-c", `umask "$0"; exec .ci/image "$@"`, umask, name}, platforms...)...)
+	images := builtBy(t, script(t, env, dir, umask, append([]string{".ci/image", name}, platforms...)...), platforms...)
+	t.Logf("%v in %s", platforms, time.Since(begin).Round(time.Second))
+	return images
+}
+
+// script runs one of .ci in a checkout and returns what it printed.
+func script(t *testing.T, env []string, dir, umask string, command ...string) string {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `umask "$0"; exec "$@"`, umask}, command...)...)
 	cmd.Dir = dir
-	cmd.Env = append(env, "VERSION=1.2.3", "SOURCE_DATE_EPOCH=1700000000")
+	cmd.Env = append(slices.Clip(env), "VERSION="+version, "SOURCE_DATE_EPOCH=1700000000")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("build the image: %v\n%s", err, out)
+		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
 	}
+	return string(out)
+}
+
+// builtBy reads what .ci/image printed.
+func builtBy(t *testing.T, out string, platforms ...string) map[string]built {
+	t.Helper()
 	images := map[string]built{}
-	for _, m := range line.FindAllStringSubmatch(string(out), -1) {
+	for _, m := range line.FindAllStringSubmatch(out, -1) {
 		size, err := strconv.Atoi(m[3])
 		if err != nil {
 			t.Fatal(err)
@@ -202,7 +218,6 @@ func build(t *testing.T, env []string, dir, umask, name string, platforms ...str
 	if got := slices.Sorted(maps.Keys(images)); !slices.Equal(got, platforms) {
 		t.Fatalf("built %v, want %v\n%s", got, platforms, out)
 	}
-	t.Logf("%v in %s", platforms, time.Since(begin).Round(time.Second))
 	return images
 }
 
@@ -243,7 +258,7 @@ func partsOf(t *testing.T, dist, root string) {
 	if hash != hex.EncodeToString(sum[:]) {
 		t.Errorf("it is of a binary %s, the image's is %x", hash, sum)
 	}
-	if bom.BOMFormat != "CycloneDX" || bom.Metadata.Component.Version != "1.2.3" {
+	if bom.BOMFormat != "CycloneDX" || bom.Metadata.Component.Version != version {
 		t.Errorf("format %q, version %q", bom.BOMFormat, bom.Metadata.Component.Version)
 	}
 	parts := map[string]string{}
@@ -324,13 +339,13 @@ func labels(t *testing.T, c *servers.Containers) {
 			t.Errorf("no label %s", l)
 		}
 	}
-	if i.User != "65532:65532" || i.Created.Unix() != 1700000000 || i.Labels["org.opencontainers.image.version"] != "1.2.3" || i.Config.StopSignal != "SIGTERM" ||
+	if i.User != "65532:65532" || i.Created.Unix() != 1700000000 || i.Labels["org.opencontainers.image.version"] != version || i.Config.StopSignal != "SIGTERM" ||
 		!slices.Equal(i.Config.Entrypoint, []string{"/usr/bin/firstcall"}) ||
 		i.Config.Volumes["/var/lib/firstcall"] == nil || i.Config.ExposedPorts["9797/tcp"] == nil {
 		t.Errorf("the image says of itself:\n%s", out)
 	}
-	if version, code := c.Podman(slices.Concat([]string{"run", "--rm"}, restricted, []string{name, "version"})...); code != 0 || !strings.HasPrefix(version, "firstcall 1.2.3 ") {
-		t.Errorf("version: exit code %d\n%s", code, version)
+	if out, code := c.Podman(slices.Concat([]string{"run", "--rm"}, restricted, []string{name, "version"})...); code != 0 || !strings.HasPrefix(out, "firstcall "+version+" ") {
+		t.Errorf("version: exit code %d\n%s", code, out)
 	}
 }
 

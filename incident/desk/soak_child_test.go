@@ -81,44 +81,39 @@ func (s soakStory) at(n int, now time.Time) (incident.Incident, incident.EventKi
 	return i, step, true
 }
 
-// feed commits what is measured and not yet in the store, and reports whether anything was.
-func (s soakStory) feed(ctx context.Context, kept *store.Store, now time.Time) (fresh bool, err error) {
-	known := map[string]incident.Incident{}
-	all, err := kept.Incidents(ctx, store.IncidentFilter{Limit: 2 * s.Incidents})
-	if err != nil {
-		return false, err
-	}
-	for _, i := range all {
-		known[i.ID] = i
-	}
+// feed commits what is measured and not known yet, and reports whether anything was, and whether everything is over. known is when each incident in the
+// store changed last.
+func (s soakStory) feed(ctx context.Context, kept *store.Store, known map[string]time.Time, now time.Time) (fresh, over bool, err error) {
+	over = true
 	for n := range s.Incidents {
 		i, step, begun := s.at(n, now)
-		if k, there := known[i.ID]; !begun || there && k.Updated.Equal(i.Updated) {
+		over = over && step == incident.EventResolved
+		if !begun || known[i.ID].Equal(i.Updated) {
 			continue
 		}
 		e := incident.Event{Incident: i.ID, At: now, Kind: step, Actor: incident.ActorAgent, Text: i.Title, Priority: i.Priority}
 		if err := kept.Commit(ctx, store.Commit{At: now, Incidents: []incident.Incident{i}, Events: []incident.Event{e}}); err != nil {
-			return false, err
+			return false, false, err
 		}
-		fresh = true
+		known[i.ID], fresh = i.Updated, true
 	}
-	return fresh, nil
+	return fresh, over, nil
 }
 
-// over reports whether every incident has ended and its case is settled.
-func (s soakStory) over(ctx context.Context, kept *store.Store) (bool, error) {
+// settled reports whether the case of every incident is.
+func (s soakStory) settled(ctx context.Context, kept *store.Store) (bool, error) {
 	left, err := kept.Incidents(ctx, store.IncidentFilter{Unsettled: true, Limit: 1})
 	if err != nil || len(left) > 0 {
 		return false, err
 	}
-	settled := 0
+	resolved := 0
 	cases, err := kept.Cases(ctx, "")
 	for _, c := range cases {
 		if c.Settled {
-			settled++
+			resolved++
 		}
 	}
-	return settled == s.Incidents, err
+	return resolved == s.Incidents, err
 }
 
 // soakAgent opens the store in dir, feeds it, and reconciles with the desk of the configuration there until everything is settled.
@@ -153,19 +148,31 @@ func soakAgent(dir string) error {
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
 	fmt.Print(soakUp)
-	tick := time.NewTicker(50 * time.Millisecond)
+	known := map[string]time.Time{}
+	before, err := kept.Incidents(ctx, store.IncidentFilter{Limit: 2 * story.Incidents})
+	if err != nil {
+		return err
+	}
+	for _, i := range before {
+		known[i.ID] = i.Updated
+	}
+	// Reading all of it at every tick would take more of the machine than the agent does.
+	tick, looked := time.NewTicker(50*time.Millisecond), time.Time{}
 	defer tick.Stop()
 	for done := false; !done; {
 		now := <-tick.C
-		fresh, err := story.feed(ctx, kept, now)
+		fresh, over, err := story.feed(ctx, kept, known, now)
 		if err != nil {
 			return err
 		}
 		if fresh {
 			r.Kick()
 		}
-		if done, err = story.over(ctx, kept); err != nil {
-			return err
+		if over && now.Sub(looked) >= 250*time.Millisecond {
+			looked = now
+			if done, err = story.settled(ctx, kept); err != nil {
+				return err
+			}
 		}
 	}
 	cancel()

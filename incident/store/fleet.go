@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/firstcall-agent/firstcall/incident"
@@ -40,6 +41,9 @@ type Fleet struct {
 	pg     *postgres
 	db     *sql.DB
 	latest time.Duration // how far a standby may be behind
+
+	mu   sync.Mutex
+	lull lull
 }
 
 // FleetTenant is what is known of one tenant.
@@ -153,12 +157,6 @@ func (f *Fleet) Close() error { return f.db.Close() }
 // Name returns the database, fit to print.
 func (f *Fleet) Name() string { return f.pg.name }
 
-// latestStandby is how far a standby may be behind: agents, which beat each second, would seem silent soon after.
-const latestStandby = 30 * time.Second
-
-// behindBy is how many milliseconds ago a standby's newest transaction was made; 0: it is none; NULL: it had none since it started.
-const behindBy = `CASE WHEN pg_is_in_recovery() THEN (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint ELSE 0 END`
-
 // Read returns what is there now, with the incidents that closed since. A standby that is far behind is an error: what it has says nothing of who
 // lives now.
 func (f *Fleet) Read(ctx context.Context, since time.Time) (v FleetView, err error) {
@@ -171,19 +169,8 @@ func (f *Fleet) Read(ctx context.Context, since time.Time) (v FleetView, err err
 	if _, err := tx.ExecContext(ctx, "LOCK TABLE tenants, incidents, cases IN ACCESS SHARE MODE"); err != nil {
 		return v, f.pg.fault("read the fleet", err)
 	}
-	var sees bool
-	var behind sql.NullInt64
-	if err := tx.QueryRowContext(ctx, "SELECT "+seesAll+", "+behindBy+" FROM pg_roles WHERE rolname = current_user").Scan(&sees, &behind); err != nil {
-		return v, f.pg.fault("read the fleet", err)
-	}
-	late := time.Duration(behind.Int64) * time.Millisecond
-	switch {
-	case !sees:
-		return v, f.oneOnly()
-	case !behind.Valid:
-		return v, fmt.Errorf("store: cannot read the fleet: %s is a standby that had nothing of its primary since it started: read from the primary, or try again soon", f.pg.name)
-	case late > f.latest:
-		return v, fmt.Errorf("store: cannot read the fleet: %s is a standby whose newest transaction is %s old: its primary is away, no agent writes there, or the standby's clock is wrong; read from the primary", f.pg.name, late.Round(time.Second))
+	if err := f.sees(ctx, tx); err != nil {
+		return v, err
 	}
 	if err := f.read(ctx, tx, since, &v); err != nil {
 		return v, f.pg.fault("read the fleet", err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firstcall-agent/firstcall/probes/probetest"
 	"github.com/firstcall-agent/firstcall/probes/probetest/servers"
 )
 
@@ -33,10 +34,12 @@ func TestFleetOnAStandby(t *testing.T) {
 		t.Errorf("nobody knows how old it is, and the reading says %v", err)
 	}
 	var v FleetView
+	var began time.Time                                               // of the reading that may be the first without news
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // until a transaction has come through
 		if err = s.TellFleet(t.Context(), nil, []byte(`{"outcome":"up"}`)); err != nil {
 			t.Fatal(err)
 		}
+		began = time.Now()
 		if v, err = f.Read(t.Context(), time.Time{}); err == nil {
 			break
 		}
@@ -44,12 +47,27 @@ func TestFleetOnAStandby(t *testing.T) {
 	if err != nil || len(v.Tenants) != 1 {
 		t.Errorf("a standby shows %d tenants (%v)", len(v.Tenants), err)
 	}
+	f.latest = 0
+	standby.SQL(t, "postgres", "ALTER SYSTEM SET wal_receiver_timeout = '3s'")
+	standby.SQL(t, "postgres", "SELECT pg_reload_conf()")
+	if _, err := f.Read(t.Context(), time.Time{}); err == nil || !strings.Contains(err.Error(), "its primary is away, no agent writes there, or") {
+		t.Errorf("nobody knows why nothing comes, and the reading says %v", err)
+	}
+	if !probetest.Eventually(time.Minute, func() bool { v, err = f.Read(t.Context(), time.Time{}); return err == nil }) || len(v.Tenants) != 1 {
+		t.Errorf("the primary is well and nobody writes there: %d tenants (%v)", len(v.Tenants), err)
+	}
+	if took := time.Since(began); took < 3*time.Second {
+		t.Errorf("that is known after %s: a receiver may live for 3 s without its primary", took)
+	}
 	server.Crash()
+	if !probetest.Eventually(time.Minute, func() bool {
+		_, err = f.Read(t.Context(), time.Time{})
+		return err != nil && strings.Contains(err.Error(), "nothing comes from its primary: that is away")
+	}) {
+		t.Errorf("the primary is away, and the reading says %v", err)
+	}
+	f.latest = time.Hour
 	if v, err := f.Read(t.Context(), time.Time{}); err != nil || len(v.Tenants) != 1 {
 		t.Errorf("the primary is just away, and there are %d tenants (%v)", len(v.Tenants), err)
-	}
-	f.latest = 0
-	if _, err := f.Read(t.Context(), time.Time{}); err == nil || !strings.Contains(err.Error(), "is a standby whose newest transaction is") {
-		t.Errorf("the primary is away for long, and the reading says %v", err)
 	}
 }

@@ -90,6 +90,7 @@ type probe struct {
 	freshAt time.Time     // its start
 	took    time.Duration // and how long it took
 	again   int           // so many more failing runs are wanted before one says anything: its outage is of before
+	anew    time.Time     // when that was decided last; zero: it was not since the engine began
 	refused string        // why its own account is refused, as far as its newest run says
 	voices  []voice       // what every vantage believes, of the newest evaluation; of no use unless Engine.several
 }

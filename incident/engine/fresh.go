@@ -40,9 +40,19 @@ func (p *probe) hear(r *probes.Result) (again int) {
 func (e *Engine) reconfirm() {
 	for _, p := range e.probes {
 		if p.fresh, p.freshAt = probes.Unknown, (time.Time{}); p.again == 0 && p.detector.Outage() != nil {
-			p.again = p.detector.Confirms()
+			p.again, p.anew = p.detector.Confirms(), e.now
 		}
 	}
+}
+
+// bygone reports whether an outage of before is nobody's word any more: the probe had its time and says nothing of it, as one whose credential expired. The
+// others would wait for it, and open nothing.
+func (e *Engine) bygone(p *probe) bool {
+	had := wordHolds
+	if p.again == 0 || p.again == p.detector.Confirms() { // no run failed since
+		had = 2 * lookLong
+	}
+	return len(e.peers) > 0 && p.fresh == probes.Unknown && e.now.Sub(p.anew) > had && e.now.Sub(e.began) > had
 }
 
 // newest returns the start of the newest run that shows one of the outages, or zero where the newest run of none of them does.

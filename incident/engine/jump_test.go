@@ -118,3 +118,46 @@ func TestAnOutageOfBeforeIsConfirmedAnew(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOutageOfBeforeThatNobodyMeasures states that what an agent knew before it was off, and can say nothing of since, neither adds to what others see
+// nor keeps it from being opened, nor what is over from being resolved, but for two minutes in which it may still be measured.
+func TestAnOutageOfBeforeThatNobodyMeasures(t *testing.T) {
+	for _, test := range []struct {
+		names string
+		lead  string
+		want  string
+	}{
+		{"dk neu weu", "dk", "opened P4 rdp"},
+		{"dk neu weu", "weu", "opened P4 rdp"},
+		{"neu weu", "neu", "opened P2 rdp"},
+		{"neu weu", "weu", "opened P2 rdp"},
+	} {
+		for _, when := range []struct{ off, since time.Duration }{{3 * minute, 10 * time.Second}, {3 * minute, 8 * minute}, {0, 3 * minute}, {4 * time.Second, 3 * minute}} {
+			t.Run(fmt.Sprintf("%s, %s leads, off for %s, %s later", test.names, test.lead, when.off, when.since), func(t *testing.T) {
+				c := newCouncil(t, test.names, three()...).all(during(2*minute, 4*minute, refused, "rdp"))
+				c.run(3*minute + 58*time.Second)
+				c.kill("weu")
+				c.run(c.now + when.off)
+				weu, neu := c.of("weu"), c.of("neu")
+				weu.answer = func(id string, _ time.Time) probes.Result {
+					if strings.HasPrefix(id, "rdp") {
+						return probes.Result{Outcome: probes.Unknown, Reason: probes.Local}
+					}
+					return up()
+				}
+				c.begin(weu)
+				c.run(c.now + 4*time.Second).lead(test.lead)
+				began := c.now + when.since
+				neu.answer = during(began, time.Hour, refused, "rdp")
+				c.run(began + 3*minute)
+				got := slices.DeleteFunc(c.short(), func(s string) bool { return strings.HasPrefix(s, "measured") || strings.HasPrefix(s, "lowered") })
+				for i, line := range got { // where it was lowered first
+					got[i] = strings.Replace(line, "resolved P4", "resolved P2", 1)
+				}
+				if want := []string{"opened P2 rdp", "resolved P2 rdp", test.want}; !slices.Equal(got, want) {
+					t.Error(c.dump())
+				}
+			})
+		}
+	}
+}

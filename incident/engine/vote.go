@@ -81,7 +81,9 @@ func (e *Engine) ownVote(p *probe) ProbeVote {
 	v := ProbeVote{
 		Outcome: p.fresh, Run: p.freshAt, Took: p.took, Doubt: p.detector.Doubt(), Ended: p.ended, Fast: p.fast, Account: p.refused,
 	}
-	v.Findings = slices.DeleteFunc(p.detector.Findings(), func(f incident.Finding) bool { return f.Kind == incident.Outage && !e.proven(&f) })
+	v.Findings = slices.DeleteFunc(p.detector.Findings(), func(f incident.Finding) bool {
+		return f.Kind == incident.Outage && (!e.proven(&f) || e.bygone(p))
+	})
 	for i := range v.Findings {
 		v.Findings[i].Latency = nil
 		v.Beyond = v.Beyond || v.Findings[i].Kind == incident.Threshold && p.detector.Beyond()

@@ -129,7 +129,7 @@ func startRT(t testing.TB, o RTOptions, dir string) *RT {
 	}
 	r.process = &Process{t: t, name: "Request Tracker", ports: []int{port}, log: &Log{}, build: func() *exec.Cmd {
 		cmd := rtCommand(context.Background(), dir, "sh", "-c", rtGuarded, rtServer,
-			"--server", "Starlet", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--max-workers", "3")
+			"--server", "Starlet", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--max-workers", "3", "--max-reqs-per-child", "100000") // a new one compiles for seconds
 		if _, err := cmd.StdinPipe(); err != nil { // never written to: it closes when this process ends
 			t.Fatal(err)
 		}

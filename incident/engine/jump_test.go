@@ -161,3 +161,28 @@ func TestAnOutageOfBeforeThatNobodyMeasures(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOutageThatNobodyCanMeasureStaysOpen states that an open incident neither ends nor changes when all agents begin again and can say nothing of it.
+func TestAnOutageThatNobodyCanMeasureStaysOpen(t *testing.T) {
+	for _, off := range []time.Duration{0, 4 * time.Second, 3 * minute} {
+		c := newCouncil(t, "dk neu", three()...).all(during(2*minute, time.Hour, refused, "rdp"))
+		c.run(6 * minute)
+		for _, m := range c.members {
+			c.kill(m.name)
+			m.answer = func(id string, _ time.Time) probes.Result {
+				if strings.HasPrefix(id, "rdp") {
+					return probes.Result{Outcome: probes.Unknown, Reason: probes.Local}
+				}
+				return up()
+			}
+		}
+		c.run(c.now + off)
+		for _, m := range c.members {
+			c.begin(m)
+		}
+		c.run(40 * minute)
+		if open := c.open(); !c.equal("opened P2 rdp") || len(open) != 1 {
+			t.Errorf("off for %s: %s", off, c.dump())
+		}
+	}
+}

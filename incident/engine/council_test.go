@@ -91,10 +91,13 @@ func (c *council) kill(name string) {
 	}
 }
 
-// lead makes a vantage lead; the one that led follows.
+// lead makes a vantage lead; the one that led follows. An agent that just began is given the lead with its first beat, in which it hears the others too.
 func (c *council) lead(name string) {
 	m := c.of(name)
 	c.calm = c.now
+	if _, told := c.said[m]; !told && len(m.engine.peers) == 0 {
+		m.take(m.engine.Hear(m.now, c.votes(m)))
+	}
 	if c.leader != nil && c.leader != m {
 		c.leader.take(c.leader.engine.Follow(c.leader.now))
 	}
@@ -137,17 +140,22 @@ func (c *council) beat() {
 		if !m.alive {
 			continue
 		}
-		var votes []Vote
-		for _, o := range c.members {
-			if v, ok := said[o]; ok && o != m && !m.cut {
-				votes = append(votes, v)
-			}
-		}
+		votes := c.votes(m)
 		if c.ghost != nil { // the clocks are compared anew each time
 			votes = append(votes, c.ghost.Moved(time.Duration(c.beats)*time.Microsecond))
 		}
 		m.take(m.engine.Hear(m.now, votes))
 	}
+}
+
+// votes is what a vantage hears of the newest beat.
+func (c *council) votes(m *member) (list []Vote) {
+	for _, o := range c.members {
+		if v, ok := c.said[o]; ok && o != m && !m.cut {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 // run plays until that long after t0. Where nobody leads, the first that lives and is not cut off does.

@@ -132,21 +132,31 @@ func TestAnOutageOfBeforeThatNobodyMeasures(t *testing.T) {
 		{"neu weu", "neu", "opened P2 rdp"},
 		{"neu weu", "weu", "opened P2 rdp"},
 	} {
-		for _, when := range []struct{ off, since time.Duration }{{3 * minute, 10 * time.Second}, {3 * minute, 8 * minute}, {0, 3 * minute}, {4 * time.Second, 3 * minute}} {
-			t.Run(fmt.Sprintf("%s, %s leads, off for %s, %s later", test.names, test.lead, when.off, when.since), func(t *testing.T) {
+		for _, when := range []struct {
+			off, since time.Duration
+			fails      int // runs since, before it can say nothing
+		}{{3 * minute, 10 * time.Second, 0}, {3 * minute, 8 * minute, 0}, {0, 3 * minute, 0}, {4 * time.Second, 3 * minute, 0}, {3 * minute, 8 * minute, 1}} {
+			t.Run(fmt.Sprintf("%s, %s leads, off for %s, %d runs fail, %s later", test.names, test.lead, when.off, when.fails, when.since), func(t *testing.T) {
 				c := newCouncil(t, test.names, three()...).all(during(2*minute, 4*minute, refused, "rdp"))
 				c.run(3*minute + 58*time.Second)
 				c.kill("weu")
 				c.run(c.now + when.off)
 				weu, neu := c.of("weu"), c.of("neu")
+				left := when.fails
 				weu.answer = func(id string, _ time.Time) probes.Result {
 					if strings.HasPrefix(id, "rdp") {
+						if left--; left >= 0 {
+							return refused()
+						}
 						return probes.Result{Outcome: probes.Unknown, Reason: probes.Local}
 					}
 					return up()
 				}
 				c.begin(weu)
 				c.run(c.now + 4*time.Second).lead(test.lead)
+				if when.fails == 0 && len(weu.engine.Vote().Probes["rdp/tcp"].Findings) == 0 {
+					t.Error("it has no word any more, before its probe had the time to say something")
+				}
 				began := c.now + when.since
 				neu.answer = during(began, time.Hour, refused, "rdp")
 				c.run(began + 3*minute)
